@@ -1,0 +1,50 @@
+"""Echo, by WebSocket and by POST: round trips upstream on one connection, and by request.
+
+The WebSocket runs on the same machinery as the stream's, so a conformance suite that passes here
+speaks for both. It is an open WebSocket like any other, so it counts as a subscriber.
+"""
+
+from typing import Any
+
+from flask import Flask, Response, request
+from flask_sock import Sock
+
+from servers.connection import GOING_AWAY, Connection
+from servers.pinger import Pinger
+from servers.stream import Streams, Waiter
+from servers.upgrade import upgrade_required
+
+
+def add_routes(app: Flask, streams: Streams) -> None:
+    """`GET /echo` with Upgrade, and `POST /echo`"""
+    sock: Sock = app.extensions["sock"]
+    pinger: Pinger = app.extensions["pinger"]
+
+    @sock.route("/echo", endpoint="echo by websocket")
+    def echo(connection: Connection) -> None:
+        waiter = Waiter()
+        connection.listen(connection.send, on_end=waiter.interrupt)
+        with pinger.watching(connection):
+            streams.wait_for_stop(waiter)
+        connection.close(GOING_AWAY if streams.stopping else None)
+
+    upgraded = app.view_functions["echo by websocket"]
+
+    def admitted() -> Any:
+        with streams.subscriber():
+            return upgraded()
+
+    app.view_functions["echo by websocket"] = admitted
+
+    @app.get("/echo", endpoint="echo without upgrade", websocket=False)
+    def without_upgrade() -> Response:
+        return upgrade_required("GET /echo is a WebSocket; ask with Upgrade: websocket, or POST.")
+
+    @app.post("/echo", endpoint="echo by post")
+    def echo_by_post() -> Response:
+        # What was sent may say that it is a page: no browser is to believe it here.
+        return Response(
+            request.get_data(),
+            content_type=request.content_type or "application/octet-stream",
+            headers={"Cache-Control": "no-store", "Content-Security-Policy": "sandbox"},
+        )

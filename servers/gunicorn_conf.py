@@ -1,0 +1,128 @@
+"""gunicorn's configuration: `gunicorn -c python:servers.gunicorn_conf`, and what `wirelab serve` uses.
+
+Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIRELAB_SERVER_MODEL` is
+`gevent` or `gthread`. What is set, and why:
+- Room for more connections than subscribers, so that refusals, publishes and /healthz are answered
+  when no subscriber has a place left. Short polls are not subscribers, but their kept-alive
+  connections take room, so there is twice as much.
+- A keep-alive longer than any poll's wait: reconnecting is measured as a factor, not by accident.
+- No access log: it would be part of every measurement.
+- SIGTERM answers held polls and closes WebSockets (`stop`), which gunicorn by itself does not.
+"""
+
+import _thread
+import errno
+import logging
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+from servers import one_process, responses
+from servers.settings import from_environ
+
+SPARE_CONNECTIONS = 64
+SERVER_MODELS = {"gevent": "gevent", "gthread": "servers.thread_worker.ThreadWorker"}
+# What a peer that has gone, or that was cut, makes of a read or a write.
+GONE = {
+    errno.EBADF,
+    errno.ECONNABORTED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.ENOTCONN,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+}
+STOP_POLLING_S = 2.0
+
+settings = from_environ()
+server_model = os.environ.get("WIRELAB_SERVER_MODEL", "gevent")
+
+wsgi_app = "servers.app:app()"
+bind = "127.0.0.1:8000"
+workers = 1
+worker_class = SERVER_MODELS[server_model]
+threads = 1 if server_model == "gevent" else settings.max_subscribers + SPARE_CONNECTIONS
+worker_connections = 2 * settings.max_subscribers + 2 * SPARE_CONNECTIONS
+keepalive = 75
+timeout = 120
+graceful_timeout = 5
+backlog = 4096
+loglevel = "warning"
+control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """Refuse what would split the log, before anything is forked."""
+    if server.cfg.workers > 1:
+        print(one_process.ONE_PROCESS_ONLY.format(workers=server.cfg.workers), file=sys.stderr, flush=True)
+        sys.exit(one_process.EXIT_CODE)
+
+
+def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
+    """TTIN asks for one more worker at run time; it is not had."""
+    if new_value > 1:
+        server.log.warning(one_process.ONE_PROCESS_ONLY.format(workers=new_value))
+        server.num_workers = 1
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Prepare the worker before it accepts anybody."""
+    responses.write_at_once()
+    responses.explain_errors()
+    logging.getLogger("gunicorn.error").addFilter(_is_worth_logging)
+    for listener in worker.sockets:
+        # Accepted sockets inherit both. A peer that takes nothing for so long is cut, also one that
+        # keeps its window shut: a timeout of the socket's own would cut idle readers too.
+        listener.sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(settings.send_timeout_s * 1000)
+        )
+        listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Clients go away: no news, and no traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, OSError) and error.errno in GONE)
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    worker.idle_sockets.discard(request.unreader.sock)
+
+
+def post_request(worker: Any, request: Any, environ: dict[str, Any], response: Any) -> None:
+    worker.idle_sockets.add(request.unreader.sock)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Take over SIGTERM and, for the first worker, say that the server answers."""
+    streams = worker.wsgi.extensions["streams"]
+    worker.idle_sockets = set()
+    leave = worker.handle_exit
+
+    def stop() -> None:
+        streams.stop()
+        time.sleep(STOP_POLLING_S)
+        # Clients had time to see Connection: close; who still keeps one open unused need not be waited for.
+        for idle in list(worker.idle_sockets):
+            try:
+                idle.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def handle_exit(signal_number: int, frame: Any) -> None:
+        # Not in the handler itself: it may have interrupted the holder of a lock that is needed.
+        _thread.start_new_thread(stop, ())
+        leave(signal_number, frame)
+
+    worker.handle_exit = handle_exit
+    worker.init_signals()
+    if worker.age == 1:
+        for listener in worker.sockets:
+            print(f"wirelab: serving on {_url(listener)} ({server_model})", flush=True)
+
+
+def _url(listener: Any) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

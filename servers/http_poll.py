@@ -1,0 +1,21 @@
+"""What short and long polling share: the request's cursor, and a batch as the response.
+
+A poll's answer is never to be stored (RFC 9111, section 5.2.2.5).
+"""
+
+from flask import Response, request
+from werkzeug.exceptions import BadRequest
+
+from servers.stream import Batch
+
+
+def cursor_argument() -> str | None:
+    """The cursor that the request asks from; None where it names none and so joins at the head."""
+    cursors = request.args.getlist("after")
+    if len(cursors) > 1:
+        raise BadRequest("Give after only once.")
+    return cursors[0] if cursors else None
+
+
+def batch_response(batch: Batch) -> Response:
+    return Response(batch.body, headers=[("Content-Type", "application/json"), ("Cache-Control", "no-store")])

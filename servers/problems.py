@@ -1,0 +1,63 @@
+"""Errors as problem details (RFC 9457): one sentence that tells the client what to mend.
+
+The rule: whatever goes wrong, also in gunicorn before the application is asked, the answer is
+`application/problem+json`, and the server goes on serving.
+"""
+
+import json
+from http import HTTPStatus
+
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+from servers.stream import (
+    BadCursor,
+    BadName,
+    BadNotification,
+    Refused,
+    StreamsFull,
+    SubscribersFull,
+    TooLarge,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+
+STATUS: dict[type[Refused], int] = {
+    BadCursor: 400,
+    BadName: 400,
+    BadNotification: 400,
+    TooLarge: 413,
+    StreamsFull: 503,
+    SubscribersFull: 503,
+}
+
+
+def body(status: int, detail: str) -> bytes:
+    """The JSON of a problem whose type is its HTTP status (RFC 9457, section 4.2.1)."""
+    fields = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return json.dumps(fields).encode()
+
+
+def problem(status: int, detail: str, **headers: str) -> Response:
+    """A problem as a response. Where the server is full, the connection makes room too."""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers |= {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"}
+    response = Response(body(status, detail), status, content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+def from_refused(error: Refused) -> Response:
+    return problem(STATUS[type(error)], str(error))
+
+
+def from_http_exception(error: HTTPException) -> Response:
+    """Keeps the headers that the status asks for, such as Allow."""
+    response = problem(error.code or 500, error.description or "")
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response

@@ -1,0 +1,69 @@
+"""How gunicorn writes: a response in one write, and its own errors as problem details.
+
+gunicorn writes headers and body apart. With TCP_NODELAY that is two system calls and two segments for
+each poll, where a WebSocket message takes one: what is tuned for one transport is tuned for all.
+"""
+
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http import wsgi
+
+from servers import problems
+
+UNCHUNKED = False
+
+
+class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
+    """Keeps the headers back until the first of the body, and closes where the application says so."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.headers_sent = False
+        self._head = b""
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        if ("Connection", "close") in headers:
+            self.force_close()
+        super().process_headers(headers)
+
+    def send_headers(self) -> None:
+        if not self.headers_sent:
+            lines = self.default_headers()
+            lines.extend([f"{name}: {value}\r\n" for name, value in self.headers])
+            lines.append("\r\n")
+            self._head = "".join(lines).encode("latin-1")
+            self.headers_sent = True
+
+    def _emit_body(self, data: bytes) -> None:
+        head, self._head = self._head, b""
+        if self.chunked:
+            data = b"%X\r\n%b\r\n" % (len(data), data)
+        util.write(self.sock, head + data if head else data, UNCHUNKED)
+
+    def close(self) -> None:
+        self.send_headers()
+        if self._head or self.chunked:
+            head, self._head = self._head, b""
+            util.write(self.sock, head + (b"0\r\n\r\n" if self.chunked else b""), UNCHUNKED)
+
+
+def write_at_once() -> None:
+    """Make gunicorn answer with `OneWriteResponse`; its workers have no setting for that."""
+    wsgi.Response = OneWriteResponse
+
+
+def explain_errors() -> None:
+    """Make gunicorn's answers to what is not HTTP problem details too."""
+    util.write_error = write_problem
+
+
+def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
+    """Stands in for gunicorn's function of the same arguments, which writes HTML."""
+    detail = message.strip("'") or "The server failed on this request; its log tells more."
+    body = problems.body(status, detail)
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, head.encode("latin-1") + body)

@@ -1,0 +1,95 @@
+"""`wirelab serve`: gunicorn with wirelab's configuration, on an address of one's choice.
+
+It binds the address itself, so that port 0 can be named when it is known and a taken port is told in
+one sentence, and then becomes gunicorn: there is one way to serve.
+"""
+
+import argparse
+import dataclasses
+import os
+import resource
+import socket
+import sys
+from typing import Any
+
+from servers.settings import Settings, to_environ
+
+SERVER_MODELS = ("gevent", "gthread")
+# Beside its connections: the log, the poller, the interpreter's own.
+SPARE_FILE_DESCRIPTORS = 64
+BACKLOG = 4096
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One option for each setting; see `settings.py`."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default %(default)s)")
+    parser.add_argument(
+        "--server-model",
+        choices=SERVER_MODELS,
+        default="gevent",
+        help="a greenlet or a thread for each waiting client (default %(default)s)",
+    )
+    for item in dataclasses.fields(Settings):
+        option, meaning = "--" + item.name.removesuffix("s").replace("_", "-"), item.metadata["meaning"]
+        if isinstance(item.default, tuple):
+            parser.add_argument(option, dest=item.name, action="append", default=[], help=meaning)
+        elif isinstance(item.default, bool):
+            parser.add_argument(option, dest=item.name, action="store_true", help=meaning)
+        else:
+            option = "--" + item.name.replace("_", "-")
+            kind = int if isinstance(item.default, int) else float
+            parser.add_argument(
+                option, type=kind, default=item.default, help=f"{meaning} (default %(default)s)"
+            )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C. Returns 2 where the arguments cannot be served, else not at all."""
+    try:
+        given: dict[str, Any] = {
+            item.name: getattr(arguments, item.name) for item in dataclasses.fields(Settings)
+        }
+        settings = Settings(**given | {"allow_origins": tuple(given["allow_origins"])})
+        listener = _listen(arguments.host, arguments.port)
+    except (ValueError, OverflowError) as error:
+        print(f"wirelab serve: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"wirelab serve: cannot serve on {arguments.host} port {arguments.port}: {error.strerror}; "
+            "choose another with --host or --port (0 takes a free one)",
+            file=sys.stderr,
+        )
+        return 2
+    _raise_file_descriptor_limit(settings.max_subscribers)
+    os.set_inheritable(listener.fileno(), True)
+    environ = os.environ | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf"]
+    sys.stdout.flush()
+    return os.execve(sys.executable, [*command, "--bind", f"fd://{listener.fileno()}"], environ)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _raise_file_descriptor_limit(max_subscribers: int) -> None:
+    """Take what the hard limit allows, and say so where that is too little for what was asked."""
+    needed = max_subscribers + SPARE_FILE_DESCRIPTORS
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        print(
+            f"wirelab serve: {max_subscribers} subscribers need {needed} file descriptors, but the hard "
+            f"limit is {hard}; raise it (ulimit -Hn) or lower --max-subscribers",
+            file=sys.stderr,
+            flush=True,
+        )

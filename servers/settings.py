@@ -1,0 +1,85 @@
+"""Every limit of the server, in one place.
+
+`wirelab serve` makes one option of each field; a plain gunicorn reads the same names from the
+environment, `WIRELAB_MAX_SUBSCRIBERS` for `max_subscribers` and so on. Each limit is named in the
+answer that it causes.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MIB = 1 << 20
+
+
+def _setting(default: Any, meaning: str, least: float) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "least": least})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The server's limits; raises ValueError, naming the setting, where one is out of range."""
+
+    max_subscribers: int = _setting(2000, "open WebSockets and held long polls together", 1)
+    max_streams: int = _setting(64, "streams; the longest unused without subscribers makes way", 1)
+    max_notifications: int = _setting(10_000, "notifications that a stream keeps", 1)
+    max_notification_bytes: int = _setting(2 * MIB, "bytes of one notification, as encoded", 256)
+    max_log_bytes: int = _setting(256 * MIB, "bytes of all streams' notifications together", 256)
+    send_timeout_s: float = _setting(10.0, "seconds a peer may take nothing before it is cut", 0.1)
+    ping_interval_s: float = _setting(25.0, "seconds between WebSocket pings", 0.1)
+    allow_origins: tuple[str, ...] = field(
+        default=(), metadata={"meaning": "foreign origin whose pages may open WebSockets (repeatable)"}
+    )
+    permessage_deflate: bool = field(
+        default=False, metadata={"meaning": "accept WebSocket compression where a client offers it"}
+    )
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            least = item.metadata.get("least")
+            value = getattr(self, item.name)
+            if least is not None and not (math.isfinite(value) and value >= least):
+                raise ValueError(f"{item.name} must be at least {least}, not {value}")
+        if self.max_notification_bytes > self.max_log_bytes:
+            raise ValueError("max_notification_bytes must not exceed max_log_bytes")
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of one request body or WebSocket message: \\u-escapes take six bytes for one."""
+        return 6 * self.max_notification_bytes + 1024
+
+
+def to_environ(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, the inverse of `from_environ`."""
+    environ = {}
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        text = " ".join(value) if isinstance(value, tuple) else str(int(value) if value is True else value)
+        environ[f"WIRELAB_{item.name.upper()}"] = text
+    return environ
+
+
+def from_environ(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from `WIRELAB_…` variables; what is not named keeps its default.
+
+    Raises ValueError, naming the variable, where a value cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(Settings):
+        name = f"WIRELAB_{item.name.upper()}"
+        text = environ.get(name)
+        if text is None:
+            continue
+        try:
+            if isinstance(item.default, tuple):
+                values[item.name] = tuple(text.split())
+            elif isinstance(item.default, bool):
+                values[item.name] = {"1": True, "0": False, "True": True, "False": False}[text]
+            else:
+                values[item.name] = (int if isinstance(item.default, int) else float)(text)
+        except (KeyError, ValueError):
+            raise ValueError(f"{name}={text!r} cannot be read as {type(item.default).__name__}") from None
+    return Settings(**values)

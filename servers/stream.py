@@ -1,0 +1,463 @@
+"""The streams: bounded logs of notifications, and the one question that transports ask of them.
+
+Rules
+-----
+1. All shared state lives here, behind one lock, `Streams.lock`. Nothing waits while it holds it.
+2. Ids start at 1 and rise by 1. The epoch names one life of a stream: it changes when the log is lost.
+3. A notification is encoded once, when it is accepted. What cannot be encoded is refused then, so a
+   reader never meets it.
+4. A batch is built once for each cursor that is asked for between two notifications; everybody at
+   that cursor gets the same bytes.
+5. Subscribers have no queue here. Each reads the log at its own cursor: a slow one falls behind, and
+   past the log's end its next batch tells what it missed. A gap is always told.
+6. Waiting costs nothing: a waiter is an event that the next notification sets.
+7. Bounds: notifications a stream, bytes a notification, bytes of all logs together (the oldest leave
+   first, whosever they are), streams, notifications and bytes a batch, and `MAX_SHARED_BYTES` of
+   built batches a stream.
+
+Only `threading` primitives are used, so the same code runs on threads and on gevent's greenlets.
+This module knows no transport.
+"""
+
+import json
+import math
+import re
+import secrets
+import string
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count, islice
+from typing import Any, NamedTuple
+
+from servers.settings import MIB, Settings
+
+MAX_BATCH_NOTIFICATIONS = 10_000
+MAX_BATCH_BYTES = 8 * MIB
+MAX_SHARED_BYTES = 16 * MIB
+MAX_NESTING = 100
+MAX_DUE_US = 1 << 53
+
+NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+CURSOR = re.compile(r"([a-z0-9]{1,16})\.(0|[1-9][0-9]{0,15})", re.ASCII)
+EPOCH_ALPHABET = string.ascii_lowercase + string.digits
+
+
+class Refused(Exception):
+    """What was asked cannot be done; the text tells the asker what to mend."""
+
+
+class BadCursor(Refused):
+    """The cursor is malformed or lies beyond the head."""
+
+
+class BadNotification(Refused):
+    """The notification cannot be accepted."""
+
+
+class TooLarge(BadNotification):
+    """The notification exceeds a bound."""
+
+
+class StreamsFull(Refused):
+    """Every stream has subscribers, and there is room for no more."""
+
+
+class BadName(Refused):
+    """The name cannot be a stream's."""
+
+
+class SubscribersFull(Refused):
+    """There is room for no more subscribers."""
+
+
+class Position(NamedTuple):
+    """What a cursor means to one stream: whether it is of its epoch, and the last id seen."""
+
+    same_epoch: bool
+    last_id: int
+
+
+class Waiter:
+    """One subscriber's place to wait; it may be used again and again, for one wait at a time."""
+
+    __slots__ = ("event", "interrupted")
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.interrupted = False
+
+    def interrupt(self) -> None:
+        """Answer this waiter now and from now on, whatever there is."""
+        self.interrupted = True
+        self.event.set()
+
+
+class Draft(NamedTuple):
+    """A notification before it is accepted: its data, encoded, and when it was due, if said."""
+
+    data: bytes
+    due_us: int | None
+
+
+class Accepted(NamedTuple):
+    """What a publisher is told."""
+
+    id: int
+    cursor: str
+
+
+class Entry(NamedTuple):
+    """A notification in a log. `age` orders the entries of all streams by acceptance."""
+
+    id: int
+    age: int
+    encoded: bytes
+
+
+class Batch:
+    """Consecutive notifications, as the bytes that every transport sends.
+
+    `shared(frame)` gives `frame(body)`, computed once: a transport that wraps the body uses it, so that
+    its wrapping too is paid once for all subscribers.
+    """
+
+    __slots__ = ("_shared", "body", "count", "last_id", "news")
+
+    def __init__(self, body: bytes, count: int, last_id: int, news: bool) -> None:
+        self.body = body
+        self.count = count
+        self.last_id = last_id
+        self.news = news
+        self._shared: dict[Callable[[bytes], bytes], bytes] = {}
+
+    def shared(self, frame: Callable[[bytes], bytes]) -> bytes:
+        """The body as `frame` wraps it."""
+        framed = self._shared.get(frame)
+        if framed is None:
+            framed = self._shared[frame] = frame(self.body)
+        return framed
+
+
+@dataclass
+class Usage:
+    """What one transport has done with one stream."""
+
+    subscribers: int = 0
+    requests: int = 0
+    notifications: int = 0
+
+
+def parse_draft(body: bytes | str) -> Draft:
+    """Read `{"data":…,"due_us":…}`, JSON in UTF-8.
+
+    Raises BadNotification where it is not that, or where it holds what cannot be encoded for every
+    reader: NaN, Infinity (also as 1e400), lone surrogates, nesting deeper than `MAX_NESTING`.
+    """
+    try:
+        text = body if isinstance(body, str) else body.decode()
+    except UnicodeDecodeError:
+        raise BadNotification("The body is not UTF-8; send JSON in UTF-8.") from None
+    if text.count("[") + text.count("{") > MAX_NESTING and _nesting(text) > MAX_NESTING:
+        raise BadNotification(f"The JSON is nested deeper than {MAX_NESTING} levels; flatten it.")
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except ValueError as error:
+        raise BadNotification(f"The body is not JSON: {error}.") from None
+    if not isinstance(value, dict) or "data" not in value:
+        raise BadNotification('The body must be a JSON object with a "data" member.')
+    unknown = sorted(value.keys() - {"data", "due_us"})
+    if unknown:
+        raise BadNotification(f"Unknown member {unknown[0][:40]!a}; a notification has only data and due_us.")
+    due_us = value.get("due_us")
+    if "due_us" in value and (type(due_us) is not int or not 0 <= due_us < MAX_DUE_US):
+        raise BadNotification("due_us must be an integer, 0 <= due_us < 2^53, in microseconds of Unix time.")
+    try:
+        return Draft(_encode(value["data"]), due_us)
+    except UnicodeEncodeError:
+        raise BadNotification("The data holds a lone surrogate, which UTF-8 cannot encode.") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise BadNotification(f"The body is not JSON: {name} is not a JSON number.")
+
+
+def _finite(literal: str) -> float:
+    value = float(literal)
+    if not math.isfinite(value):
+        raise BadNotification(f"The number {literal[:40]} is too large: it would be read as infinite.")
+    return value
+
+
+def _nesting(text: str) -> int:
+    """The depth of brackets outside strings."""
+    depth = deepest = 0
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
+        if token[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token[0] in "]}":
+            depth -= 1
+    return deepest
+
+
+def _encode(data: Any) -> bytes:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def now_us() -> int:
+    """Unix time in integer microseconds."""
+    return time.time_ns() // 1000
+
+
+class Stream:
+    """A named, ordered, bounded log. Made by `Streams`, which owns the lock and the common bounds."""
+
+    def __init__(self, name: str, owner: "Streams") -> None:
+        self.name = name
+        self.epoch = "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(8))
+        self.entries: deque[Entry] = deque()
+        self.head_id = 0
+        self.bytes_held = 0
+        self.last_used = 0
+        self.usage: defaultdict[str, Usage] = defaultdict(Usage)
+        self._owner = owner
+        self.dropped = False
+        self._waiting: set[Waiter] = set()
+        self._built: dict[Position, Batch] = {}
+        self._built_bytes = 0
+
+    def has_subscribers(self) -> bool:
+        return any(usage.subscribers for usage in self.usage.values())
+
+    def refuse_if_dropped(self) -> None:
+        """Raises StreamsFull where this stream has made way for another. The caller holds the lock."""
+        if self.dropped:
+            raise StreamsFull(f"The stream {self.name} has just made way for another; try again.")
+
+    def publish(self, draft: Draft) -> Accepted:
+        """Add a notification and wake whoever waits; raises TooLarge."""
+        with self._owner.lock:
+            self.refuse_if_dropped()
+            accepted_us = now_us()
+            new_id = self.head_id + 1
+            due_us = accepted_us if draft.due_us is None else draft.due_us
+            encoded = b'{"id":%d,"due_us":%d,"accepted_us":%d,"data":%b}' % (
+                new_id,
+                due_us,
+                accepted_us,
+                draft.data,
+            )
+            limit = self._owner.settings.max_notification_bytes
+            if len(encoded) > limit:
+                raise TooLarge(
+                    f"The notification takes {len(encoded)} bytes as encoded; "
+                    f"max_notification_bytes is {limit}."
+                )
+            self.head_id = new_id
+            self.entries.append(Entry(new_id, self._owner.next_age(), encoded))
+            self.bytes_held += len(encoded)
+            self._owner.bytes_held += len(encoded)
+            if len(self.entries) > self._owner.settings.max_notifications:
+                self.drop_oldest()
+            self._owner.make_room()
+            self._forget_built()
+            self.wake()
+        return Accepted(new_id, f"{self.epoch}.{new_id}")
+
+    def drop_oldest(self) -> None:
+        """Let the oldest notification go. The caller holds the lock."""
+        size = len(self.entries.popleft().encoded)
+        self.bytes_held -= size
+        self._owner.bytes_held -= size
+        self._forget_built()
+
+    def _forget_built(self) -> None:
+        """Drop the built batches: what they say of the log is no longer so."""
+        self._built.clear()
+        self._built_bytes = 0
+
+    def position(self, after: str | None) -> Position:
+        """Where a cursor stands. None joins at the head. Raises BadCursor."""
+        if after is None:
+            return Position(True, self.head_id)
+        match = CURSOR.fullmatch(after)
+        if not match:
+            raise BadCursor(
+                "after is not a cursor; give one back as it came, or leave it out to join at the head."
+            )
+        if match[1] != self.epoch:
+            return Position(False, 0)
+        last_id = int(match[2])
+        if last_id > self.head_id:
+            raise BadCursor(
+                f"after lies beyond the head of this stream, which is {self.epoch}.{self.head_id}."
+            )
+        return Position(True, last_id)
+
+    def batch(self, after: Position, wait_s: float | None = 0.0, waiter: Waiter | None = None) -> Batch:
+        """The notifications after a position as soon as there is news, else an empty batch after `wait_s`.
+
+        `wait_s` None waits without end. A `waiter` of the caller's own lets it be interrupted: it then
+        has its answer now. While the server stops, everybody has.
+        """
+        deadline = None if wait_s is None else time.monotonic() + wait_s
+        expired = wait_s == 0
+        waiter = waiter or Waiter()
+        while True:
+            # Cleared before it is looked at whether there is reason to wait: no wake-up is lost between.
+            waiter.event.clear()
+            with self._owner.lock:
+                batch = self._built.get(after) or self._build(after)
+                if batch.news or expired or waiter.interrupted or self._owner.stopping:
+                    self._waiting.discard(waiter)
+                    return batch
+                self._waiting.add(waiter)
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            expired = not waiter.event.wait(remaining)
+
+    def count(self, transport: str, *, requests: int = 0, notifications: int = 0) -> None:
+        """Note what a transport has served; requests of WebSockets are their handshakes."""
+        with self._owner.lock:
+            usage = self.usage[transport]
+            usage.requests += requests
+            usage.notifications += notifications
+
+    def stats(self, transports: Iterable[str]) -> dict[str, Any]:
+        """What this stream holds and has served; ids are None where it holds nothing."""
+        with self._owner.lock:
+            return {
+                "stream": self.name,
+                "epoch": self.epoch,
+                "oldest_id": self.entries[0].id if self.entries else None,
+                "newest_id": self.entries[-1].id if self.entries else None,
+                "bytes_held": self.bytes_held,
+                "transports": {name: asdict(self.usage[name]) for name in transports},
+            }
+
+    def wake(self) -> None:
+        """Let everybody who waits look again. The caller holds the lock."""
+        waiting, self._waiting = self._waiting, set()
+        for waiter in waiting:
+            waiter.event.set()
+
+    def _build(self, after: Position) -> Batch:
+        batch = self._encode_batch(*after)
+        if self._built_bytes + len(batch.body) > MAX_SHARED_BYTES:
+            self._forget_built()
+        self._built[after] = batch
+        self._built_bytes += len(batch.body)
+        return batch
+
+    def _encode_batch(self, same_epoch: bool, last_id: int) -> Batch:
+        oldest_id = self.entries[0].id if self.entries else self.head_id + 1
+        missed = max(0, oldest_id - 1 - last_id) if same_epoch else None
+        start = max(0, last_id + 1 - oldest_id) if same_epoch else 0
+        encoded: list[bytes] = []
+        size = 0
+        for entry in islice(self.entries, start, start + MAX_BATCH_NOTIFICATIONS):
+            size += len(entry.encoded) + 1
+            if encoded and size > MAX_BATCH_BYTES:
+                break
+            encoded.append(entry.encoded)
+        last_id = oldest_id + start + len(encoded) - 1
+        body = b'{"notifications":[%b],"cursor":"%b.%d","missed":%b}' % (
+            b",".join(encoded),
+            self.epoch.encode(),
+            last_id,
+            b"null" if missed is None else b"%d" % missed,
+        )
+        return Batch(body, len(encoded), last_id, news=bool(encoded) or missed != 0)
+
+
+class Streams:
+    """All streams of one server, and the bounds that they share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lock = threading.Lock()
+        self.stopping = False
+        self.subscribers = 0
+        self.bytes_held = 0
+        self._streams: dict[str, Stream] = {}
+        self._idle: set[Waiter] = set()
+        self._ages = count()
+        self._uses = count()
+
+    def get(self, name: str) -> Stream:
+        """The stream of this name, made if need be; raises BadName or StreamsFull."""
+        with self.lock:
+            stream = self._streams.get(name)
+            if stream is None:
+                if not NAME.fullmatch(name):
+                    raise BadName("A stream's name is 1 to 64 of a-z, 0-9 and the hyphen.")
+                if len(self._streams) >= self.settings.max_streams:
+                    self._drop_unused()
+                stream = self._streams[name] = Stream(name, self)
+            stream.last_used = next(self._uses)
+            return stream
+
+    def _drop_unused(self) -> None:
+        unused = [stream for stream in self._streams.values() if not stream.has_subscribers()]
+        if not unused:
+            raise StreamsFull(f"All {self.settings.max_streams} streams (max_streams) have subscribers.")
+        stream = min(unused, key=lambda stream: stream.last_used)
+        del self._streams[stream.name]
+        stream.dropped = True
+        while stream.entries:
+            stream.drop_oldest()
+
+    def next_age(self) -> int:
+        return next(self._ages)
+
+    def make_room(self) -> None:
+        """Let the oldest notifications of all go until the logs fit. The caller holds the lock."""
+        while self.bytes_held > self.settings.max_log_bytes:
+            holders = [stream for stream in self._streams.values() if stream.entries]
+            min(holders, key=lambda stream: stream.entries[0].age).drop_oldest()
+
+    @contextmanager
+    def subscriber(self, stream: Stream | None = None, transport: str = "") -> Iterator[None]:
+        """Count a subscriber in for as long as it stays; raises SubscribersFull or StreamsFull.
+
+        Without a stream it takes its place among the server's all the same.
+        """
+        with self.lock:
+            if self.subscribers >= self.settings.max_subscribers:
+                raise SubscribersFull(
+                    f"All {self.settings.max_subscribers} subscribers (max_subscribers) are taken; "
+                    "try again later."
+                )
+            if stream:
+                stream.refuse_if_dropped()
+                stream.usage[transport].subscribers += 1
+            self.subscribers += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.subscribers -= 1
+                if stream:
+                    stream.usage[transport].subscribers -= 1
+
+    def wait_for_stop(self, waiter: Waiter) -> None:
+        """Wait until the server stops or the waiter is interrupted."""
+        with self.lock:
+            self._idle.add(waiter)
+            if self.stopping:
+                waiter.interrupt()
+        waiter.event.wait()
+        with self.lock:
+            self._idle.discard(waiter)
+
+    def stop(self) -> None:
+        """Answer everybody who waits, and make nobody wait again."""
+        with self.lock:
+            self.stopping = True
+            for stream in self._streams.values():
+                stream.wake()
+            for waiter in self._idle:
+                waiter.interrupt()

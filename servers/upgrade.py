@@ -1,0 +1,63 @@
+"""The opening handshake of RFC 6455, section 4.2: what is refused, and with which HTTP answer.
+
+The rule: a bad handshake is answered in HTTP before anything is upgraded.
+"""
+
+import base64
+import binascii
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from servers.problems import problem
+from servers.settings import Settings
+
+VERSION = "13"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def refuse_bad_handshakes(app: Flask, settings: Settings) -> None:
+    """Check every request of a WebSocket route before its view runs."""
+
+    @app.before_request
+    def check() -> Response | None:
+        if request.url_rule is None or not request.url_rule.websocket:
+            return None
+        if request.headers.get("Sec-WebSocket-Version", "").strip() != VERSION:
+            return upgrade_required("Sec-WebSocket-Version must be 13 (RFC 6455, section 4.2.1).")
+        if not _is_key(request.headers.get("Sec-WebSocket-Key", "")):
+            return problem(400, "Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455, section 4.2.1).")
+        origin = request.headers.get("Origin")
+        if origin is not None and not _is_allowed(origin, request.headers.get("Host", ""), settings):
+            return problem(
+                403,
+                "WebSockets from a foreign Origin are refused; open the page from this host, "
+                "or serve with --allow-origin (allow_origins).",
+            )
+        return None
+
+
+def upgrade_required(detail: str) -> Response:
+    """426 with what to upgrade to (RFC 9110, section 15.5.22; RFC 6455, section 4.4)."""
+    return problem(426, detail, Upgrade="websocket", Sec_WebSocket_Version=VERSION)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key.strip(), validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _is_allowed(origin: str, host: str, settings: Settings) -> bool:
+    if origin in settings.allow_origins:
+        return True
+    try:
+        own, foreign = urlsplit(f"//{host}"), urlsplit(origin)
+        default_port = DEFAULT_PORTS[foreign.scheme]
+        return bool(own.hostname) and (own.hostname, own.port or default_port) == (
+            foreign.hostname,
+            foreign.port or default_port,
+        )
+    except (KeyError, ValueError):
+        return False
