@@ -1,0 +1,356 @@
+"""Scenarios: a TOML file in, a shuffled list of trials out. Pure, but for reading the file.
+
+Rules:
+- A scenario is checked whole before anything starts. What is wrong is told by the key's name, with what
+  is allowed there; unknown keys are wrong too, so that a typing slip never measures something else.
+- Every factor may be one value or a list; lists make a grid. A factor that a transport does not know
+  (`poll_interval_s` on a WebSocket) takes its first value there, and equal cells are measured once.
+- The keys in the file, the fields here and the fields of a trial in run.json have the same names.
+- Loads are bounded (`BOUNDS`, and the limits below): a scenario cannot ask for more than one machine's
+  memory or half a day.
+- The order of trials is shuffled within each repeat, and everything drawn at random comes from `seed`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SHIPPED = Path(__file__).parent / "scenarios"
+
+MAXIMUM_DELIVERIES = 5_000_000
+"""Deliveries that one trial may ask for; the load generator keeps 48 bytes for each."""
+MAXIMUM_BYTES_PER_SECOND = 500_000_000
+MAXIMUM_TRIALS = 2_000
+MAXIMUM_HOURS = 6
+TRIAL_OVERHEAD_S = 2.0
+"""Seconds that starting, draining and collecting a trial take; only the time left is told from it."""
+COHORT_S = 1.5
+"""Seconds that the warm-up cohort of a memory trial takes; told likewise."""
+JOINS_PER_SECOND = 500
+"""Subscribers that join each second where something is published; elsewhere joins are spread over `wait_s`."""
+MEMORY_SUBSCRIBERS = 200
+"""Below this many subscribers memory is not measured: the noise of the rest would be divided by too little."""
+
+PROBES = ("upgrade", "as-printed")
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "subscribers": (0, 5000),
+    "publish_rate": (0, 1000),
+    "payload_bytes": (1, 1_000_000),
+    "poll_interval_s": (0.01, 60),
+    "wait_s": (0.1, 60),
+    "window_s": (0.5, 600),
+    "settle_s": (0, 120),
+}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "implementation": ("wirelab", "bare"),
+    "server_model": ("gevent", "gthread"),
+    "schedule": ("poisson", "constant"),
+    "headers": ("minimal", "browser"),
+}
+FLAGS = ("permessage_deflate", "memory")
+WHOLE_NUMBERS = ("subscribers", "payload_bytes")
+
+FACTORS_OF: dict[str | None, tuple[str, ...]] = {
+    None: (),
+    "short-poll": ("poll_interval_s", "headers"),
+    "long-poll": ("wait_s", "headers"),
+    "websocket": ("wait_s", "headers", "permessage_deflate"),
+}
+"""Which of the transports' own factors each knows; `wait_s` sets how often a WebSocket is pinged.
+
+A transport that is not listed here knows all of them."""
+OWN_FACTORS = ("poll_interval_s", "wait_s", "headers", "permessage_deflate")
+
+DEFAULTS: dict[str, Any] = {
+    "implementation": "wirelab",
+    "server_model": "gevent",
+    "schedule": "poisson",
+    "payload_bytes": 100,
+    "poll_interval_s": 1.0,
+    "wait_s": 25.0,
+    "headers": "minimal",
+    "permessage_deflate": False,
+    "window_s": 5.0,
+    "settle_s": 1.0,
+    "memory": False,
+}
+REQUIRED = ("transport", "subscribers", "publish_rate")
+KEYS = (*REQUIRED, *DEFAULTS)
+
+
+class ScenarioError(ValueError):
+    """The scenario cannot be run; the message names the key and says what is allowed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One cell: everything that two trials share when they count as repeats of each other.
+
+    `transport` None is a baseline without subscribers; `server_model` None goes with `implementation`
+    "bare", the noise floor. `publish_rate` is in notifications a second, 0 for an idle cell. `memory`
+    asks for a warm-up cohort first, so that memory per subscriber can be told.
+    """
+
+    transport: str | None
+    implementation: str
+    server_model: str | None
+    subscribers: int
+    publish_rate: float
+    schedule: str
+    payload_bytes: int
+    poll_interval_s: float
+    wait_s: float
+    headers: str
+    permessage_deflate: bool
+    window_s: float
+    settle_s: float
+    memory: bool
+
+    @property
+    def join_s(self) -> float:
+        """Seconds over which joins are spread: over `wait_s` where nothing is published, so that long
+        polls end and WebSockets are pinged evenly; a short poller's phase spreads itself."""
+        if self.publish_rate == 0 and self.transport != "short-poll":
+            return self.wait_s if self.transport else 0.0
+        return self.subscribers / JOINS_PER_SECOND
+
+    @property
+    def expected_s(self) -> float:
+        """About how many seconds the trial takes, for the time left."""
+        drain = self.poll_interval_s if self.transport == "short-poll" else 0.0
+        cohort = COHORT_S if self.memory else 0.0
+        return TRIAL_OVERHEAD_S + cohort + self.join_s + self.settle_s + self.window_s + drain
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A trial before it has run: its settings, its place in the run and its name."""
+
+    id: str
+    repeat: int
+    order: int
+    settings: Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """A checked scenario. `toml` is its source text; `cells` are distinct and in the file's order."""
+
+    name: str
+    question: str
+    prediction: str
+    expected_length: str
+    toml: str
+    seed: int
+    repeats: int
+    minimum_valid_trials: int
+    probes: tuple[str, ...]
+    cells: tuple[Settings, ...]
+
+    @property
+    def expected_s(self) -> float:
+        """About how many seconds all trials take together."""
+        return self.repeats * sum(cell.expected_s for cell in self.cells)
+
+    def plan(self) -> list[Planned]:
+        """Every trial in the order in which it is to run, counted from 1."""
+        labels = _labels(self.cells)
+        planned: list[Planned] = []
+        for repeat in range(1, self.repeats + 1):
+            cells = list(self.cells)
+            random.Random(f"{self.seed}/{repeat}").shuffle(cells)
+            for cell in cells:
+                planned.append(Planned(f"r{repeat}-{labels[cell]}", repeat, len(planned) + 1, cell))
+        return planned
+
+
+def shipped() -> list[str]:
+    """The names of the scenarios that come with wirelab."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def load(name: str) -> Scenario:
+    """The scenario of that name, or in that TOML file. Raises ScenarioError."""
+    path = SHIPPED / f"{name}.toml" if name in shipped() else Path(name)
+    if path.suffix != ".toml" or not path.is_file():
+        raise ScenarioError(f"there is no scenario {name!r}: name one of {', '.join(shipped())}, or a .toml file")
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, OSError) as error:
+        raise ScenarioError(f"{path} cannot be read: {error}") from None
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from None
+
+
+def parse(toml: str) -> Scenario:
+    """A scenario from its TOML text. Raises ScenarioError, naming the key that is wrong."""
+    try:
+        document = tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"this is not TOML: {error}") from None
+    known = {"name", "question", "prediction", "expected_length", "seed", "repeats", "minimum_valid_trials", "probes"}
+    _refuse_unknown(document, known | {"defaults", "cells"}, "the top level")
+    name = _text(document, "name")
+    if not name.replace("-", "").isalnum() or not name.islower() or not name.isascii():
+        raise ScenarioError(f"name must be of a-z, 0-9 and -, not {name!r}")
+    repeats = _whole(document, "repeats", 5, 1, 100)
+    defaults = _table(document.get("defaults", {}), "defaults")
+    groups = document.get("cells")
+    if not isinstance(groups, list) or not groups:
+        raise ScenarioError("cells is missing: give at least one [[cells]] group")
+    cells: dict[Settings, None] = {}
+    for number, group in enumerate(groups, 1):
+        where = f"cells group {number}"
+        values = {**DEFAULTS, **defaults, **_table(group, where)}
+        cells.update(dict.fromkeys(_grid(values, where)))
+    scenario = Scenario(
+        name=name,
+        question=_text(document, "question"),
+        prediction=_text(document, "prediction"),
+        expected_length=_text(document, "expected_length"),
+        toml=toml,
+        seed=_whole(document, "seed", 1, 0, 2**53),
+        repeats=repeats,
+        minimum_valid_trials=_whole(document, "minimum_valid_trials", 5, 1, 100),
+        probes=_probes(document.get("probes", [])),
+        cells=tuple(cells),
+    )
+    if len(cells) * repeats > MAXIMUM_TRIALS:
+        raise ScenarioError(f"{len(cells)} cells × {repeats} repeats are more than {MAXIMUM_TRIALS} trials: ask for fewer")
+    if scenario.expected_s > MAXIMUM_HOURS * 3600:
+        hours = scenario.expected_s / 3600
+        raise ScenarioError(f"this would take {hours:.0f} hours, and {MAXIMUM_HOURS} is the most: ask for fewer cells")
+    return scenario
+
+
+def _grid(values: Mapping[str, Any], where: str) -> list[Settings]:
+    for key in REQUIRED:
+        if key not in values:
+            raise ScenarioError(f"{where}: {key} is missing")
+    factors: dict[str, list[Any]] = {}
+    for key in KEYS:
+        options = values[key] if isinstance(values[key], list) else [values[key]]
+        if not options:
+            raise ScenarioError(f"{where}: {key} is an empty list: give at least one value")
+        factors[key] = [_value(key, option, where) for option in options]
+    cells = []
+    for combination in itertools.product(*factors.values()):
+        cell = dict(zip(factors, combination, strict=True))
+        if cell["transport"] is None:
+            cell["subscribers"] = 0
+        for key in OWN_FACTORS:
+            if key not in FACTORS_OF.get(cell["transport"], OWN_FACTORS):
+                cell[key] = factors[key][0]
+        if cell["implementation"] == "bare":
+            cell["server_model"] = None
+        cell["memory"] = cell["memory"] and cell["subscribers"] >= MEMORY_SUBSCRIBERS
+        settings = Settings(**cell)
+        _check_cell(settings, where)
+        cells.append(settings)
+    return cells
+
+
+def _check_cell(cell: Settings, where: str) -> None:
+    """What no single key can tell."""
+    if cell.transport and not cell.subscribers:
+        raise ScenarioError(f'{where}: subscribers must be at least 1, or transport "none" for a baseline')
+    rate = cell.publish_rate * max(1, cell.subscribers)
+    if rate * (cell.settle_s + cell.window_s) > MAXIMUM_DELIVERIES:
+        raise ScenarioError(
+            f"{where}: subscribers × publish_rate × (settle_s + window_s) must not exceed {MAXIMUM_DELIVERIES:,} deliveries"
+        )
+    if rate * cell.payload_bytes > MAXIMUM_BYTES_PER_SECOND:
+        raise ScenarioError(
+            f"{where}: subscribers × publish_rate × payload_bytes must not exceed {MAXIMUM_BYTES_PER_SECOND:,} bytes a second"
+        )
+    renewed = cell.publish_rate == 0 and cell.transport not in (None, "short-poll")
+    waits = cell.window_s / cell.wait_s
+    if renewed and (waits < 1 or not math.isclose(waits, round(waits))):
+        raise ScenarioError(f"{where}: where publish_rate is 0, window_s must be a whole multiple of wait_s")
+
+
+def _value(key: str, value: Any, where: str) -> Any:
+    """One factor's value, checked and in the type that the trial keeps."""
+    if key == "transport":
+        from clients import TRANSPORTS
+
+        allowed = (*TRANSPORTS, "none")
+        if value not in allowed or not isinstance(value, str):
+            raise ScenarioError(f"{where}: transport must be one of {', '.join(allowed)}, not {value!r}")
+        return None if value == "none" else value
+    if key in CHOICES:
+        if value not in CHOICES[key]:
+            raise ScenarioError(f"{where}: {key} must be one of {', '.join(CHOICES[key])}, not {value!r}")
+        return value
+    if key in FLAGS:
+        if not isinstance(value, bool):
+            raise ScenarioError(f"{where}: {key} must be true or false, not {value!r}")
+        return value
+    low, high = BOUNDS[key]
+    kind = "a whole number" if key in WHOLE_NUMBERS else "a number"
+    number = isinstance(value, int if key in WHOLE_NUMBERS else (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise ScenarioError(f"{where}: {key} must be {kind} from {low:g} to {high:g}, not {value!r}")
+    return value if key in WHOLE_NUMBERS else float(value)
+
+
+def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
+    """A short name for each cell: what is usual, then every factor that varies in this scenario."""
+    marks = {
+        "schedule": "{}",
+        "payload_bytes": "{}B",
+        "poll_interval_s": "T{:g}",
+        "wait_s": "wait{:g}",
+        "headers": "{}",
+        "permessage_deflate": "deflate-{}",
+        "window_s": "window{:g}",
+        "settle_s": "settle{:g}",
+        "memory": "memory-{}",
+    }
+    varying = [key for key in marks if len({getattr(cell, key) for cell in cells}) > 1]
+    labels = {}
+    for cell in cells:
+        parts = [cell.transport or "none", cell.server_model or "bare", f"{cell.subscribers}x{cell.publish_rate:g}"]
+        labels[cell] = "-".join(parts + [marks[key].format(getattr(cell, key)).lower() for key in varying])
+    return labels
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ScenarioError(f"{where}: there is no key {unknown[0]!r}: known are {', '.join(sorted(known))}")
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ScenarioError(f"{where} must be a table")
+    _refuse_unknown(value, set(KEYS), where)
+    return value
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise ScenarioError(f"{key} must be a text that is not empty")
+    return value.strip()
+
+
+def _whole(document: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
+    value = document.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ScenarioError(f"{key} must be a whole number from {low} to {high}, not {value!r}")
+    return value
+
+
+def _probes(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or any(probe not in PROBES for probe in value):
+        raise ScenarioError(f"probes must be a list of any of {', '.join(PROBES)}, not {value!r}")
+    return tuple(value)
