@@ -1,1 +1,18 @@
-"""placeholder"""
+"""Clients of a notification stream: one subscriber a transport, one publisher.
+
+Nothing in here imports Locust or gevent: blocking sockets and threads, which gevent can patch.
+"""
+
+from __future__ import annotations
+
+from clients.long_poll import LongPollSubscriber
+from clients.short_poll import ShortPollSubscriber
+from clients.subscriber import Subscriber
+from clients.websocket import WebSocketSubscriber
+
+TRANSPORTS: dict[str, type[Subscriber]] = {
+    "short-poll": ShortPollSubscriber,
+    "long-poll": LongPollSubscriber,
+    "websocket": WebSocketSubscriber,
+}
+"""Every transport by its name: a new one is a file of its own and a line here."""

@@ -1,0 +1,198 @@
+"""What a subscriber knows about its stream: pure, no sockets, no clock.
+
+Feed it batches in whatever order a transport hands them over; it gives every notification once, in
+order, and counts whatever went wrong. Its JavaScript twin passes the same tests/receiver_vectors.json.
+
+Rules:
+
+1. An id is given once, and ids only rise. An id at or below the newest one given is never given:
+   it is a *duplicate* if it was given before, and *reordered* if it was skipped.
+2. An id that is jumped over is *missed* if a batch told so, and *lost* if none did. A batch's `missed`
+   tells of the ids just below its first one; only those that were not had already are counted. An empty
+   batch may tell of a gap too, which then belongs to the next jump.
+3. The cursor is opaque. An epoch change shows by `missed` being null, and by nothing else; the size of
+   that gap is unknown, so it is counted apart (`unknown_gaps`), and ids start afresh.
+4. What came before the first notification, at the start or in a new epoch, cannot be known from ids: no
+   loss is counted there. Whoever knows where the stream stood must compare for itself.
+5. A batch that ends where we already are is a repeat: what it tells of gaps and epochs is not counted
+   twice. The cursor moves only for news: something given, a gap told, or the first batch.
+6. A malformed batch raises BadBatch and changes nothing.
+7. Bounded: the newest SKIPPED_RANGES jumps are remembered, to tell reordered from duplicate; a latecomer
+   from a jump before those counts as a duplicate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Any, NamedTuple, NoReturn
+
+SKIPPED_RANGES = 1000
+"""Jumps over ids that are remembered."""
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that is exact in JavaScript's numbers: the twin can read no greater one."""
+
+
+class BadBatch(ValueError):
+    """The text is not a batch; the message says what is wrong with it."""
+
+
+class Notification(NamedTuple):
+    """One notification: times are integer microseconds of Unix time."""
+
+    id: int
+    due_us: int
+    accepted_us: int
+    data: Any
+
+
+class Receiver:
+    """Turn batches into new notifications, once each and in order. The module's docstring has the rules."""
+
+    __slots__ = (
+        "_last_id",
+        "_skipped",
+        "_told",
+        "cursor",
+        "duplicates",
+        "epoch_changes",
+        "lost",
+        "missed",
+        "received",
+        "reordered",
+        "unknown_gaps",
+    )
+
+    def __init__(self, cursor: str | None = None) -> None:
+        """Start after `cursor`, or, with None, wherever the first batch says."""
+        self.cursor = cursor
+        """What to ask for next; None before the first batch of a subscriber that joins at the head."""
+        self.received = 0
+        """Notifications given."""
+        self.duplicates = 0
+        """Ids that came again after they had been given."""
+        self.reordered = 0
+        """Ids that came after a higher one had been given, for the first time."""
+        self.lost = 0
+        """Ids that were jumped over and that no batch told of."""
+        self.missed = 0
+        """Ids that batches told we can no longer get."""
+        self.epoch_changes = 0
+        """Times the stream began a new life."""
+        self.unknown_gaps = 0
+        """Gaps that were told without their size."""
+        self._last_id: int | None = None
+        self._told = 0
+        self._skipped: deque[tuple[int, int]] = deque(maxlen=SKIPPED_RANGES)
+
+    def receive(self, batch: bytes | str) -> list[Notification]:
+        """Take one batch as it came and return what is new in it, in order; raises BadBatch."""
+        notifications, cursor, missed = parse_batch(batch)
+        if cursor == self.cursor:
+            # A repeat, or nothing new. Gaps are still told apart by ids below, epochs cannot be.
+            if missed is None or not notifications:
+                missed = 0
+        elif missed is None:
+            self.epoch_changes += 1
+            self.unknown_gaps += 1
+            self._last_id = None
+            self._told = 0
+            self._skipped.clear()
+            self.cursor = cursor
+            missed = 0
+        elif not notifications and (missed or self.cursor is None):
+            self.cursor = cursor
+            self.missed += missed
+            self._told += missed
+            missed = 0
+
+        new: list[Notification] = []
+        last_id = self._last_id
+        for notification in notifications:
+            id_ = notification[0]
+            if last_id is None:
+                self.missed += missed
+            elif id_ <= last_id:
+                if any(first <= id_ <= last for first, last in self._skipped):
+                    self.reordered += 1
+                else:
+                    self.duplicates += 1
+                missed = 0
+                continue
+            elif id_ != last_id + 1:
+                jumped = id_ - last_id - 1
+                told_here = min(missed, jumped)
+                told_before = min(self._told, jumped - told_here)
+                self.missed += told_here
+                self.lost += jumped - told_here - told_before
+                self._skipped.append((last_id + 1, id_ - 1))
+            missed = 0
+            self._told = 0
+            last_id = id_
+            new.append(notification)
+        if new:
+            self._last_id = last_id
+            self.cursor = cursor
+            self.received += len(new)
+        return new
+
+
+def parse_batch(batch: bytes | str) -> tuple[list[Notification], str, int | None]:
+    """Return a batch's notifications, cursor and `missed`; raises BadBatch. Unknown members are ignored."""
+    try:
+        value = _decode(batch if isinstance(batch, str) else str(batch, "utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadBatch(f"the batch is not UTF-8: {error.reason} at byte {error.start}") from None
+    except RecursionError:
+        raise BadBatch("the batch is nested too deeply to be read") from None
+    except BadBatch:
+        raise
+    except ValueError as error:
+        raise BadBatch(f"the batch is not JSON: {error}") from None
+    if type(value) is not dict:
+        raise BadBatch(f"a batch is a JSON object, but this is {_name(value)}")
+    entries = value.get("notifications")
+    if type(entries) is not list:
+        raise BadBatch(f"a batch needs a list as its notifications, but this has {_name(entries)}")
+    cursor = value.get("cursor")
+    if type(cursor) is not str or not cursor:
+        raise BadBatch(f"a batch needs a string as its cursor, but this has {_name(cursor)}")
+    if "missed" not in value:
+        raise BadBatch("a batch needs missed: a count, or null where it cannot be known")
+    missed = value["missed"]
+    if missed is not None and (type(missed) is not int or not 0 <= missed <= MAX_SAFE_INTEGER):
+        raise BadBatch(f"a batch needs a count or null as its missed, but this has {_name(missed)}")
+    return [_notification(entry) for entry in entries], cursor, missed
+
+
+def _notification(entry: Any) -> Notification:
+    if type(entry) is not dict:
+        raise BadBatch(f"a notification is a JSON object, but this is {_name(entry)}")
+    try:
+        notification = Notification(entry["id"], entry["due_us"], entry["accepted_us"], entry["data"])
+    except KeyError as error:
+        raise BadBatch(f"a notification has no {error.args[0]}") from None
+    id_, due_us, accepted_us, _ = notification
+    if type(id_) is not int or not 1 <= id_ <= MAX_SAFE_INTEGER:
+        raise BadBatch(f"a notification's id is an integer from 1 to 2^53 - 1, not {_name(id_)}")
+    if type(due_us) is not int or not 0 <= due_us <= MAX_SAFE_INTEGER:
+        raise BadBatch(f"a notification's due_us is an integer from 0 to 2^53 - 1, not {_name(due_us)}")
+    if type(accepted_us) is not int or not 0 <= accepted_us <= MAX_SAFE_INTEGER:
+        raise BadBatch(
+            f"a notification's accepted_us is an integer from 0 to 2^53 - 1, not {_name(accepted_us)}"
+        )
+    return notification
+
+
+def _name(value: Any) -> str:
+    """Show a JSON value in an error, cut to one short line."""
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise BadBatch(f"the batch is not JSON: {constant} is no JSON value")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -1,0 +1,367 @@
+"""What every subscriber does the same way: one connection, one cursor, one iterator of deliveries.
+
+Rules:
+
+1. Iterating runs until `close()`. A lost connection, a 5xx, 408 or 429 is nobody's last word: the
+   subscriber comes back after a pause and asks from its cursor, so that nothing is delivered twice or
+   left out unless the receiver's counters say so. Any other 4xx raises Refused: asking again would not help.
+2. The pause doubles from BACKOFF_FIRST_S to BACKOFF_MOST_S, each drawn between half of it and the whole,
+   and begins anew with the first good answer. A Retry-After is obeyed up to RETRY_AFTER_MOST_S and up to
+   half as much again is added, since all who were refused together would come back together.
+3. A kept-alive connection may be gone by the time of the next request. Where it ends before a byte of the
+   answer, the request is asked once more at once: polls change nothing on the server.
+4. Whatever is random is drawn from the seed.
+5. Iterate from one thread or greenlet; `close` and `wire` may be called from any other.
+6. Nothing here imports gevent: blocking sockets and `threading` are all, so it runs on either.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import quote
+
+from clients.errors import BadAnswer, ConnectionLost, Refused
+from clients.headers import HEADER_SETS, HeaderSet
+from clients.http_response import Response, ResponseParser
+from clients.receiver import Receiver
+from clients.wire import NOTHING, Connection, Endpoint, WireCounts
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MOST_S = 5.0
+RETRY_AFTER_MOST_S = 60.0
+ANSWER_TIMEOUT_S = 30.0
+"""How long an answer may take, on top of the time that a long poll asks to be held."""
+WAIT_MOST_S = 60.0
+
+_STREAM_NAME = re.compile(r"[a-z0-9-]{1,64}")
+
+
+class Delivery(NamedTuple):
+    """One notification as it reached one subscriber; times are integer microseconds of Unix time."""
+
+    id: int
+    due_us: int
+    accepted_us: int
+    received_us: int
+    """When the segment that completed its message arrived: the kernel's stamp, or see `arrival`."""
+    handled_us: int
+    """When our code had the message."""
+    data: Any
+
+
+class Request(NamedTuple):
+    """One HTTP request and its answer; a WebSocket has one, its handshake. Times as in Delivery."""
+
+    sent_us: int
+    received_us: int
+    handled_us: int
+    notifications: int
+    """New notifications that the answer brought."""
+    status: int
+
+
+class Subscriber:
+    """One client of one transport. Subclasses say how they ask; the module's docstring has the rules."""
+
+    transport: ClassVar[str]
+    """The transport's name: in the registry, in scenarios, in the URL."""
+
+    def __init__(
+        self,
+        url: str,
+        stream: str = "main",
+        *,
+        poll_interval_s: float = 1.0,
+        wait_s: float = 25.0,
+        headers: HeaderSet = "minimal",
+        seed: int = 0,
+        after: str | None = None,
+        permessage_deflate: bool = False,
+        on_request: Callable[[Request], None] | None = None,
+    ) -> None:
+        """Prepare to follow `stream` at `url`, from the cursor `after` or from the head.
+
+        `poll_interval_s` is short polling's T and `wait_s` what a long poll asks for; the others ignore
+        them. `permessage_deflate` offers the WebSocket extension. `on_request` is told of each answer.
+        Nothing is sent before the first iteration. Raises ValueError for arguments that make no sense.
+        """
+        check_stream(stream)
+        if not poll_interval_s > 0:
+            raise ValueError(f"poll_interval_s is {poll_interval_s}: it must be more than 0 seconds")
+        if not 0 <= wait_s <= WAIT_MOST_S:
+            raise ValueError(f"wait_s is {wait_s}: the server holds a poll for 0 to {WAIT_MOST_S:g} seconds")
+        if headers not in HEADER_SETS:
+            raise ValueError(f"headers is {headers!r}: it must be one of {', '.join(HEADER_SETS)}")
+        self.endpoint = Endpoint.of(url)
+        self.stream = stream
+        self.poll_interval_s = poll_interval_s
+        self.wait_s = wait_s
+        self.headers: HeaderSet = headers
+        self.permessage_deflate = permessage_deflate
+        self.on_request = on_request
+        self.receiver = Receiver(after)
+        self.joined_cursor: str | None = None
+        """The cursor of the first batch. Clients never look inside; who owns the server may."""
+        self.joined_id: int | None = None
+        """The id before the first one that was to come (given or missed): None until that is known."""
+        self.requests = 0
+        """Requests that were answered with a batch, or with 101."""
+        self.empty_responses = 0
+        """Polls that were answered with an empty batch, the one that joined included."""
+        self.skipped_ticks = 0
+        """Short polls that were not asked, because the one before took too long."""
+        self.reconnects = 0
+        """Connections made after the first."""
+        self.last_error: str | None = None
+        """Why the connection was last lost."""
+        self._random = random.Random(seed)
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._parser = ResponseParser()
+        self._wire_before: WireCounts | None = NOTHING
+        self._stamped = True
+        self._connected = False
+        self._failures = 0
+
+    @property
+    def joined(self) -> bool:
+        """Whether a batch has come, so that there is a cursor to resume from."""
+        return self.joined_cursor is not None
+
+    @property
+    def arrival(self) -> str:
+        """Which clock received_us is from: "kernel", or "handling" if a delivery came without stamp.
+
+        The kernel begins to stamp a moment after the first socket on the machine asks for it, so the very
+        first answers may have none; they are seldom deliveries.
+        """
+        return "kernel" if self._stamped else "handling"
+
+    def wire(self) -> WireCounts | None:
+        """Return what went over the wire so far, on all connections; None where it cannot be measured."""
+        with self._lock:
+            if self._wire_before is None or self._connection is None:
+                return self._wire_before
+            try:
+                now = self._connection.counts()
+            except OSError:
+                return None
+            return None if now is None else self._wire_before + now
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """Yield every delivery until `close()`; raises Refused, BadAnswer or BadBatch."""
+        try:
+            while not self._closed.is_set():
+                try:
+                    yield from self._deliveries()
+                except ConnectionLost as lost:
+                    self._drop()
+                    if not self._closed.is_set():
+                        self._back_off(lost)
+        finally:
+            self._drop()
+
+    def close(self) -> None:
+        """End the iteration, from any thread or greenlet: it stops by itself, soon, without an error."""
+        self._closed.set()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.shutdown()
+
+    def _deliveries(self) -> Iterator[Delivery]:
+        """Ask and yield, until ConnectionLost: this is what makes a transport."""
+        raise NotImplementedError
+
+    def _target(self, **query: str) -> str:
+        """Return the request target: this stream on this transport, from the cursor."""
+        if self.receiver.cursor is not None:
+            query = {"after": quote(self.receiver.cursor, safe=""), **query}
+        target = f"{self.endpoint.path}/streams/{self.stream}/{self.transport}"
+        return (
+            target + "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else target
+        )
+
+    def _poll(self, request: str) -> list[Delivery]:
+        """Ask for a batch and return what it brought; raises as `_ask` does, and BadBatch."""
+        sent_us, response = self._ask(request)
+        connection = self._connection
+        assert connection is not None
+        deliveries = self._take(response.body, connection)
+        if not deliveries:
+            self.empty_responses += 1
+        if self.on_request is not None:
+            self.on_request(
+                Request(
+                    sent_us, connection.received_us, connection.handled_us, len(deliveries), response.status
+                )
+            )
+        if not response.keep_alive:
+            self._drop()
+            if not deliveries:
+                # So answers a server that is stopping; to ask again at once would be a busy loop.
+                raise ConnectionLost("the server closes the connection")
+        return deliveries
+
+    def _ask(self, request: str, good: int = 200) -> tuple[int, Response]:
+        """Send a request and return when, and its answer; raises ConnectionLost, Refused or BadAnswer."""
+        if self._connection is None:
+            sent_us, response = self._exchange(self._connect(), request)
+        else:
+            try:
+                sent_us, response = self._exchange(self._connection, request)
+            except ConnectionLost:
+                if self._parser.started or self._closed.is_set():
+                    raise
+                self._drop()
+                sent_us, response = self._exchange(self._connect(), request)
+        if response.status != good:
+            connection = self._connection
+            assert connection is not None
+            if self.on_request is not None:
+                self.on_request(
+                    Request(sent_us, connection.received_us, connection.handled_us, 0, response.status)
+                )
+            raise _refusal(response)
+        if response.headers.get(b"content-encoding", b"identity") != b"identity":
+            raise BadAnswer(
+                "the answer is compressed, which the contract excludes: look at what is in between"
+            )
+        self.requests += 1
+        self._failures = 0
+        return sent_us, response
+
+    def _exchange(self, connection: Connection, request: str) -> tuple[int, Response]:
+        if self._closed.is_set():
+            raise ConnectionLost("closed by us")
+        parser = self._parser
+        sent_us = time.time_ns() // 1000
+        try:
+            connection.send(request.encode("ascii"))
+            while True:
+                data = connection.receive()
+                if not data:
+                    raise ConnectionLost("the server closed the connection before it had answered")
+                responses = parser.feed(data)
+                if responses:
+                    break
+        except OSError as error:
+            raise ConnectionLost(f"the connection was lost: {error}") from None
+        if len(responses) > 1 or parser.started:
+            raise BadAnswer("the server sent more than one answer to one request")
+        return sent_us, responses[0]
+
+    def _take(self, batch: bytes | str, connection: Connection) -> list[Delivery]:
+        """Hand the batch that was just read to the receiver, return what is new in it; raises BadBatch."""
+        receiver = self.receiver
+        missed_before = receiver.missed
+        notifications = receiver.receive(batch)
+        if self.joined_cursor is None:
+            self.joined_cursor = receiver.cursor
+        if not notifications:
+            return []
+        if self.joined_id is None:
+            self.joined_id = notifications[0].id - 1 - (receiver.missed - missed_before)
+        self._stamped = self._stamped and connection.stamped
+        received_us, handled_us = connection.received_us, connection.handled_us
+        return [
+            Delivery(id_, due_us, accepted_us, received_us, handled_us, data)
+            for id_, due_us, accepted_us, data in notifications
+        ]
+
+    def _connect(self) -> Connection:
+        """Open the connection; raises ConnectionLost."""
+        why = "no address"
+        try:
+            addresses = self.endpoint.resolve()
+        except OSError as error:
+            raise ConnectionLost(f"cannot find {self.endpoint.host}: {error}") from None
+        for family, address in addresses:
+            connection = Connection(family)
+            with self._lock:
+                self._connection = connection
+            if self._closed.is_set():
+                break
+            try:
+                connection.connect(address, self._read_timeout_s())
+            except OSError as error:
+                why = str(error)
+                self._drop()
+                continue
+            if self._connected:
+                self.reconnects += 1
+            self._connected = True
+            self._parser = ResponseParser()
+            return connection
+        self._drop()
+        raise ConnectionLost(f"cannot connect to {self.endpoint.host}:{self.endpoint.port}: {why}")
+
+    def _read_timeout_s(self) -> float | None:
+        """How long a read may take before the connection counts as lost."""
+        return ANSWER_TIMEOUT_S
+
+    def _drop(self) -> None:
+        """Close the connection, if there is one, and keep its counts."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            try:
+                counts = connection.counts()
+            except OSError:
+                counts = None
+            if counts is None or self._wire_before is None:
+                self._wire_before = None
+            else:
+                self._wire_before += counts
+            connection.close()
+
+    def _back_off(self, lost: ConnectionLost) -> None:
+        """Pause before the next attempt, unless closed meanwhile."""
+        self.last_error = str(lost)
+        pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures, 16))
+        self._failures += 1
+        if lost.retry_after_s is None:
+            pause_s *= self._random.uniform(0.5, 1.0)
+        else:
+            pause_s = max(pause_s, min(lost.retry_after_s, RETRY_AFTER_MOST_S))
+            pause_s *= self._random.uniform(1.0, 1.5)
+        self._closed.wait(pause_s)
+
+
+def check_stream(name: str) -> None:
+    """Raise ValueError unless `name` is a well-formed stream's name."""
+    if not _STREAM_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no stream's name: use 1 to 64 of a-z, 0-9 and -")
+
+
+def _refusal(response: Response) -> ConnectionLost | Refused | BadAnswer:
+    """Return the error that an answer stands for: to be asked again, or to be told."""
+    status = response.status
+    detail = problem_detail(response)
+    if status >= 500 or status in (408, 429):
+        return ConnectionLost(f"the server answered {status}: {detail}", _retry_after_s(response))
+    if status >= 400:
+        return Refused(status, detail)
+    return BadAnswer(f"the server answered {status} where a batch or an upgrade was due: {detail}")
+
+
+def problem_detail(response: Response) -> str:
+    """Return the sentence of a problem+json answer (RFC 9457), or the beginning of whatever came."""
+    try:
+        problem = json.loads(response.body)
+        return str(problem.get("detail") or problem["title"])
+    except (ValueError, AttributeError, KeyError, RecursionError):
+        return response.body[:200].decode("utf-8", "replace").strip() or "(it does not say why)"
+
+
+def _retry_after_s(response: Response) -> float | None:
+    """Return Retry-After in seconds (RFC 9110, 10.2.3); None where absent, or given as a date."""
+    value = response.headers.get(b"retry-after", b"")
+    return float(value) if value.isdigit() else None

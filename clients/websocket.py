@@ -1,0 +1,117 @@
+"""WebSocket: ask once, by a handshake (RFC 6455, 4), and be sent a message whenever there is news.
+
+Frames are parsed by wsproto's FrameProtocol.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+
+from wsproto.extensions import PerMessageDeflate
+from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
+
+from clients.errors import BadAnswer, ConnectionLost, Refused
+from clients.headers import handshake_headers
+from clients.http_response import Response
+from clients.subscriber import Delivery, Request, Subscriber
+from clients.wire import Connection
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+
+# RFC 6455, 1.3: what the server adds to the key, to show that it speaks this protocol.
+_ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+# The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
+_OUR_FAULT = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+
+
+class WebSocketSubscriber(Subscriber):
+    """A client that keeps one WebSocket open."""
+
+    transport = "websocket"
+
+    def _deliveries(self) -> Iterator[Delivery]:
+        connection, frames, data = self._handshake()
+        text: list[str] = []
+        text_length = 0
+        try:
+            while True:
+                frames.receive_bytes(data)
+                for frame in frames.received_frames():
+                    if frame.opcode is not Opcode.TEXT:
+                        self._control(connection, frames, frame)
+                        continue
+                    text.append(frame.payload)
+                    text_length += len(frame.payload)
+                    if frame.message_finished:
+                        batch = text[0] if len(text) == 1 else "".join(text)
+                        text.clear()
+                        text_length = 0
+                        yield from self._take(batch, connection)
+                    elif text_length > MAX_MESSAGE_BYTES:
+                        raise BadAnswer(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
+                data = connection.receive()
+                if not data:
+                    raise ConnectionLost("the server closed the connection without a close frame")
+        except OSError as error:
+            raise ConnectionLost(f"the connection was lost: {error}") from None
+        except ParseFailed as error:
+            raise BadAnswer(f"the server broke the WebSocket protocol: {error}") from None
+        finally:
+            self._say_goodbye(connection, frames)
+
+    def _handshake(self) -> tuple[Connection, FrameProtocol, bytes]:
+        """Upgrade the connection; return it, the frames to come, and the first bytes of them."""
+        key = base64.b64encode(self._random.randbytes(16)).decode("ascii")
+        deflate = PerMessageDeflate() if self.permessage_deflate else None
+        offer = None
+        if deflate is not None:
+            parameters = deflate.offer()
+            offer = f"{deflate.name}; {parameters}" if isinstance(parameters, str) else deflate.name
+        headers = handshake_headers(self.headers, self.endpoint.host_header, key, offer)
+        sent_us, response = self._ask(f"GET {self._target()} HTTP/1.1\r\n{headers}", good=101)
+        connection = self._connection
+        assert connection is not None
+        if self.on_request is not None:
+            self.on_request(Request(sent_us, connection.received_us, connection.handled_us, 0, 101))
+        _check_accept(response, key)
+        extensions = response.headers.get(b"sec-websocket-extensions", b"").decode("latin-1")
+        if extensions:
+            if deflate is None or not extensions.startswith(deflate.name) or "," in extensions:
+                raise BadAnswer(f"the server chose an extension that was not offered: {extensions}")
+            deflate.finalize(extensions)
+        frames = FrameProtocol(client=True, extensions=[deflate] if extensions else [])
+        return connection, frames, self._parser.upgraded or b""
+
+    def _control(self, connection: Connection, frames: FrameProtocol, frame: Frame) -> None:
+        """Answer a ping or a close; raises ConnectionLost, Refused or BadAnswer."""
+        if frame.opcode is Opcode.PING:
+            connection.send(frames.pong(frame.payload))
+        elif frame.opcode is Opcode.CLOSE:
+            code, reason = frame.payload
+            connection.send(frames.close(code))
+            if code in _OUR_FAULT:
+                raise Refused(int(code), reason)
+            raise ConnectionLost(
+                f"the server closed the WebSocket with {int(code)}: {reason or '(no reason)'}"
+            )
+        elif frame.opcode is Opcode.BINARY:
+            raise BadAnswer("the server sent a binary message; batches are text")
+
+    def _say_goodbye(self, connection: Connection, frames: FrameProtocol) -> None:
+        """Send a close frame where we are the one who leaves; nobody waits for the answer."""
+        if self._closed.is_set():
+            try:
+                connection.send(frames.close(CloseReason.NORMAL_CLOSURE))
+            except OSError:
+                pass
+
+
+def _check_accept(response: Response, key: str) -> None:
+    """Check that the server understood the handshake (RFC 6455, 4.1); raises BadAnswer."""
+    if response.headers.get(b"upgrade", b"").lower() != b"websocket":
+        raise BadAnswer("the server switched to something that is not WebSocket")
+    digest = hashlib.sha1((key + _ACCEPT_GUID).encode("ascii"), usedforsecurity=False).digest()
+    if response.headers.get(b"sec-websocket-accept", b"") != base64.b64encode(digest):
+        raise BadAnswer("the server's Sec-WebSocket-Accept does not match the key that was sent")
