@@ -1,0 +1,412 @@
+"""From a run directory to its summary: cells, metrics with intervals, verdicts.
+
+Rules:
+- Pure over files: the same files give the same summary, byte for byte, wherever the directory lies.
+- A trial is valid only if run.json says so, every gate asked again here is passed, and its notifications
+  are all accounted for: published × subscribers = delivered + told gaps.
+- A metric's value is the median over the cell's valid trials of the trial's own figure;
+  `bench/bootstrap.py` gives its interval. Without a valid trial, or where nothing was measured, it is null.
+- Invalid trials stay in the summary with their reasons and their figures, and count for nothing.
+- Nothing downstream computes: tables, figures and reports show what stands here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import bootstrap, claims, compare, gates, metrics, predict
+from bench.compare import Figure
+from bench.load import Run, RunDirectoryError, Trial, load
+
+SUMMARY_SCHEMA = 1
+"""Version of summary.json's form. History: 1, the first."""
+ANALYSIS_VERSION = 1
+"""Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
+
+INPUTS = (
+    "run.json",
+    "deliveries.parquet",
+    "requests.parquet",
+    "published.parquet",
+    "subscribers.parquet",
+    "resources.jsonl",
+    "errors.jsonl",
+)
+
+CELL_KEY = (
+    "transport",
+    "implementation",
+    "server_model",
+    "subscribers",
+    "publish_rate",
+    "schedule",
+    "payload_bytes",
+    "poll_interval_s",
+    "wait_s",
+    "headers",
+    "permessage_deflate",
+    "window_s",
+    "settle_s",
+    "memory",
+    "one_way_ms",
+    "link",
+)
+"""Trials with the same values of these are repeats of one cell; a key that a run does not have is left
+out."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class TrialResult:
+    """What the analysis found in one trial."""
+
+    record: dict[str, Any]
+    valid: bool
+    why: list[str]
+    steady: bool
+    not_steady_why: list[str]
+    gates: dict[str, Any]
+    conservation: dict[str, Any] | None
+    figures: dict[str, float | None]
+    idle_us_per_second: float | None
+    inner: dict[str, Floats] = field(default_factory=dict)
+    quantiles_ms: Floats | None = None
+
+    @property
+    def cell_key(self) -> str:
+        """The settings that make it a repeat of its cell, as canonical JSON."""
+        return json.dumps({key: self.record[key] for key in CELL_KEY if key in self.record}, sort_keys=True)
+
+
+def analyse(directory: Path) -> dict[str, Any]:
+    """Analyse a run directory, write its summary.json, and return it. Raises
+    `bench.load.RunDirectoryError`."""
+    summary = summarise(load(directory))
+    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    target = Path(directory) / "summary.json"
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        try:
+            target.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{target} cannot be written ({error}): copy the run to where you may write"
+            ) from error
+    return summary
+
+
+def current(directory: Path) -> dict[str, Any]:
+    """summary.json where it was made by this analysis from the very files beside it, else a new one, not
+    written."""
+    run = load(directory)
+    path = run.directory / "summary.json"
+    if path.exists():
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            summary = {}
+        if summary.get("analysis") == ANALYSIS_VERSION and summary.get("inputs") == input_digests(
+            run.directory
+        ):
+            return cast(dict[str, Any], summary)
+    return summarise(run)
+
+
+def input_digests(directory: Path) -> dict[str, str | None]:
+    """SHA-256 of every file that the analysis reads; None where there is none."""
+    found: dict[str, str | None] = {}
+    for name in INPUTS:
+        path = directory / name
+        if path.exists():
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        else:
+            found[name] = None
+    return found
+
+
+def summarise(run: Run) -> dict[str, Any]:
+    """The whole summary of a run. Pure: nothing is written."""
+    scenario = run.run.get("scenario", {})
+    seed = int(scenario.get("seed") or 0)
+    minimum = int(scenario.get("minimum_valid_trials") or (3 if scenario.get("name") == "quick" else 5))
+    results = [_result(trial, seed) for trial in run.each_trial()]
+    _add_idle_cost(results)
+    groups: dict[str, list[TrialResult]] = {}
+    for result in results:
+        groups.setdefault(result.cell_key, []).append(result)
+    names = _cell_ids(groups)
+    cells = [_cell(names[key], group, minimum, seed) for key, group in groups.items()]
+    measured = compare.Measured(tuple(cells), run.run.get("probes") or {})
+    interrupted = bool(run.run.get("interrupted"))
+    return {
+        "schema": SUMMARY_SCHEMA,
+        "analysis": ANALYSIS_VERSION,
+        "run": run.run.get("id"),
+        "valid": bool(cells) and all(cell.enough for cell in cells) and not interrupted,
+        "interrupted": interrupted,
+        "minimum_valid_trials": minimum,
+        "confidence_percent": bootstrap.CONFIDENCE_PERCENT,
+        "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
+        "cells": [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)],
+        "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
+        "trials": [_trial_json(result, names[result.cell_key]) for result in results],
+        "inputs": input_digests(run.directory),
+    }
+
+
+def conservation(trial: Trial) -> dict[str, Any] | None:
+    """Are all notifications accounted for? Sums over subscribers: those published after each one's joining
+    point must be delivered to it or told as missed. None for a trial without subscribers."""
+    if trial.record["transport"] is None or len(trial.subscribers["subscriber"]) == 0:
+        return None
+    ids = trial.published["id"].astype(float)
+    ids = np.sort(ids[~np.isnan(ids)])
+    joined = trial.subscribers["joined_id"].astype(float)
+    missed = trial.subscribers["missed"].astype(float)
+    if np.isnan(joined).any() or np.isnan(missed).any():
+        return {"expected": None, "delivered": len(trial.deliveries["id"]), "missed": None, "holds": False}
+    expected = int((len(ids) - np.searchsorted(ids, joined, side="right")).sum())
+    delivered, told = len(trial.deliveries["id"]), int(missed.sum())
+    return {
+        "expected": expected,
+        "delivered": delivered,
+        "missed": told,
+        "holds": expected == delivered + told,
+    }
+
+
+def _result(trial: Trial, seed: int) -> TrialResult:
+    record = trial.record
+    asked = gates.check(trial)
+    why = list(dict.fromkeys([*record.get("why", []), *asked.why]))
+    not_steady = list(dict.fromkeys([*record.get("not_steady_why", []), *asked.not_steady_why]))
+    accounted = conservation(trial)
+    passed = all(
+        gate.get("passed") is not False for name, gate in asked.gates.items() if name not in STEADINESS
+    )
+    if accounted is not None and not accounted["holds"] and passed:
+        why.append(
+            f"{accounted['delivered']} deliveries and {accounted['missed']} told as missed do not make up "
+            f"the {accounted['expected']} that were due to its subscribers"
+        )
+    valid = bool(record.get("valid")) and asked.valid and (accounted is None or accounted["holds"])
+    result = TrialResult(
+        record=record,
+        valid=valid and trial.window_us is not None,
+        why=why,
+        steady=bool(record.get("steady", True)) and asked.steady,
+        not_steady_why=not_steady,
+        gates=asked.gates,
+        conservation=accounted,
+        figures=metrics.figures(trial),
+        idle_us_per_second=metrics.idle_cpu_us_per_second(trial),
+    )
+    late = metrics.latencies(trial)
+    if late is not None:
+        rng = bootstrap.generator(seed, "trial", trial.id)
+        result.inner = bootstrap.within_trial(late, rng, spread=int(record["subscribers"]) > 1)
+        result.quantiles_ms = np.quantile(late.ms, predict.QUANTILES)
+    return result
+
+
+STEADINESS = ("told_gap", "server_core_busy_share")
+"""Gates that make a trial not steady rather than invalid."""
+
+
+def _add_idle_cost(results: list[TrialResult]) -> None:
+    """What an idle subscriber costs a second: the trial's CPU less that of the empty server, over its
+    subscribers.
+
+    The empty server is the baseline of the same repeat where that is valid, else the median of the valid
+    ones.
+    """
+
+    def model(result: TrialResult) -> tuple[Any, Any]:
+        return result.record.get("implementation", "wirelab"), result.record["server_model"]
+
+    empty: dict[tuple[Any, Any], dict[int, float]] = {}
+    for result in results:
+        if result.record["transport"] is None and result.valid and result.idle_us_per_second is not None:
+            empty.setdefault(model(result), {})[int(result.record.get("repeat", 0))] = (
+                result.idle_us_per_second
+            )
+    for result in results:
+        baselines = empty.get(model(result))
+        subscribers = int(result.record["subscribers"])
+        if not baselines or not subscribers or result.idle_us_per_second is None:
+            continue
+        baseline = baselines.get(
+            int(result.record.get("repeat", 0)), float(np.median(list(baselines.values())))
+        )
+        cost = (result.idle_us_per_second - baseline) / subscribers
+        result.figures["server_cpu_us_per_idle_subscriber_second"] = cost
+
+
+def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compare.Cell:
+    valid = [result for result in group if result.valid]
+    found: dict[str, Figure | None] = {}
+    replicates: dict[str, Floats] = {}
+    for metric in metrics.METRICS:
+        measured = [result for result in valid if result.figures[metric] is not None]
+        if not measured:
+            found[metric] = None
+            continue
+        values = [cast(float, result.figures[metric]) for result in measured]
+        rng = bootstrap.generator(seed, name, metric)
+        drawn = bootstrap.across_trials(
+            [result.inner.get(metric, value) for result, value in zip(measured, values, strict=True)], rng
+        )
+        low, high = bootstrap.interval(drawn)
+        found[metric] = Figure(float(np.median(values)), low, high)
+        if drawn is not None:
+            replicates[metric] = drawn
+    settings = json.loads(group[0].cell_key)
+    per = (
+        "server_cpu_us_per_delivery" if settings["transport"] == "websocket" else "server_cpu_us_per_request"
+    )
+    service = found[per]
+    return compare.Cell(
+        id=name,
+        settings=settings,
+        trials=len(group),
+        valid_trials=len(valid),
+        steady_trials=sum(result.steady for result in valid),
+        minimum_valid_trials=minimum,
+        metrics=found,
+        replicates=replicates,
+        service_s=None if service is None else service.value / 1e6,
+        finished_losses=tuple(
+            str(result.record["id"])
+            for result in group
+            if result.record.get("exit", "finished") == "finished"
+            and (
+                result.gates.get("delivered", {}).get("passed") is False
+                or not (result.conservation or {"holds": True})["holds"]
+            )
+        ),
+    )
+
+
+def _cell_json(cell: compare.Cell, group: list[TrialResult]) -> dict[str, Any]:
+    shown = {
+        name: None if figure is None else {"value": figure.value, "low": figure.low, "high": figure.high}
+        for name, figure in cell.metrics.items()
+    }
+    quantiles = [result.quantiles_ms for result in group if result.valid and result.quantiles_ms is not None]
+    return cast(
+        dict[str, Any],
+        _plain(
+            {
+                "id": cell.id,
+                **cell.settings,
+                "trials": cell.trials,
+                "valid_trials": cell.valid_trials,
+                "steady_trials": cell.steady_trials,
+                "valid": cell.enough,
+                "gates": _gates(group),
+                "metrics": shown,
+                "latency_quantiles_ms": None
+                if not quantiles
+                else np.median(np.stack(quantiles), axis=0).tolist(),
+                "predicted": _predicted(cell),
+            }
+        ),
+    )
+
+
+def _gates(group: list[TrialResult]) -> dict[str, Any]:
+    """Each gate over the cell's trials: its limit (the last trial's), every trial's value, and who did not
+    pass."""
+    found: dict[str, Any] = {}
+    for result in group:
+        for name, gate in result.gates.items():
+            entry = found.setdefault(name, {"limit": None, "values": [], "passed": None, "failed_trials": []})
+            entry["limit"] = gate.get("limit")
+            entry["values"].append(gate.get("value"))
+            if gate.get("passed") is not None:
+                entry["passed"] = gate["passed"] and entry["passed"] is not False
+            if gate.get("passed") is False:
+                entry["failed_trials"].append(result.record["id"])
+    return found
+
+
+def _predicted(cell: compare.Cell) -> dict[str, Any] | None:
+    """Theory for the cell, in the units of its metrics; None where it is saturated, not steady, or not
+    published."""
+    if cell.transport is None or cell.settings["publish_rate"] <= 0 or cell.service_s is None:
+        return None
+    busy = cell.metrics["server_core_busy_share"]
+    saturated = busy is not None and busy.value >= predict.SATURATED_SHARE
+    if saturated or cell.steady_trials < cell.valid_trials or not cell.valid_trials:
+        return None
+    load_ = compare.load_of(cell)
+    mean_s, quantiles_s = predict.mean_latency_s(load_), predict.latency_quantiles_s(load_)
+    return {
+        "latency_ms_mean": None if mean_s is None else mean_s * 1000.0,
+        "latency_quantiles_ms": None if quantiles_s is None else (quantiles_s * 1000.0).tolist(),
+        "requests_per_delivery": predict.requests_per_delivery(load_),
+        "empty_response_share": predict.empty_response_share(load_),
+        "service_us": load_.service_s * 1e6,
+    }
+
+
+def _trial_json(result: TrialResult, cell: str) -> dict[str, Any]:
+    return cast(
+        dict[str, Any],
+        _plain(
+            {
+                "id": result.record["id"],
+                "cell": cell,
+                "valid": result.valid,
+                "why": result.why,
+                "steady": result.steady,
+                "not_steady_why": result.not_steady_why,
+                "conservation": result.conservation,
+                "gates": result.gates,
+                "figures": result.figures,
+            }
+        ),
+    )
+
+
+def _cell_ids(groups: dict[str, list[TrialResult]]) -> dict[str, str]:
+    """A short name for each cell: its trials' name without the repeat."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for key, group in groups.items():
+        base = re.sub(r"^r\d+-", "", str(group[0].record["id"]))
+        name = next(candidate for candidate in _candidates(base) if candidate not in taken)
+        taken.add(name)
+        names[key] = name
+    return names
+
+
+def _candidates(base: str) -> Iterable[str]:
+    yield base
+    number = 2
+    while True:
+        yield f"{base}-{number}"
+        number += 1
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it: numpy scalars as Python's, and no NaN or infinity (they become null)."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

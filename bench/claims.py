@@ -1,0 +1,236 @@
+"""The article's eleven claims as data, and how comparisons become one verdict.
+
+Rules:
+- A claim is a sentence, a hypothesis that could be false, and a pass band stated before anything was measured
+  (the numbers stand in `bench/judges.py`).
+- `holds`: every comparison passes. `fails`: none does. `depends`: some do, and the condition that separates
+  them is named. Anything else is `inconclusive`: an interval across its band, too few valid trials, or no
+  cell that could tell; it says why, and which shipped scenario can decide.
+- Cells that may not decide are left out of `holds`, `fails` and `depends`, and named.
+- Judging reads cells and probes alone, so the same run is judged the same anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import judges
+from bench.compare import Comparison, Judged, Measured
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim. `says` is the article's sentence in our words; `decided_by` names shipped scenarios that
+    can tell."""
+
+    id: str
+    says: str
+    hypothesis: str
+    band: str
+    measured: str
+    decided_by: tuple[str, ...]
+    judge: Callable[[Measured], Judged]
+
+
+def judge_all(measured: Measured) -> list[dict[str, Any]]:
+    """Every claim's verdict, in the order of CLAIMS, as summary.json has it."""
+    return [judge(claim, measured) for claim in CLAIMS]
+
+
+def judge(claim: Claim, measured: Measured) -> dict[str, Any]:
+    """One claim's verdict, with its sentence, its reason and its evidence."""
+    found = claim.judge(measured)
+    verdict, why = _verdict(claim, found)
+    return {
+        "id": claim.id,
+        "verdict": verdict,
+        "why": why,
+        "says": claim.says,
+        "hypothesis": claim.hypothesis,
+        "band": claim.band,
+        "measured": claim.measured,
+        "decided_by": list(claim.decided_by),
+        "evidence": [item for comparison in found.comparisons for item in comparison.evidence],
+    }
+
+
+def _verdict(claim: Claim, found: Judged) -> tuple[str, str]:
+    comparisons = found.comparisons
+    outcomes = {comparison.outcome for comparison in comparisons}
+    if found.lacks is not None:
+        return "inconclusive", f"{_sentence(found.lacks)} {_who_can(claim)}"
+    if not comparisons:
+        reason = "; ".join(found.reasons) or "no cell of this run could tell"
+        return "inconclusive", f"{_sentence(reason)} {_who_can(claim)}"
+    if {"holds", "fails"} <= outcomes:
+        left_out = f" Not counted: {'; '.join(found.reasons)}." if found.reasons else ""
+        return "depends", _condition(comparisons) + left_out
+    if "unclear" in outcomes:
+        unclear = next(comparison for comparison in comparisons if comparison.outcome == "unclear")
+        return "inconclusive", f"{_sentence(unclear.says)} {_who_can(claim)}"
+    says = list(dict.fromkeys(comparison.says for comparison in comparisons))
+    more = f" So it is in {len(says) - 1} more comparisons." if len(says) > 1 else ""
+    left_out = f" Not counted: {'; '.join(found.reasons)}." if found.reasons else ""
+    return comparisons[0].outcome, _sentence(says[0]) + more + left_out
+
+
+def _who_can(claim: Claim) -> str:
+    if not claim.decided_by:
+        return "No shipped scenario decides it yet."
+    names = " or ".join(f"`wirelab bench {name}`" for name in claim.decided_by)
+    return f"It can be decided by {names}."
+
+
+def _condition(comparisons: Sequence[Comparison]) -> str:
+    """The condition that separates what holds from what fails, as sentences: one factor if one does it,
+    else a list."""
+    decided = [comparison for comparison in comparisons if comparison.outcome != "unclear"]
+    factors = list(dict.fromkeys(key for comparison in decided for key in comparison.condition))
+    for factor in factors:
+        sides = {
+            outcome: {c.condition.get(factor) for c in decided if c.outcome == outcome}
+            for outcome in ("holds", "fails")
+        }
+        if not (sides["holds"] & sides["fails"]) and None not in sides["holds"] | sides["fails"]:
+            examples = [next(c for c in decided if c.outcome == outcome) for outcome in ("holds", "fails")]
+            return (
+                f"It holds for {_values(factor, sides['holds'])} "
+                f"and fails for {_values(factor, sides['fails'])}: "
+                f"{examples[0].says}, but {examples[1].says}."
+            )
+    shared = {key for key in factors if len({str(c.condition.get(key)) for c in decided}) == 1}
+    parts = []
+    for outcome in ("holds", "fails"):
+        cases = [
+            ", ".join(_value(key, value) for key, value in c.condition.items() if key not in shared)
+            for c in decided
+            if c.outcome == outcome
+        ]
+        parts.append(f"It {outcome} for {'; '.join(dict.fromkeys(cases))}.")
+    return " ".join(parts)
+
+
+def _values(factor: str, values: Iterable[Any]) -> str:
+    return " and ".join(
+        _value(factor, value) for value in sorted(values, key=lambda v: (isinstance(v, str), v))
+    )
+
+
+def _value(factor: str, value: Any) -> str:
+    shown = (
+        f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
+    return {
+        "lambda_t": f"λT = {shown}",
+        "publish_rate": f"{shown} notifications/s",
+        "subscribers": f"{shown} subscribers",
+    }.get(factor, shown)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "calls",
+        "Request/response polling makes many network calls.",
+        "A client that asks every T makes more requests than it gets notifications.",
+        "requests per delivery above 1, asked at 1/T ± 10 %; below 1 the claim fails for that λT",
+        "requests and wire bytes per delivery, share of empty answers, as λT varies",
+        ("quick", "article"),
+        judges.calls,
+    ),
+    Claim(
+        "poll-latency",
+        "Those calls make it late.",
+        "Short poll's mean latency is T/2 + d, and at least twice that of every other transport.",
+        "mean within 20 % of T/2 + d; ratio to each other transport at least 2",
+        "short poll's latency against T/2 + d and against the other transports",
+        ("quick", "article"),
+        judges.poll_latency,
+    ),
+    Claim(
+        "held-open",
+        "Long polling holds the request until there is news, answers, and is asked again at once.",
+        "Answers bring news, the next request follows at once, and most of the time a request is being held.",
+        "empty answers at most 5 % beyond e^(−λ·wait); asked again within 10 ms; held 10 times that",
+        "time held, gap before the next request, notifications per answer",
+        ("quick", "article"),
+        judges.held_open,
+    ),
+    Claim(
+        "long-poll-cost",
+        "Long polling takes many resources to process.",
+        "It takes at least twice the server CPU per delivery and memory per subscriber of a WebSocket.",
+        "ratio to WebSocket at least 2, on both server models",
+        "CPU per delivery and memory per waiting subscriber against WebSocket, per server model and rate",
+        ("article",),
+        judges.long_poll_cost,
+    ),
+    Claim(
+        "million",
+        "Keeping a million users connected takes much computing.",
+        "A million idle subscribers need more than one ordinary server: 16 cores or 64 GB.",
+        "projection above 16 cores or 64 GB; the model must predict a held-out larger load within 25 %",
+        "cost per idle subscriber, projected to 10^6 with its interval",
+        ("article",),
+        judges.million,
+    ),
+    Claim(
+        "upgrade",
+        "A WebSocket starts as an HTTP request with Upgrade, is answered, and is then open both ways.",
+        "A GET with Upgrade is answered 101, and messages then go up and down on the same TCP connection.",
+        "every check must pass",
+        "the handshake's bytes; messages both ways on the same connection",
+        ("quick", "article"),
+        judges.upgrade,
+    ),
+    Claim(
+        "as-printed",
+        "The handshake, as the article prints it, is incomplete.",
+        "A server that follows RFC 6455 refuses it, and accepts it once a key and a version are added.",
+        "4xx as printed and 101 when completed",
+        "the printed handshake sent to the WebSocket route, then the same with key and version",
+        ("quick", "article"),
+        judges.as_printed,
+    ),
+    Claim(
+        "low-latency",
+        "WebSocket is low-latency.",
+        "Its latency stays one transit where long poll's grows towards two or three, as delay and rate rise.",
+        "needs a network delay",
+        "latency against long poll as the network's delay and the rate vary",
+        (),
+        judges.low_latency,
+    ),
+    Claim(
+        "cheaper",
+        "WebSocket takes less computing than long polling.",
+        "Its bill is lower: CPU while publishing, CPU while idle, memory; on every server model.",
+        "ratio to long poll below 0.9; 0.9 to 1.1 is the same",
+        "the server's bill, per server model",
+        ("article",),
+        judges.cheaper,
+    ),
+    Claim(
+        "many-clients",
+        "Several clients can connect and exchange messages.",
+        "Every connected client gets every message once, in order.",
+        "nothing lost, repeated or reordered in any valid trial; more than one such trial fails it",
+        "ids received by every subscriber against ids published",
+        ("quick", "article"),
+        judges.many_clients,
+    ),
+    Claim(
+        "welcome",
+        "The server greets each new connection, and the page shows the greeting.",
+        "In a real browser the page shows what the server sent on connecting.",
+        "needs a browser",
+        "the demo page, in a real browser",
+        (),
+        judges.welcome,
+    ),
+)
