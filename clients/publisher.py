@@ -126,8 +126,8 @@ class Publisher:
             raise ConnectionLost(f"the server has {UNANSWERED_MOST} publishes to answer and answers none")
         record = Publication(due_us)
         # Before the write: the answer can be here before the write returns.
-        self._all_answered.clear()
         self._unanswered.append(record)
+        self._all_answered.clear()
         if len(self.records) == RECORDS:
             self.records.popleft()
             self.forgotten += 1
@@ -171,7 +171,7 @@ class Publisher:
         return answered
 
     def close(self) -> None:
-        """Close the connection, without waiting for answers: `drain` does."""
+        """Close the connection. What is not answered yet may be lost: `drain` waits for it."""
         self._closed = True
         self._connection.shutdown()
         self._reader.join(DRAIN_S)
@@ -234,7 +234,7 @@ class Publisher:
         record.id = id_
         if not self._unanswered:
             self._all_answered.set()
-            if self._unanswered:
+            if self._unanswered:  # published between the two: nobody else would take it back
                 self._all_answered.clear()
 
     def _fail(self, error: ClientError) -> None:

@@ -6,10 +6,10 @@ Rules:
    subscriber comes back after a pause and asks from its cursor, so that nothing is delivered twice or
    left out unless the receiver's counters say so. Any other 4xx raises Refused: asking again would not help.
 2. The pause doubles from BACKOFF_FIRST_S to BACKOFF_MOST_S, each drawn between half of it and the whole,
-   and begins anew with the first good answer. A Retry-After is obeyed up to RETRY_AFTER_MOST_S and up to
+   and begins anew with the next batch. A Retry-After is obeyed up to RETRY_AFTER_MOST_S and up to
    half as much again is added, since all who were refused together would come back together.
-3. A kept-alive connection may be gone by the time of the next request. Where it ends before a byte of the
-   answer, the request is asked once more at once: polls change nothing on the server.
+3. A kept-alive connection that the server has ended meanwhile is replaced before the next request, without
+   a pause: servers do so when a client is idle for long, and a poller with a large T always is.
 4. Whatever is random is drawn from the seed.
 5. Iterate from one thread or greenlet; `close` and `wire` may be called from any other.
 6. Nothing here imports gevent: blocking sockets and `threading` are all, so it runs on either.
@@ -30,7 +30,7 @@ from clients.errors import BadAnswer, ConnectionLost, Refused
 from clients.headers import HEADER_SETS, HeaderSet
 from clients.http_response import Response, ResponseParser
 from clients.receiver import Receiver
-from clients.wire import NOTHING, Connection, Endpoint, WireCounts
+from clients.wire import KERNEL_TELLS, NOTHING, Connection, Endpoint, WireCounts
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MOST_S = 5.0
@@ -94,8 +94,8 @@ class Subscriber:
         check_stream(stream)
         if not poll_interval_s > 0:
             raise ValueError(f"poll_interval_s is {poll_interval_s}: it must be more than 0 seconds")
-        if not 0 <= wait_s <= WAIT_MOST_S:
-            raise ValueError(f"wait_s is {wait_s}: the server holds a poll for 0 to {WAIT_MOST_S:g} seconds")
+        if not 0 < wait_s <= WAIT_MOST_S:
+            raise ValueError(f"wait_s is {wait_s}: a poll is held for more than 0, at most {WAIT_MOST_S:g} s")
         if headers not in HEADER_SETS:
             raise ValueError(f"headers is {headers!r}: it must be one of {', '.join(HEADER_SETS)}")
         self.endpoint = Endpoint.of(url)
@@ -126,7 +126,7 @@ class Subscriber:
         self._connection: Connection | None = None
         self._parser = ResponseParser()
         self._wire_before: WireCounts | None = NOTHING
-        self._stamped = True
+        self._stamped = KERNEL_TELLS
         self._connected = False
         self._failures = 0
 
@@ -149,10 +149,7 @@ class Subscriber:
         with self._lock:
             if self._wire_before is None or self._connection is None:
                 return self._wire_before
-            try:
-                now = self._connection.counts()
-            except OSError:
-                return None
+            now = self._connection.counts()
             return None if now is None else self._wire_before + now
 
     def __iter__(self) -> Iterator[Delivery]:
@@ -211,19 +208,14 @@ class Subscriber:
 
     def _ask(self, request: str, good: int = 200) -> tuple[int, Response]:
         """Send a request and return when, and its answer; raises ConnectionLost, Refused or BadAnswer."""
-        if self._connection is None:
-            sent_us, response = self._exchange(self._connect(), request)
-        else:
-            try:
-                sent_us, response = self._exchange(self._connection, request)
-            except ConnectionLost:
-                if self._parser.started or self._closed.is_set():
-                    raise
-                self._drop()
-                sent_us, response = self._exchange(self._connect(), request)
+        connection = self._connection
+        if connection is not None and connection.ended():
+            self._drop()
+            connection = None
+        if connection is None:
+            connection = self._connect()
+        sent_us, response = self._exchange(connection, request)
         if response.status != good:
-            connection = self._connection
-            assert connection is not None
             if self.on_request is not None:
                 self.on_request(
                     Request(sent_us, connection.received_us, connection.handled_us, 0, response.status)
@@ -234,7 +226,6 @@ class Subscriber:
                 "the answer is compressed, which the contract excludes: look at what is in between"
             )
         self.requests += 1
-        self._failures = 0
         return sent_us, response
 
     def _exchange(self, connection: Connection, request: str) -> tuple[int, Response]:
@@ -246,7 +237,7 @@ class Subscriber:
             connection.send(request.encode("ascii"))
             while True:
                 data = connection.receive()
-                if not data:
+                if not data or self._closed.is_set():
                     raise ConnectionLost("the server closed the connection before it had answered")
                 responses = parser.feed(data)
                 if responses:
@@ -262,6 +253,7 @@ class Subscriber:
         receiver = self.receiver
         missed_before = receiver.missed
         notifications = receiver.receive(batch)
+        self._failures = 0
         if self.joined_cursor is None:
             self.joined_cursor = receiver.cursor
         if not notifications:
@@ -312,10 +304,7 @@ class Subscriber:
             connection, self._connection = self._connection, None
             if connection is None:
                 return
-            try:
-                counts = connection.counts()
-            except OSError:
-                counts = None
+            counts = connection.counts()
             if counts is None or self._wire_before is None:
                 self._wire_before = None
             else:

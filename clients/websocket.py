@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 
 from wsproto.extensions import PerMessageDeflate
-from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
 from clients.headers import handshake_headers
@@ -18,7 +18,7 @@ from clients.http_response import Response
 from clients.subscriber import Delivery, Request, Subscriber
 from clients.wire import Connection
 
-MAX_MESSAGE_BYTES = 64 * 2**20
+MAX_MESSAGE_LENGTH = 64 * 2**20
 
 # RFC 6455, 1.3: what the server adds to the key, to show that it speaks this protocol.
 _ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -35,31 +35,40 @@ class WebSocketSubscriber(Subscriber):
         connection, frames, data = self._handshake()
         text: list[str] = []
         text_length = 0
+        goodbye = CloseReason.NORMAL_CLOSURE
         try:
             while True:
                 frames.receive_bytes(data)
                 for frame in frames.received_frames():
-                    if frame.opcode is not Opcode.TEXT:
-                        self._control(connection, frames, frame)
-                        continue
-                    text.append(frame.payload)
-                    text_length += len(frame.payload)
-                    if frame.message_finished:
-                        batch = text[0] if len(text) == 1 else "".join(text)
-                        text.clear()
-                        text_length = 0
-                        yield from self._take(batch, connection)
-                    elif text_length > MAX_MESSAGE_BYTES:
-                        raise BadAnswer(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
+                    if frame.opcode is Opcode.TEXT:
+                        text.append(frame.payload)
+                        text_length += len(frame.payload)
+                        if frame.message_finished:
+                            batch = text[0] if len(text) == 1 else "".join(text)
+                            text.clear()
+                            text_length = 0
+                            yield from self._take(batch, connection)
+                        elif text_length > MAX_MESSAGE_LENGTH:
+                            goodbye = CloseReason.MESSAGE_TOO_BIG
+                            raise BadAnswer(f"a message has more than {MAX_MESSAGE_LENGTH} characters")
+                    elif frame.opcode is Opcode.PING:
+                        connection.send(frames.pong(frame.payload))
+                    elif frame.opcode is Opcode.CLOSE:
+                        goodbye, reason = frame.payload
+                        raise _closed_by_server(int(goodbye), reason)
+                    elif frame.opcode is Opcode.BINARY:
+                        goodbye = CloseReason.UNSUPPORTED_DATA
+                        raise BadAnswer("the server sent a binary message, but batches are text")
                 data = connection.receive()
-                if not data:
+                if not data or self._closed.is_set():
                     raise ConnectionLost("the server closed the connection without a close frame")
         except OSError as error:
             raise ConnectionLost(f"the connection was lost: {error}") from None
         except ParseFailed as error:
+            goodbye = error.code
             raise BadAnswer(f"the server broke the WebSocket protocol: {error}") from None
         finally:
-            self._say_goodbye(connection, frames)
+            _say_goodbye(connection, frames, goodbye)
 
     def _handshake(self) -> tuple[Connection, FrameProtocol, bytes]:
         """Upgrade the connection; return it, the frames to come, and the first bytes of them."""
@@ -81,31 +90,24 @@ class WebSocketSubscriber(Subscriber):
             if deflate is None or not extensions.startswith(deflate.name) or "," in extensions:
                 raise BadAnswer(f"the server chose an extension that was not offered: {extensions}")
             deflate.finalize(extensions)
+        connection.wait_forever()
         frames = FrameProtocol(client=True, extensions=[deflate] if extensions else [])
         return connection, frames, self._parser.upgraded or b""
 
-    def _control(self, connection: Connection, frames: FrameProtocol, frame: Frame) -> None:
-        """Answer a ping or a close; raises ConnectionLost, Refused or BadAnswer."""
-        if frame.opcode is Opcode.PING:
-            connection.send(frames.pong(frame.payload))
-        elif frame.opcode is Opcode.CLOSE:
-            code, reason = frame.payload
-            connection.send(frames.close(code))
-            if code in _OUR_FAULT:
-                raise Refused(int(code), reason)
-            raise ConnectionLost(
-                f"the server closed the WebSocket with {int(code)}: {reason or '(no reason)'}"
-            )
-        elif frame.opcode is Opcode.BINARY:
-            raise BadAnswer("the server sent a binary message; batches are text")
 
-    def _say_goodbye(self, connection: Connection, frames: FrameProtocol) -> None:
-        """Send a close frame where we are the one who leaves; nobody waits for the answer."""
-        if self._closed.is_set():
-            try:
-                connection.send(frames.close(CloseReason.NORMAL_CLOSURE))
-            except OSError:
-                pass
+def _closed_by_server(code: int, reason: str) -> ConnectionLost | Refused:
+    """Return the error that a close frame stands for: to come back, or to be told."""
+    if code in _OUR_FAULT:
+        return Refused(code, reason or "(it does not say why)")
+    return ConnectionLost(f"the server closed the WebSocket with {code}: {reason or '(it does not say why)'}")
+
+
+def _say_goodbye(connection: Connection, frames: FrameProtocol, code: int) -> None:
+    """Send a close frame if the connection can still take it; nobody waits for the answer."""
+    try:
+        connection.send(frames.close(code))
+    except OSError:
+        pass
 
 
 def _check_accept(response: Response, key: str) -> None:

@@ -34,6 +34,9 @@ KEEPALIVE_IDLE_S = 60
 KEEPALIVE_INTERVAL_S = 10
 KEEPALIVE_PROBES = 3
 
+KERNEL_TELLS = sys.platform == "linux"
+"""Whether stamps and counts are to be had here at all."""
+
 # asm-generic/socket.h; Python has no name for it. PA-RISC and SPARC have other numbers: there the option
 # or its check fails, and handling time is used.
 SO_TIMESTAMPNS = 35
@@ -75,6 +78,7 @@ _TCP_INFO_BYTES = _SENT_AT + _SENT.size
 # States in which the peer's FIN has been received (include/net/tcp_states.h): TIME_WAIT, CLOSE_WAIT,
 # LAST_ACK, CLOSING.
 _FIN_RECEIVED = frozenset({6, 8, 9, 11})
+_ESTABLISHED = 1
 
 
 def parse_tcp_info(info: bytes) -> WireCounts | None:
@@ -132,11 +136,11 @@ class Connection:
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if sys.platform == "linux":
+        if KERNEL_TELLS:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
-            # What the keep-alive is for silence, this is for data that nobody acknowledges.
+            # What keep-alive is for silence, this is for data that nobody acknowledges.
             self._socket.setsockopt(
                 socket.IPPROTO_TCP,
                 socket.TCP_USER_TIMEOUT,
@@ -160,6 +164,10 @@ class Connection:
         self._socket.connect(address)
         self._socket.settimeout(read_timeout_s)
 
+    def wait_forever(self) -> None:
+        """Let later reads wait without end: only the keep-alive then notices a peer that is gone."""
+        self._socket.settimeout(None)
+
     def send(self, data: bytes | bytearray) -> None:
         """Write all of it; raises OSError."""
         self._socket.sendall(data)
@@ -178,10 +186,21 @@ class Connection:
         return data
 
     def counts(self) -> WireCounts | None:
-        """Return the counts so far, None where TCP_INFO is not to be had; raises OSError once closed."""
-        if sys.platform != "linux":
+        """Return the counts so far; None where TCP_INFO is not to be had, or after `close`."""
+        if not KERNEL_TELLS:
             return None
-        return parse_tcp_info(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES))
+        try:
+            return parse_tcp_info(
+                self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            )
+        except OSError:
+            return None
+
+    def ended(self) -> bool:
+        """Whether the peer is known to have ended the connection; always False where nobody can tell."""
+        if not KERNEL_TELLS:
+            return False
+        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
 
     def shutdown(self) -> None:
         """Wake whoever connects or reads: it finds the end of the stream. Writing still works."""
