@@ -14,8 +14,9 @@ Rules:
    that gap is unknown, so it is counted apart (`unknown_gaps`), and ids start afresh.
 4. What came before the first notification, at the start or in a new epoch, cannot be known from ids: no
    loss is counted there. Whoever knows where the stream stood must compare for itself.
-5. A batch that ends where we already are is a repeat: what it tells of gaps and epochs is not counted
-   twice. The cursor moves only for news: something given, a gap told, or the first batch.
+5. A batch that ends where we already are, or an epoch change that ends where this epoch began, is a
+   repeat: what it tells of gaps and epochs is not counted twice. The cursor moves only for news: something
+   given, a gap told, a new epoch, or the first batch.
 6. A malformed batch raises BadBatch and changes nothing.
 7. Bounded: the newest SKIPPED_RANGES jumps are remembered, to tell reordered from duplicate; a latecomer
    from a jump before those counts as a duplicate.
@@ -51,6 +52,7 @@ class Receiver:
     """Turn batches into new notifications, once each and in order. The module's docstring has the rules."""
 
     __slots__ = (
+        "_epoch_began_at",
         "_last_id",
         "_skipped",
         "_told",
@@ -82,6 +84,7 @@ class Receiver:
         """Times the stream began a new life."""
         self.unknown_gaps = 0
         """Gaps that were told without their size."""
+        self._epoch_began_at: str | None = None
         self._last_id: int | None = None
         self._told = 0
         self._skipped: deque[tuple[int, int]] = deque(maxlen=SKIPPED_RANGES)
@@ -89,23 +92,20 @@ class Receiver:
     def receive(self, batch: bytes | str) -> list[Notification]:
         """Take one batch as it came and return what is new in it, in order; raises BadBatch."""
         notifications, cursor, missed = parse_batch(batch)
-        if cursor == self.cursor:
-            # A repeat, or nothing new. Gaps are still told apart by ids below, epochs cannot be.
-            if missed is None or not notifications:
-                missed = 0
-        elif missed is None:
+        if missed is None and cursor in (self.cursor, self._epoch_began_at):
+            missed = 0
+        if missed is None:
             self.epoch_changes += 1
             self.unknown_gaps += 1
             self._last_id = None
             self._told = 0
             self._skipped.clear()
-            self.cursor = cursor
+            self._epoch_began_at = self.cursor = cursor
             missed = 0
-        elif not notifications and (missed or self.cursor is None):
+        elif not notifications and cursor != self.cursor and (missed or self.cursor is None):
             self.cursor = cursor
             self.missed += missed
             self._told += missed
-            missed = 0
 
         new: list[Notification] = []
         last_id = self._last_id
