@@ -55,6 +55,13 @@ def create_app(settings: Settings) -> Flask:
     echo.add_routes(app, streams)
     _add_stream_routes(app, streams)
     _add_error_handlers(app, settings)
+
+    @app.after_request
+    def say_goodbye(response: Response) -> Response:
+        if streams.stopping:
+            response.headers["Connection"] = "close"
+        return response
+
     return app
 
 

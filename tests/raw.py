@@ -1,0 +1,183 @@
+"""Readers of the wire for the contract tests: as little as possible between a test and the bytes.
+
+Independent of `clients/`, so that a mistake there cannot hide one in `servers/`.
+"""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from conftest import Server
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Message,
+    Ping,
+    Request,
+    TextMessage,
+)
+
+TIMEOUT_S = 30.0
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+class Answer:
+    """An HTTP answer; `json` decodes its body."""
+
+    def __init__(self, status: int, headers: http.client.HTTPMessage, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(
+    server: Server, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    """One request on a connection of its own."""
+    with closing(http.client.HTTPConnection(*server.address, timeout=TIMEOUT_S)) as connection:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+
+
+def publish(server: Server, stream: str, data: Any, **more: Any) -> Answer:
+    body = json.dumps({"data": data, **more}, ensure_ascii=False).encode()
+    return ask(server, "POST", f"/streams/{stream}/notifications", body, {"Content-Type": "application/json"})
+
+
+def stats(server: Server, stream: str) -> Any:
+    return ask(server, "GET", f"/streams/{stream}/stats").json
+
+
+class RawWebSocket:
+    """A WebSocket that shows everything: messages as bytes, control frames as wsproto's events."""
+
+    def __init__(self, server: Server, path: str, receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(TIMEOUT_S)
+        self.socket.connect(server.address)
+        self.wire = WSConnection(ConnectionType.CLIENT)
+        host, port = server.address
+        self.socket.sendall(self.wire.send(Request(host=f"{host}:{port}", target=path)))
+        self._events = self._read_events(65536)
+        first = next(self._events)
+        assert isinstance(first, AcceptConnection), first
+
+    def _read_events(self, receive_bytes: int) -> Iterator[Event]:
+        while True:
+            received = self.socket.recv(receive_bytes)
+            self.wire.receive_data(received or None)
+            yield from self.wire.events()
+            if not received:
+                return
+
+    def events(self) -> Iterator[Event]:
+        """Control frames as they come, and each message whole as one BytesMessage."""
+        parts: list[bytes] = []
+        for event in self._events:
+            if isinstance(event, TextMessage | BytesMessage):
+                parts.append(event.data.encode() if isinstance(event.data, str) else bytes(event.data))
+                if event.message_finished:
+                    yield BytesMessage(data=b"".join(parts))
+                    parts = []
+            else:
+                yield event
+
+    def message(self) -> bytes:
+        """The next message; pings are answered on the way."""
+        for event in self.events():
+            if isinstance(event, BytesMessage):
+                return bytes(event.data)
+            if isinstance(event, Ping):
+                self.socket.sendall(self.wire.send(event.response()))
+                continue
+            raise AssertionError(f"expected a message, got {event}")
+        raise AssertionError("the connection ended")
+
+    def close_event(self) -> CloseConnection:
+        """What the server closed with; messages before it are passed over."""
+        for event in self.events():
+            if isinstance(event, CloseConnection):
+                return event
+        raise AssertionError("the connection ended without a close frame")
+
+    def send(self, data: str | bytes) -> None:
+        self.socket.sendall(self.wire.send(Message(data=data)))
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def refused_upgrade(server: Server, path: str, headers: dict[str, str] | None = None) -> Answer:
+    """The HTTP answer to an upgrade; `headers` replace those of a good handshake, None leaves one out."""
+    good = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": KEY,
+    }
+    chosen = {name: value for name, value in (good | (headers or {})).items() if value}
+    return ask(server, "GET", path, headers=chosen)
+
+
+class PollReader:
+    """Batches by polling: each asks with the cursor of the last."""
+
+    def __init__(self, server: Server, stream: str, transport: str, after: str | None = None) -> None:
+        self.path = f"/streams/{stream}/{transport}"
+        self.cursor = after
+        self.connection = http.client.HTTPConnection(*server.address, timeout=TIMEOUT_S)
+        self.joined = self.batch(wait=0) if after is None else None
+
+    def raw_batch(self, wait: float = 10) -> bytes:
+        after = f"after={self.cursor}&" if self.cursor else ""
+        self.connection.request("GET", f"{self.path}?{after}wait={wait}")
+        response = self.connection.getresponse()
+        body = response.read()
+        assert response.status == 200, body
+        self.cursor = json.loads(body)["cursor"]
+        return body
+
+    def batch(self, wait: float = 10) -> Any:
+        return json.loads(self.raw_batch(wait))
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class WebSocketReader:
+    """Batches as they come."""
+
+    def __init__(self, server: Server, stream: str, transport: str, after: str | None = None) -> None:
+        self.websocket = RawWebSocket(
+            server, f"/streams/{stream}/{transport}" + (f"?after={after}" if after else "")
+        )
+        self.joined = self.batch() if after is None else None
+
+    def raw_batch(self, wait: float = 10) -> bytes:
+        return self.websocket.message()
+
+    def batch(self, wait: float = 10) -> Any:
+        return json.loads(self.raw_batch(wait))
+
+    def close(self) -> None:
+        self.websocket.close()
+
+
+READERS: dict[str, type[PollReader] | type[WebSocketReader]] = {
+    "short-poll": PollReader,
+    "long-poll": PollReader,
+    "websocket": WebSocketReader,
+}

@@ -1,0 +1,605 @@
+"""The contract on the wire, over every transport and both server models, on real servers."""
+
+import itertools
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from conftest import Server
+from raw import (
+    KEY,
+    READERS,
+    Answer,
+    PollReader,
+    RawWebSocket,
+    WebSocketReader,
+    ask,
+    publish,
+    refused_upgrade,
+    stats,
+)
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong
+
+from servers.transports import TRANSPORTS
+
+MIB = 1 << 20
+MODELS = ["gevent", "gthread"]
+names = (f"contract-{number}" for number in itertools.count())
+Read = Callable[..., PollReader | WebSocketReader]
+
+
+@pytest.fixture
+def stream() -> str:
+    """A stream that no other test uses."""
+    return next(names)
+
+
+@pytest.fixture
+def read() -> Iterator[Read]:
+    """Open readers that are closed at the test's end."""
+    opened: list[PollReader | WebSocketReader] = []
+
+    def open_reader(
+        server: Server, stream: str, transport: str, after: str | None = None
+    ) -> PollReader | WebSocketReader:
+        opened.append(READERS[transport](server, stream, transport, after))
+        return opened[-1]
+
+    yield open_reader
+    for reader in opened:
+        reader.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what must become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def collect(reader: PollReader | WebSocketReader, count: int) -> list[Any]:
+    """The next `count` notifications."""
+    notifications: list[Any] = []
+    while len(notifications) < count:
+        notifications += reader.batch()["notifications"]
+    return notifications
+
+
+def test_every_transport_is_read_here() -> None:
+    """A transport that joins the registry joins these tests."""
+    assert set(READERS) == set(TRANSPORTS)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+class TestEveryTransport:
+    """What holds on each transport alike."""
+
+    def test_delivers_each_once_and_in_order(
+        self, any_server: Server, stream: str, read: Read, transport: str
+    ) -> None:
+        reader = read(any_server, stream, transport)
+        for number in range(50):
+            assert publish(any_server, stream, number).status == 201
+        notifications = collect(reader, 50)
+        assert [each["id"] for each in notifications] == list(range(1, 51))
+        assert [each["data"] for each in notifications] == list(range(50))
+
+    def test_joins_at_the_head(self, any_server: Server, stream: str, read: Read, transport: str) -> None:
+        publish(any_server, stream, "before")
+        reader = read(any_server, stream, transport)
+        assert reader.joined["notifications"] == []
+        assert reader.joined["missed"] == 0
+        publish(any_server, stream, "after")
+        assert [each["data"] for each in collect(reader, 1)] == ["after"]
+
+    def test_resumes_from_its_cursor(
+        self, any_server: Server, stream: str, read: Read, transport: str
+    ) -> None:
+        reader = read(any_server, stream, transport)
+        publish(any_server, stream, 1)
+        cursor = reader.batch()["cursor"]
+        reader.close()
+        publish(any_server, stream, 2)
+        publish(any_server, stream, 3)
+        batch = read(any_server, stream, transport, cursor).batch()
+        assert [each["data"] for each in batch["notifications"]] == [2, 3]
+        assert batch["missed"] == 0
+
+    def test_answers_an_unknown_epoch_at_once_with_all_that_is_held(
+        self, any_server: Server, stream: str, read: Read, transport: str
+    ) -> None:
+        empty = read(any_server, stream, transport, "otherlife.7").batch()
+        assert (empty["notifications"], empty["missed"]) == ([], None)
+        publish(any_server, stream, 1)
+        publish(any_server, stream, 2)
+        batch = read(any_server, stream, transport, "otherlife.7").batch()
+        assert [each["id"] for each in batch["notifications"]] == [1, 2]
+        assert batch["missed"] is None
+
+    def test_delivers_a_mebibyte_whole(
+        self, any_server: Server, stream: str, read: Read, transport: str
+    ) -> None:
+        reader = read(any_server, stream, transport)
+        data = "".join(chr(0x4E00 + number % 2000) for number in range(MIB // 3))
+        assert publish(any_server, stream, data).status == 201
+        assert reader.batch()["notifications"][0]["data"] == data
+
+    def test_keeps_due_and_accepted_times(
+        self, any_server: Server, stream: str, read: Read, transport: str
+    ) -> None:
+        reader = read(any_server, stream, transport)
+        before_us = time.time_ns() // 1000
+        publish(any_server, stream, "named", due_us=123)
+        publish(any_server, stream, "unnamed")
+        after_us = time.time_ns() // 1000
+        named, unnamed = collect(reader, 2)
+        assert named["due_us"] == 123
+        assert before_us <= named["accepted_us"] <= after_us
+        assert unnamed["due_us"] == unnamed["accepted_us"]
+
+    def test_counts_what_it_serves(self, any_server: Server, stream: str, read: Read, transport: str) -> None:
+        reader = read(any_server, stream, transport)
+        publish(any_server, stream, "x")
+        collect(reader, 1)
+        until(lambda: stats(any_server, stream)["transports"][transport]["notifications"] == 1)
+        assert stats(any_server, stream)["transports"][transport]["requests"] >= 1
+        assert stats(any_server, stream)["newest_id"] == 1
+
+
+def test_all_transports_send_the_same_bytes(any_server: Server, stream: str, read: Read) -> None:
+    publish(any_server, stream, {"text": 'é\u2028 "quoted"', "number": 1.5})
+    publish(any_server, stream, None)
+    bodies = {read(any_server, stream, name, "otherlife.0").raw_batch() for name in TRANSPORTS}
+    assert len(bodies) == 1
+    body = bodies.pop()
+    assert b"\\u" not in body
+    assert json.loads(body)["notifications"][0]["data"]["number"] == 1.5
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_gap_is_told_after_overflow(serve: Callable[..., Server], read: Read, model: str) -> None:
+    server = serve("--server-model", model, "--max-notifications", "10")
+    cursor = publish(server, "main", 0).json["cursor"]
+    for number in range(1, 31):
+        publish(server, "main", number)
+    for transport in TRANSPORTS:
+        batch = read(server, "main", transport, cursor).batch()
+        assert batch["missed"] == 20
+        assert [each["id"] for each in batch["notifications"]] == list(range(22, 32))
+    assert stats(server, "main")["oldest_id"] == 22
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_epoch_changes_with_a_restart(serve: Callable[..., Server], read: Read, model: str) -> None:
+    first, second = serve("--server-model", model), serve("--server-model", model)
+    cursor = publish(first, "main", "first life").json["cursor"]
+    publish(second, "main", "second life")
+    for transport in TRANSPORTS:
+        batch = read(second, "main", transport, cursor).batch()
+        assert batch["missed"] is None
+        assert [each["data"] for each in batch["notifications"]] == ["second life"]
+        assert batch["cursor"].split(".")[0] != cursor.split(".")[0]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_batches_and_logs_are_bounded(serve: Callable[..., Server], read: Read, model: str) -> None:
+    server = serve("--server-model", model, "--max-log-bytes", str(16 * MIB))
+    cursor = publish(server, "one", "first").json["cursor"]
+    for stream in ["one", "other"]:
+        for _ in range(12):
+            assert publish(server, stream, "x" * MIB).status == 201
+    held = [stats(server, stream)["bytes_held"] for stream in ["one", "other"]]
+    assert 15 * MIB < sum(held) <= 16 * MIB
+    assert held[0] < held[1], "the oldest leave first, whosever they are"
+    for transport in TRANSPORTS:
+        reader = read(server, "other", transport, "otherlife.0")
+        sizes, ids = [], []
+        while len(ids) < 12:
+            body = reader.raw_batch()
+            sizes.append(len(body))
+            ids += [each["id"] for each in json.loads(body)["notifications"]]
+        assert ids == list(range(1, 13))
+        assert max(sizes) <= 8 * MIB + 1024
+        batch = read(server, "one", transport, cursor).batch()
+        assert batch["missed"] == batch["notifications"][0]["id"] - 2
+
+
+def test_a_batch_stops_at_ten_thousand(serve: Callable[..., Server], read: Read) -> None:
+    server = serve("--max-notifications", "20000")
+    with closing(socket.create_connection(server.address)) as connection:
+        body = b'{"data":0}'
+        request = (
+            b"POST /streams/main/notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        writer = threading.Thread(target=connection.sendall, args=(request * 10_003,))
+        writer.start()
+        answers = b""
+        while answers.count(b'"id":') < 10_003:
+            answers += connection.recv(MIB)
+        writer.join()
+    for transport in TRANSPORTS:
+        reader = read(server, "main", transport, "otherlife.0")
+        assert [len(reader.batch()["notifications"]) for _ in range(2)] == [10_000, 3]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_slow_reader_delays_nobody_and_is_cut_when_it_takes_nothing(
+    serve: Callable[..., Server], read: Read, model: str
+) -> None:
+    server = serve("--server-model", model, "--send-timeout-s", "1.5")
+    stuck = RawWebSocket(server, "/streams/main/websocket", receive_buffer=4096)
+    stuck.message()
+    readers = {name: read(server, "main", name) for name in TRANSPORTS}
+    for number in range(12):
+        assert publish(server, "main", chr(97 + number) * MIB).status == 201
+        for reader in readers.values():
+            batch = reader.batch()
+            assert [each["data"][0] for each in batch["notifications"]] == [chr(97 + number)]
+    subscribers = lambda: stats(server, "main")["transports"]["websocket"]["subscribers"]  # noqa: E731
+    until(lambda: subscribers() == 1, 15)
+    assert "Traceback" not in server.log.read_text()
+    stuck.close()
+
+
+def test_a_slow_reader_that_still_reads_gets_everything(any_server: Server, stream: str, read: Read) -> None:
+    slow = RawWebSocket(any_server, f"/streams/{stream}/websocket", receive_buffer=65536)
+    slow.message()
+    for number in range(8):
+        publish(any_server, stream, str(number) * MIB)
+    time.sleep(0.5)
+    ids: list[int] = []
+    while len(ids) < 8:
+        batch = json.loads(slow.message())
+        assert batch["missed"] == 0
+        ids += [each["id"] for each in batch["notifications"]]
+    assert ids == list(range(1, 9))
+    slow.close()
+
+
+def test_a_pong_does_not_land_inside_a_large_message(any_server: Server, stream: str) -> None:
+    """The peer pings while a message that fills all buffers is being written to it."""
+    with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket", receive_buffer=65536)) as client:
+        client.message()
+        data = "0123456789abcdef" * (MIB // 16)
+        for _ in range(6):
+            publish(any_server, stream, data)
+        for number in range(5):
+            client.socket.sendall(client.wire.send(Ping(payload=b"%d" % number)))
+            time.sleep(0.05)
+        received, pongs = [], []
+        for event in client.events():
+            if isinstance(event, BytesMessage):
+                received += json.loads(event.data)["notifications"]
+            elif isinstance(event, Pong):
+                pongs.append(bytes(event.payload))
+            if len(received) == 6 and len(pongs) == 5:
+                break
+        assert [each["data"] == data for each in received] == [True] * 6
+        assert pongs == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_a_held_poll_waits_and_is_then_empty(any_server: Server, stream: str, read: Read) -> None:
+    reader = read(any_server, stream, "long-poll")
+    started_s = time.monotonic()
+    batch = reader.batch(wait=0.5)
+    assert time.monotonic() - started_s >= 0.5
+    assert (batch["notifications"], batch["missed"]) == ([], 0)
+
+
+def test_a_websocket_publishes_on_its_own_connection(any_server: Server, stream: str) -> None:
+    with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+        client.message()
+        client.send('{"data":{"up":"stream"},"due_us":5}')
+        [notification] = json.loads(client.message())["notifications"]
+        assert (notification["data"], notification["due_us"]) == ({"up": "stream"}, 5)
+
+
+def test_a_websocket_that_leaves_frees_its_place(any_server: Server, stream: str) -> None:
+    clients = [RawWebSocket(any_server, f"/streams/{stream}/websocket") for _ in range(3)]
+    subscribers = lambda: stats(any_server, stream)["transports"]["websocket"]["subscribers"]  # noqa: E731
+    until(lambda: subscribers() == 3)
+    clients[0].close()
+    clients[1].socket.sendall(clients[1].wire.send(CloseConnection(code=1000)))
+    assert clients[1].close_event().code == 1000
+    until(lambda: subscribers() == 1)
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_past_the_subscriber_limit_only_subscribers_are_refused(
+    serve: Callable[..., Server], model: str
+) -> None:
+    server = serve("--server-model", model, "--max-subscribers", "3")
+    clients = [RawWebSocket(server, "/streams/main/websocket") for _ in range(3)]
+    refused = [refused_upgrade(server, "/streams/main/websocket") for _ in range(200)]
+    refused.append(ask(server, "GET", "/streams/main/long-poll?wait=5"))
+    refused.append(refused_upgrade(server, "/echo"))
+    for answer in refused:
+        assert_problem(answer, 503, "max_subscribers")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert ask(server, "GET", "/healthz").status == 200
+    assert publish(server, "main", "still published").status == 201
+    assert ask(server, "GET", "/streams/main/short-poll").status == 200
+    assert ask(server, "GET", "/streams/main/long-poll?wait=0").status == 200
+    for client in clients:
+        client.message()
+        assert b"still published" in client.message()
+        client.close()
+    until(lambda: refused_upgrade(server, "/streams/main/websocket", {"Origin": "http://x"}).status == 403)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_dead_peers_are_found_by_ping(serve: Callable[..., Server], model: str) -> None:
+    server = serve("--server-model", model, "--ping-interval-s", "0.5")
+    silent = RawWebSocket(server, "/streams/main/websocket")
+    alive = RawWebSocket(server, "/streams/main/websocket")
+    pinged = threading.Thread(target=lambda: [None for _ in zip(range(6), answer_pings(alive), strict=False)])
+    pinged.start()
+    until(lambda: stats(server, "main")["transports"]["websocket"]["subscribers"] == 1)
+    pinged.join()
+    assert stats(server, "main")["transports"]["websocket"]["subscribers"] == 1
+    silent.close()
+    alive.close()
+
+
+def answer_pings(client: RawWebSocket) -> Iterator[None]:
+    for event in client.events():
+        if isinstance(event, Ping):
+            client.socket.sendall(client.wire.send(event.response()))
+            yield
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_sigterm_answers_held_polls_and_closes_websockets(serve: Callable[..., Server], model: str) -> None:
+    server = serve("--server-model", model)
+    clients = [RawWebSocket(server, path) for path in ["/streams/main/websocket", "/echo"]]
+    held: list[Answer] = []
+    poll = threading.Thread(target=lambda: held.append(ask(server, "GET", "/streams/main/long-poll?wait=60")))
+    poll.start()
+    until(lambda: stats(server, "main")["transports"]["long-poll"]["subscribers"] == 1)
+    started_s = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert [client.close_event().code for client in clients] == [1001, 1001]
+    poll.join()
+    assert time.monotonic() - started_s < 3
+    assert held[0].json["notifications"] == []
+    assert held[0].headers["Connection"] == "close"
+    for client in clients:
+        client.close()
+    assert server.process.wait(15) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def assert_problem(answer: Answer, status: int, words: str) -> None:
+    """An answer of RFC 9457 whose sentence tells what to mend."""
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert answer.json["status"] == status
+    assert words in answer.json["detail"]
+    assert answer.json["detail"].endswith(".")
+
+
+BAD_CURSORS = ["", "x", "main", "é.1", "A.1", "a.01", "a.-1", "a.1.2", "a. 1", "a" * 17 + ".1"]
+BAD_CURSORS += ["a.1" + "0" * 16, "a" * 5000]
+BAD_WAITS = ["", "x", "-1", "nan", "inf", "1e1", "60.001", "61", "1" * 30]
+BAD_BODIES: list[tuple[bytes, int, str]] = [
+    (b"", 400, "not JSON"),
+    (b"{", 400, "not JSON"),
+    (b"\xff\xfe{}", 400, "UTF-8"),
+    (b"[]", 400, '"data"'),
+    (b'"data"', 400, '"data"'),
+    (b"{}", 400, '"data"'),
+    (b'{"data":1,"datum":2}', 400, "datum"),
+    (b'{"data":NaN}', 400, "NaN"),
+    (b'{"data":[{"deep":-Infinity}]}', 400, "Infinity"),
+    (b'{"data":[1e400]}', 400, "infinite"),
+    (b'{"data":"\\ud800"}', 400, "surrogate"),
+    (b'{"data":{"\\udfff":1}}', 400, "surrogate"),
+    (b'{"data":' + b"[" * 101 + b"]" * 101 + b"}", 400, "nested"),
+    (b'{"data":' + b"[" * 200_000, 400, "nested"),
+    (b'{"data":' + b"9" * 5000 + b"}", 400, "not JSON"),
+    (b'{"data":1,"due_us":-1}', 400, "due_us"),
+    (b'{"data":1,"due_us":9007199254740992}', 400, "due_us"),
+    (b'{"data":1,"due_us":1.5}', 400, "due_us"),
+    (b'{"data":1,"due_us":true}', 400, "due_us"),
+    (b'{"data":1,"due_us":null}', 400, "due_us"),
+    (b'{"data":1,"due_us":"1"}', 400, "due_us"),
+    (b'{"data":"' + b"x" * (2 * MIB) + b'"}', 413, "max_notification_bytes"),
+    (b'{"data":"' + b"x" * (17 * MIB) + b'"}', 413, "max_notification_bytes"),
+]
+
+
+class TestBadInput:
+    """Every bad input gets its 4xx with a sentence, and the server goes on serving."""
+
+    @pytest.fixture(autouse=True)
+    def goes_on_serving(self, any_server: Server) -> Iterator[None]:
+        yield
+        assert ask(any_server, "GET", "/healthz").status == 200
+        assert "Traceback" not in any_server.log.read_text()
+
+    @pytest.mark.parametrize("transport", TRANSPORTS)
+    @pytest.mark.parametrize("cursor", BAD_CURSORS)
+    def test_cursors(self, any_server: Server, stream: str, transport: str, cursor: str) -> None:
+        path = f"/streams/{stream}/{transport}?after={quoted(cursor)}"
+        answer = (refused_upgrade if transport == "websocket" else get)(any_server, path)
+        if len(cursor) < 4000:
+            assert_problem(answer, 400, "after")
+        else:
+            assert answer.status in (400, 414)
+            assert answer.headers["Content-Type"] == "application/problem+json"
+
+    @pytest.mark.parametrize("transport", TRANSPORTS)
+    def test_a_cursor_beyond_the_head(self, any_server: Server, stream: str, transport: str) -> None:
+        epoch = publish(any_server, stream, 1).json["cursor"].split(".")[0]
+        path = f"/streams/{stream}/{transport}?after={epoch}.2"
+        answer = (refused_upgrade if transport == "websocket" else get)(any_server, path)
+        assert_problem(answer, 400, "beyond the head")
+
+    @pytest.mark.parametrize("wait", BAD_WAITS)
+    def test_waits(self, any_server: Server, stream: str, wait: str) -> None:
+        assert_problem(get(any_server, f"/streams/{stream}/long-poll?wait={wait}"), 400, "wait")
+
+    @pytest.mark.parametrize("name", ["UPPER", "a_b", "%C3%A9", "a" * 65, "a%20b"])
+    def test_stream_names(self, any_server: Server, name: str) -> None:
+        assert_problem(get(any_server, f"/streams/{name}/stats"), 400, "name")
+
+    @pytest.mark.parametrize(("body", "status", "words"), BAD_BODIES, ids=range(len(BAD_BODIES)))
+    def test_bodies(self, any_server: Server, stream: str, body: bytes, status: int, words: str) -> None:
+        headers = {"Content-Type": "application/json"}
+        answer = ask(any_server, "POST", f"/streams/{stream}/notifications", body, headers)
+        assert_problem(answer, status, words)
+        assert stats(any_server, stream)["newest_id"] is None
+
+    @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+    def test_media_types(self, any_server: Server, stream: str, media_type: str) -> None:
+        headers = {"Content-Type": media_type} if media_type else {}
+        answer = ask(any_server, "POST", f"/streams/{stream}/notifications", b'{"data":1}', headers)
+        assert_problem(answer, 415, "application/json")
+
+    @pytest.mark.parametrize("path", ["/streams/{}/websocket", "/echo"])
+    @pytest.mark.parametrize(
+        ("headers", "status", "words"),
+        [
+            ({"Upgrade": ""}, 426, "Upgrade"),
+            ({"Connection": "", "Upgrade": ""}, 426, "Upgrade"),
+            ({"Sec-WebSocket-Version": ""}, 426, "13"),
+            ({"Sec-WebSocket-Version": "8"}, 426, "13"),
+            ({"Sec-WebSocket-Key": ""}, 400, "Sec-WebSocket-Key"),
+            ({"Sec-WebSocket-Key": "short"}, 400, "Sec-WebSocket-Key"),
+            ({"Origin": "http://elsewhere.example"}, 403, "Origin"),
+            ({"Origin": "null"}, 403, "Origin"),
+            ({"Origin": "https://127.0.0.1"}, 403, "Origin"),
+        ],
+    )
+    def test_upgrades(
+        self, any_server: Server, stream: str, path: str, headers: dict[str, str], status: int, words: str
+    ) -> None:
+        answer = refused_upgrade(any_server, path.format(stream), headers)
+        assert_problem(answer, status, words)
+        if status == 426:
+            assert answer.headers["Sec-WebSocket-Version"] == "13"
+
+    @pytest.mark.parametrize(
+        ("message", "code", "words"),
+        [
+            (b"binary", 1003, "text"),
+            ("not JSON", 1007, "JSON"),
+            ("[]", 1007, '"data"'),
+            ('{"data":NaN}', 1007, "NaN"),
+            ('{"data":"\\ud800"}', 1007, "surrogate"),
+            ('{"data":1,"due_us":-1}', 1007, "due_us"),
+            ('{"data":"' + "x" * (3 * MIB) + '"}', 1009, "max_notification_bytes"),
+            ('{"data":"' + "x" * (17 * MIB) + '"}', 1009, "bytes"),
+        ],
+        ids=range(8),
+    )
+    def test_messages(
+        self, any_server: Server, stream: str, message: str | bytes, code: int, words: str
+    ) -> None:
+        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+            client.message()
+            client.send(message)
+            closed = client.close_event()
+            assert closed.code == code
+            assert words in (closed.reason or "")
+
+    def test_a_message_that_is_not_utf8(self, any_server: Server, stream: str) -> None:
+        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+            client.message()
+            client.socket.sendall(b"\x81\x82\x00\x00\x00\x00\xc3\x28")
+            assert client.close_event().code == 1007
+
+    @pytest.mark.parametrize(
+        "request_bytes",
+        [b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n"],
+    )
+    def test_what_is_not_http(self, any_server: Server, request_bytes: bytes) -> None:
+        with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+            connection.sendall(request_bytes)
+            answer = b""
+            while received := connection.recv(65536):
+                answer += received
+        assert answer.startswith(b"HTTP/1.1 4")
+        assert b"application/problem+json" in answer
+
+    def test_unknown_paths_and_methods(self, any_server: Server, stream: str) -> None:
+        assert_problem(get(any_server, "/nowhere"), 404, "")
+        answer = ask(any_server, "DELETE", f"/streams/{stream}/stats")
+        assert_problem(answer, 405, "")
+        assert "GET" in answer.headers["Allow"]
+
+
+def get(server: Server, path: str) -> Answer:
+    return ask(server, "GET", path)
+
+
+def quoted(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode()) if len(text) < 4000 else text
+
+
+def test_foreign_origins_are_allowed_by_option(serve: Callable[..., Server]) -> None:
+    server = serve("--allow-origin", "http://allowed.example")
+    host, port = server.address
+    for origin, status in [
+        ("http://allowed.example", 101),
+        (f"http://{host}:{port}", 101),
+        ("http://other.example", 403),
+    ]:
+        with closing(socket.create_connection(server.address, timeout=10)) as connection:
+            connection.sendall(
+                f"GET /streams/main/websocket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+                f"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n"
+                f"Sec-WebSocket-Version: 13\r\nOrigin: {origin}\r\n\r\n".encode()
+            )
+            answer = connection.recv(65536).decode()
+        assert answer.startswith(f"HTTP/1.1 {status} ")
+        # The example key of RFC 6455, section 1.3, and its answer.
+        assert ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer) == (status == 101)
+
+
+def test_streams_are_bounded_and_the_longest_unused_goes(serve: Callable[..., Server]) -> None:
+    server = serve("--max-streams", "2")
+    first = publish(server, "first", 1).json["cursor"]
+    publish(server, "second", 1)
+    with closing(RawWebSocket(server, "/streams/first/websocket")):
+        publish(server, "third", 1)
+        assert stats(server, "first")["epoch"] == first.split(".")[0], "it has a subscriber"
+        with closing(RawWebSocket(server, "/streams/third/websocket")):
+            assert_problem(get(server, "/streams/fourth/stats"), 503, "max_streams")
+            assert ask(server, "GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_echo_by_post_and_by_websocket(any_server: Server, model: str) -> None:
+    answer = ask(any_server, "POST", "/echo", b"\x00\xff", {"Content-Type": "application/octet-stream"})
+    assert (answer.status, answer.body) == (200, b"\x00\xff")
+    with closing(RawWebSocket(any_server, "/echo")) as client:
+        for message in ["text", b"\x00\xff", "", "x" * (2 * MIB)]:
+            client.send(message)
+            expected = message.encode() if isinstance(message, str) else message
+            assert client.message() == expected
+
+
+def test_the_server_ends_when_the_master_is_killed(serve: Callable[..., Server]) -> None:
+    server = serve()
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+
+    def is_gone() -> bool:
+        try:
+            socket.create_connection(server.address, timeout=1).close()
+        except OSError:
+            return True
+        return False
+
+    until(is_gone)
