@@ -42,11 +42,12 @@ def judge_all(measured: Measured) -> list[dict[str, Any]]:
 def judge(claim: Claim, measured: Measured) -> dict[str, Any]:
     """One claim's verdict, with its sentence, its reason and its evidence."""
     found = claim.judge(measured)
-    verdict, why = _verdict(claim, found)
+    verdict, why, short = _verdict(claim, found)
     return {
         "id": claim.id,
         "verdict": verdict,
         "why": why,
+        "short": short,
         "says": claim.says,
         "hypothesis": claim.hypothesis,
         "band": claim.band,
@@ -56,37 +57,42 @@ def judge(claim: Claim, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _verdict(claim: Claim, found: Judged) -> tuple[str, str]:
+def _verdict(claim: Claim, found: Judged) -> tuple[str, str, str]:
+    """The verdict, its reason, and the reason in one sentence or two."""
     comparisons = found.comparisons
     outcomes = {comparison.outcome for comparison in comparisons}
-    if found.lacks is not None:
-        return "inconclusive", f"{_sentence(found.lacks)} {_who_can(claim)}"
-    if not comparisons:
-        reason = "; ".join(found.reasons) or "no cell of this run could tell"
-        return "inconclusive", f"{_sentence(reason)} {_who_can(claim)}"
-    if {"holds", "fails"} <= outcomes:
-        left_out = f" Not counted: {'; '.join(found.reasons)}." if found.reasons else ""
-        return "depends", _condition(comparisons) + left_out
-    if "unclear" in outcomes:
-        unclear = next(comparison for comparison in comparisons if comparison.outcome == "unclear")
-        return "inconclusive", f"{_sentence(unclear.says)} {_who_can(claim)}"
-    says = list(dict.fromkeys(comparison.says for comparison in comparisons))
-    more = f" So it is in {len(says) - 1} more comparisons." if len(says) > 1 else ""
+    unclear = [comparison.says for comparison in comparisons if comparison.outcome == "unclear"]
     left_out = f" Not counted: {'; '.join(found.reasons)}." if found.reasons else ""
-    return comparisons[0].outcome, _sentence(says[0]) + more + left_out
+    if found.lacks is not None or not comparisons:
+        reason = found.lacks or "; ".join(found.reasons) or "no cell of this run could tell"
+        return "inconclusive", *_twice(f"{_sentence(reason)} {_who_can(claim)}")
+    if {"holds", "fails"} <= outcomes:
+        condition, examples = _condition(comparisons)
+        return "depends", f"{condition} {examples}{left_out}", condition
+    if unclear:
+        across = f"{_sentence(unclear[0])} It does not clear the band ({claim.band}). {_who_can(claim)}"
+        return "inconclusive", across, f"{_sentence(unclear[0])} This does not clear the band."
+    says = list(dict.fromkeys(comparison.says for comparison in comparisons))
+    more = f" The other {len(says) - 1} comparisons agree." if len(says) > 1 else ""
+    return comparisons[0].outcome, _sentence(says[0]) + more + left_out, _sentence(says[0])
+
+
+def _twice(text: str) -> tuple[str, str]:
+    return text, text
 
 
 def _who_can(claim: Claim) -> str:
     if not claim.decided_by:
-        return "No shipped scenario decides it yet."
-    names = " or ".join(f"`wirelab bench {name}`" for name in claim.decided_by)
-    return f"It can be decided by {names}."
+        return "No shipped scenario can decide it yet."
+    return f"{' or '.join(f'`wirelab bench {name}`' for name in claim.decided_by)} can decide it."
 
 
-def _condition(comparisons: Sequence[Comparison]) -> str:
-    """The condition that separates what holds from what fails, as sentences: one factor if one does it,
-    else a list."""
+def _condition(comparisons: Sequence[Comparison]) -> tuple[str, str]:
+    """The condition that separates what holds from what fails, and an example of each. One factor if one
+    separates them, else the cases one by one."""
     decided = [comparison for comparison in comparisons if comparison.outcome != "unclear"]
+    examples = [next(c.says for c in decided if c.outcome == outcome) for outcome in ("holds", "fails")]
+    shown = _sentence(f"{examples[0]}, but {examples[1]}")
     factors = list(dict.fromkeys(key for comparison in decided for key in comparison.condition))
     for factor in factors:
         sides = {
@@ -94,12 +100,8 @@ def _condition(comparisons: Sequence[Comparison]) -> str:
             for outcome in ("holds", "fails")
         }
         if not (sides["holds"] & sides["fails"]) and None not in sides["holds"] | sides["fails"]:
-            examples = [next(c for c in decided if c.outcome == outcome) for outcome in ("holds", "fails")]
-            return (
-                f"It holds for {_values(factor, sides['holds'])} "
-                f"and fails for {_values(factor, sides['fails'])}: "
-                f"{examples[0].says}, but {examples[1].says}."
-            )
+            held, failed = _values(factor, sides["holds"]), _values(factor, sides["fails"])
+            return f"It holds for {held} and fails for {failed}.", shown
     shared = {key for key in factors if len({str(c.condition.get(key)) for c in decided}) == 1}
     parts = []
     for outcome in ("holds", "fails"):
@@ -109,7 +111,7 @@ def _condition(comparisons: Sequence[Comparison]) -> str:
             if c.outcome == outcome
         ]
         parts.append(f"It {outcome} for {'; '.join(dict.fromkeys(cases))}.")
-    return " ".join(parts)
+    return " ".join(parts), shown
 
 
 def _values(factor: str, values: Iterable[Any]) -> str:

@@ -21,8 +21,6 @@ from bench.metrics import METRICS
 Floats = npt.NDArray[np.float64]
 Outcome = Literal["holds", "fails", "unclear"]
 
-# -------------------------------------------------------------------------------------------------
-
 
 class Figure(NamedTuple):
     """A value with its interval; low and high are None with a single trial."""
@@ -132,9 +130,6 @@ class Measured:
             if same and not other.settings.get("permessage_deflate"):
                 return other
         return None
-
-
-# -----------------------------------------------------------------------------------
 
 
 def above(figure: Figure, limit: float) -> Outcome:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench import bootstrap, predict
+from bench.colours import look
 from bench.compare import (
     Cell,
     Comparison,
@@ -36,8 +37,6 @@ from bench.compare import (
     within,
 )
 from bench.metrics import METRICS
-
-# -----------------------------------------------------------------------------
 
 CALLS_PER_NOTIFICATION = 1.0
 """calls: more requests than notifications is many; fewer is not."""
@@ -63,9 +62,6 @@ MILLION_MEMORY_GB = 64.0
 """million: "much computing" is more than one ordinary server has: 16 cores or 64 GB."""
 MILLION_HELD_OUT_ERROR = 0.25
 """million: a cost model that misses its held-out load by more than this projects nothing."""
-
-
-# -----------------------------------------------------------------------------------------------------
 
 
 def calls(measured: Measured) -> Judged:
@@ -177,18 +173,18 @@ def poll_latency(measured: Measured) -> Judged:
         for other in partners:
             if other is None:
                 continue
-            transport = str(other.transport)
+            name = look(other.transport).label
             times = ratio(cell, other, "latency_ms_mean")
             if times is None:
                 reasons.append(other.why_not("latency_ms_mean"))
                 outcomes.clear()
                 break
             outcomes.append(above(times, POLL_LATENCY_FACTOR))
-            against.append(f"{number(times.value, 2)} times {transport}'s")
+            against.append(f"{number(times.value, 2)} times {name}'s")
             found.append(
                 evidence(
                     f"{cell.id} / {other.id}", "latency_ms_mean", times, "at least 2",
-                    f"{text(times)} times as late as {transport}",
+                    f"{text(times)} times as late as {name}",
                 )
             )  # fmt: skip
         if not outcomes:
@@ -451,7 +447,7 @@ def million(measured: Measured) -> Judged:
         reasons.extend(cell.why_not(IDLE_CPU) for cell in cells if cell.figure(IDLE_CPU) is None)
         if len({cell.settings["subscribers"] for cell in usable}) < 2:
             reasons.append(
-                f"{transport} on {model} was idle at fewer than two loads, so no projection can be checked"
+                f"{look(transport).label} on {model} was idle at fewer than two loads, so no projection can be checked"
             )
             continue
         transports.add(transport)
@@ -467,7 +463,7 @@ def million(measured: Measured) -> Judged:
 def _project(transport: str, model: str, cells: list[Cell]) -> Comparison:
     """Cores and memory for a million idle subscribers: a line through the origin (the empty server is
     subtracted), fitted on all loads but the largest, checked there, then fitted on all."""
-    condition = {"transport": transport, "server_model": model}
+    condition = {"transport": look(transport).label, "server_model": model}
     subscribers = np.array([cell.settings["subscribers"] for cell in cells], dtype=float)
     held_out = cells[-1]
     found = []
@@ -482,7 +478,7 @@ def _project(transport: str, model: str, cells: list[Cell]) -> Comparison:
         values = np.where(measured_at, values, 0.0)
         fitted = float((weights[:-1] * values[:-1]).sum() / weights[:-1].sum())
         error = fitted / values[-1] - 1 if values[-1] > 0 else np.inf
-        says = f"{transport} on {model}, fitted on smaller loads, misses {held_out.id} by {error:+.0%}"
+        says = f"{look(transport).label} on {model}, fitted on smaller loads, misses {held_out.id} by {error:+.0%}"
         found.append(evidence(held_out.id, metric, figures[-1], "predicted within 25 %", says))
         if abs(error) > MILLION_HELD_OUT_ERROR:
             return Comparison("unclear", f"{says}, so nothing is projected", condition, tuple(found))
@@ -496,7 +492,7 @@ def _project(transport: str, model: str, cells: list[Cell]) -> Comparison:
         per_one = Figure(float((weights * values).sum() / weights.sum()), low, high)
         projected[unit] = Figure(*(None if x is None else x * scale for x in per_one))  # type: ignore[arg-type]
     shown = [f"{text(figure, 2)} {unit}" for unit, figure in projected.items()]
-    says = f"a million idle {transport} subscribers on {model} would take {' and '.join(shown)}"
+    says = f"a million idle {look(transport).label} subscribers on {model} would take {' and '.join(shown)}"
     if transport == "short-poll":
         says += f" (T = {held_out.settings['poll_interval_s']:g} s)"
     limits = {"cores": MILLION_CORES, "GB": MILLION_MEMORY_GB}

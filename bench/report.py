@@ -1,0 +1,152 @@
+"""The report of a run: one HTML file that needs nothing else, and the figures beside it.
+
+Rules: it shows what the summary holds and computes nothing; every text from a run directory is escaped; the
+page opens from disk, asks the network for nothing, and prints. `report.html` is the same for the same
+files, wherever the directory lies.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from bench import analysis, figures, layout
+from bench.colours import VERDICT_COLOURS, look
+from bench.load import RunDirectoryError, load
+
+ANSWER = (
+    "latency_ms_p50",
+    "latency_ms_p99",
+    "requests_per_delivery",
+    "wire_bytes_per_delivery",
+    "server_cpu_us_per_delivery",
+    "server_memory_kb_per_subscriber",
+)
+"""What the first screen shows of the main load."""
+
+
+def write(directory: Path) -> Path:
+    """Write report.html and figures/ into a run directory; returns the report's path.
+
+    Raises `bench.load.RunDirectoryError`.
+    """
+    directory = Path(directory)
+    run = load(directory).run
+    summary = analysis.current(directory)
+    target = directory / "report.html"
+    try:
+        drawn = figures.draw(summary, directory / "figures")
+        target.write_text(render(run, summary, drawn), encoding="utf-8")
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{target} cannot be written ({error}): copy the run to where you may write"
+        ) from error
+    return target
+
+
+def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Drawn]) -> str:
+    """The report as HTML."""
+    environment = Environment(
+        loader=PackageLoader("bench", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _code
+    main = layout.main_load(summary)
+    return environment.get_template("report.html").render(
+        run=run,
+        scenario=run.get("scenario", {}),
+        summary=summary,
+        date=_date(run.get("started_us")),
+        layout=layout,
+        look=look,
+        verdict_colours=VERDICT_COLOURS,
+        main=main,
+        answer=[metric for metric in ANSWER if any(cell["metrics"].get(metric) for cell in main)],
+        sentence=_sentence(main),
+        loads=layout.loads(summary),
+        others=[cell for cell in summary["cells"] if _is_other(cell)],
+        figures=[(figure, _inline(figure)) for figure in drawn],
+        invalid=[trial for trial in summary["trials"] if not trial["valid"]],
+        not_steady=[trial for trial in summary["trials"] if trial["valid"] and not trial["steady"]],
+        gates=_gates(summary),
+    )
+
+
+def _code(text: str) -> Markup:
+    """The text escaped, with what stands in backquotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _is_other(cell: layout.Cell) -> bool:
+    """Baselines without subscribers, and the bare server."""
+    return cell["transport"] is None or cell.get("implementation", "wirelab") != "wirelab"
+
+
+def _sentence(main: list[layout.Cell]) -> str:
+    """The main load's medians in one sentence; empty where no latency was measured."""
+    told = []
+    for cell in main:
+        median = cell["metrics"].get("latency_ms_p50")
+        cpu = cell["metrics"].get("server_cpu_us_per_delivery")
+        if not cell["valid"] or median is None:
+            continue
+        cost = (
+            ""
+            if cpu is None
+            else f" for {layout.value_text('server_cpu_us_per_delivery', cpu['value'])} µs of CPU"
+        )
+        late = layout.value_text("latency_ms_p50", median["value"])
+        told.append(f"{layout.transport_name(cell, main)} within {late} ms{cost}")
+    if not told:
+        return ""
+    return f"Half of all deliveries came by {', by '.join(told)} each."
+
+
+def _inline(figure: figures.Drawn) -> Markup | None:
+    """A figure's SVG as it may stand in a page among others: ids made its own, no XML head."""
+    if figure.svg is None:
+        return None
+    svg = figure.svg.read_text(encoding="utf-8")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{figure.name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{figure.name}-\1)", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    # matplotlib wrote this text, and every word in it that came from a run is escaped by its SVG writer.
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{figure.title}"', 1))
+
+
+def _gates(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each gate over the whole run: how often it was asked, passed and failed, in the order first met."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in summary["trials"]:
+        for name, gate in trial["gates"].items():
+            entry = found.setdefault(
+                name, {"name": name, "passed": 0, "failed": 0, "silent": 0, "limit": set()}
+            )
+            kind = {True: "passed", False: "failed", None: "silent"}[gate.get("passed")]
+            entry[kind] += 1
+            entry["limit"].add(gate.get("limit"))
+    return [{**entry, "limit": _limit(entry["limit"])} for entry in found.values()]
+
+
+def _limit(limits: set[Any]) -> str:
+    known = sorted(limit for limit in limits if limit is not None)
+    if not known:
+        return layout.ABSENT
+    return f"{known[0]:g}" if known[0] == known[-1] else f"{known[0]:.3g} to {known[-1]:.3g}"
+
+
+def _date(started_us: int | None) -> str:
+    if started_us is None:
+        return "an unknown date"
+    return datetime.datetime.fromtimestamp(started_us / 1e6, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
