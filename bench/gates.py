@@ -162,9 +162,11 @@ def _generator(trial: Trial, outcome: Outcome) -> None:
 
 
 def _generator_delay(trial: Trial, outcome: Outcome) -> None:
-    """Polls only: how late an answer was handled after it arrived, since that delays the next request."""
+    """Polls only: how late an answer was handled after it arrived, since that delays the next request.
+
+    Not for the bare server: it is there to show what the harness itself adds, this delay included."""
     delay_ms, limit_ms = None, GENERATOR_DELAY_MS
-    if trial.record["transport"] in metrics.POLLS:
+    if trial.record["transport"] in metrics.POLLS and trial.record["implementation"] != "bare":
         start, end = _window(trial)
         answered = metrics.in_window(trial.requests, "received_us", start, end)
         due = metrics.in_window(trial.deliveries, "due_us", start, end)

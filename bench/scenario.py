@@ -29,11 +29,11 @@ MAXIMUM_DELIVERIES = 5_000_000
 MAXIMUM_BYTES_PER_SECOND = 500_000_000
 MAXIMUM_TRIALS = 2_000
 MAXIMUM_HOURS = 6
-TRIAL_OVERHEAD_S = 2.0
+TRIAL_OVERHEAD_S = 0.8
 """Seconds that starting, draining and collecting a trial take; only the time left is told from it."""
-COHORT_S = 1.5
+COHORT_S = 0.3
 """Seconds that the warm-up cohort of a memory trial takes; told likewise."""
-JOINS_PER_SECOND = 500
+JOINS_PER_SECOND = 1000
 """Subscribers that join each second where something is published; elsewhere joins are spread over `wait_s`."""
 MEMORY_SUBSCRIBERS = 200
 """Below this many subscribers memory is not measured: the noise of the rest would be divided by too little."""
@@ -46,8 +46,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "payload_bytes": (1, 1_000_000),
     "poll_interval_s": (0.01, 60),
     "wait_s": (0.1, 60),
-    "window_s": (0.5, 600),
-    "settle_s": (0, 120),
+    "window_s": (0.5, 300),
+    "settle_s": (0, 60),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "implementation": ("wirelab", "bare"),
@@ -117,17 +117,17 @@ class Settings:
     @property
     def join_s(self) -> float:
         """Seconds over which joins are spread: over `wait_s` where nothing is published, so that long
-        polls end and WebSockets are pinged evenly; a short poller's phase spreads itself."""
-        if self.publish_rate == 0 and self.transport != "short-poll":
-            return self.wait_s if self.transport else 0.0
-        return self.subscribers / JOINS_PER_SECOND
+        polls end and WebSockets are pinged evenly. A short poller's phase spreads itself over its interval."""
+        if self.transport in (None, "short-poll"):
+            return 0.0
+        return self.wait_s if self.publish_rate == 0 else self.subscribers / JOINS_PER_SECOND
 
     @property
     def expected_s(self) -> float:
         """About how many seconds the trial takes, for the time left."""
-        drain = self.poll_interval_s if self.transport == "short-poll" else 0.0
+        polls = self.poll_interval_s if self.transport == "short-poll" else 0.0
         cohort = COHORT_S if self.memory else 0.0
-        return TRIAL_OVERHEAD_S + cohort + self.join_s + self.settle_s + self.window_s + drain
+        return TRIAL_OVERHEAD_S + cohort + self.join_s + self.settle_s + self.window_s + 2 * polls
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""`wirelab bench [SCENARIO] [--out DIR] [--quiet]`: measure, judge, report.
+
+Rules:
+- Exit codes: 0 when the run is valid, 1 when a gate failed too often for a cell, 2 on wrong usage, 130 when it
+  was interrupted. Nothing is started before the scenario and the directory are found to be good.
+- Ctrl-C (and SIGTERM) ends the trial under way, keeps the finished ones, and still writes what they say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.progress import Progress
+    from bench.run import RunDirectory
+    from bench.scenario import Scenario
+
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to measure, and where to put it."""
+    parser.add_argument(
+        "scenario", nargs="?", default="quick", metavar="SCENARIO", help="a shipped scenario, or a TOML file (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the results go (runs/<scenario>-<UTC time>)")
+    parser.add_argument("--quiet", action="store_true", help="plain lines instead of a live display")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the scenario and everything after it. Raises UsageError."""
+    from bench import scenario as scenarios
+    from bench.cli import UsageError
+    from bench.progress import Progress
+    from bench.run import RunDirectory, default_directory
+
+    try:
+        scenario = scenarios.load(args.scenario)
+    except scenarios.ScenarioError as error:
+        raise UsageError(str(error)) from None
+    command = shlex.join(["wirelab", "bench", args.scenario])
+    directory = RunDirectory(args.out or default_directory(scenario), scenario, command)
+    signal.signal(signal.SIGTERM, _interrupt)
+    interrupted = False
+    progress = Progress(scenario, live=sys.stderr.isatty() and not args.quiet)
+    try:
+        with progress:
+            measure(scenario, directory, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    directory.finish(interrupted=interrupted)
+    return _tell(directory.path, interrupted)
+
+
+def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
+    """The probes, then every trial in its order."""
+    from bench import probes, trial
+
+    pinning = directory.record["pinning"]
+    for name in scenario.probes:
+        progress.stage(f"probe {name}")
+        directory.add_probe(name, probes.run(name, directory.scratch()))
+    for planned in scenario.plan():
+        progress.begin(planned)
+        collected = trial.run(
+            planned, seed=scenario.seed, pinning=pinning, scratch=directory.scratch(), on_stage=progress.stage
+        )
+        progress.end(directory.add(collected))
+
+
+def _tell(path: Path, interrupted: bool) -> int:
+    """Analyse, print and report what was measured."""
+    from bench import analysis, report, table
+
+    summary = analysis.analyse(path)
+    table.print_summary(path)
+    print(f"report: {report.write(path)}")
+    if interrupted:
+        print("wirelab: interrupted; the finished trials are kept", file=sys.stderr)
+        return INTERRUPTED
+    return 0 if summary["valid"] else 1
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,66 @@
+"""`wirelab publish`: feed a stream of a running server, for those who look on with curl, Locust or a browser."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import threading
+
+from clients.publisher import SCHEDULES
+
+MAXIMUM_RATE = 10_000.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to publish, how often, and what."""
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server (%(default)s)")
+    parser.add_argument("--stream", default="main", help="the stream (%(default)s)")
+    parser.add_argument("--rate", type=_rate, default=10.0, help="notifications a second (%(default)s)")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="poisson", help="gaps between them (%(default)s)")
+    parser.add_argument("--payload-bytes", type=_size, default=100, help="letters in each one's data (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="what random gaps are drawn from (%(default)s)")
+    parser.add_argument("--seconds", type=_rate, help="stop after so long (until Ctrl-C)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Publish until told to stop. Raises UsageError where the server or the stream is not to be had."""
+    from bench.cli import UsageError
+    from clients.errors import ClientError, Refused
+    from clients.publisher import Publisher, schedule
+
+    try:
+        publisher = Publisher(args.url, args.stream, payload_bytes=args.payload_bytes, seed=args.seed)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except ClientError as error:
+        raise UsageError(f"{error}; start one with `wirelab serve`, or name it with --url") from None
+    print(f"publishing {args.rate:g} a second to {args.stream} at {args.url}; Ctrl-C ends", file=sys.stderr)
+    stop = threading.Event()
+    try:
+        with publisher:
+            publisher.run(schedule(args.schedule, args.rate, args.seed), stop=stop, seconds=args.seconds)
+            publisher.drain()
+    except KeyboardInterrupt:
+        pass
+    except Refused as error:
+        raise UsageError(str(error)) from None
+    except ClientError as error:
+        print(f"wirelab publish: {error}", file=sys.stderr)
+        return 1
+    print(f"{publisher.published} published", file=sys.stderr)
+    return 0
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and 0 < value <= MAXIMUM_RATE):
+        raise argparse.ArgumentTypeError(f"must be more than 0 and at most {MAXIMUM_RATE:g}, not {text}")
+    return value
+
+
+def _size(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 1,000,000, not {text}")
+    return value

@@ -1,0 +1,197 @@
+"""Locust users, one a transport: the load of `wirelab bench`, and by itself a plain locustfile.
+
+    locust -f bench/locustfile.py --host http://127.0.0.1:8000 WebSocketUser
+
+runs with everything Locust has: the web UI, the class picker, --processes, --headless, --master/--worker.
+
+Rules:
+- A user is one subscriber. Its only task is to take deliveries until it is stopped; between two of them
+  it waits in a socket, so Locust's own wait_time plays no part.
+- A delivery is reported as a Locust request of type NOTIFY, named after the transport. Its response_time is
+  the delivery latency in milliseconds (arrival − due, a float), never the time of a request: Locust's tables
+  round it, its CSV and web UI less so. `wirelab bench` reads its raw deliveries instead.
+- A user that is stopped closes its connection first, so that Locust need not kill it. One that the server
+  refuses stops, and tells why as a failure.
+- `observer` is where deliveries go. The load generator (`bench.generator`) sets its own; nothing else about a
+  user differs there.
+"""
+
+from __future__ import annotations
+
+# Locust patches the standard library when it is imported, so it comes first.
+from locust import User, events, task  # noqa: I001
+from locust.env import Environment
+from locust.exception import StopUser
+
+import itertools
+import json
+from typing import Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
+
+import gevent
+
+from clients import TRANSPORTS
+from clients.errors import ClientError
+from clients.receiver import BadBatch
+from clients.subscriber import Delivery, Request, Subscriber
+
+
+WATCH_S = 1.0
+"""How often Locust's statistics look for connections that were lost."""
+
+
+class Observer(Protocol):
+    """Who is told what a user meets."""
+
+    def joining(self, user: SubscribingUser) -> None:
+        """The user is about to join; it joins when this returns."""
+
+    def requested(self, user: SubscribingUser, request: Request) -> None:
+        """A request was answered."""
+
+    def delivered(self, user: SubscribingUser, delivery: Delivery) -> None:
+        """A notification arrived."""
+
+    def failed(self, user: SubscribingUser, error: Exception | str) -> None:
+        """The user cannot go on, or, where it is a text, had to connect again."""
+
+
+class LocustStatistics:
+    """Tell Locust's own statistics, for those who run this file with `locust`."""
+
+    def __init__(self) -> None:
+        self._told: WeakKeyDictionary[SubscribingUser, str] = WeakKeyDictionary()
+        self._watcher: gevent.Greenlet | None = None
+
+    def joining(self, user: SubscribingUser) -> None:
+        """Locust spaces the joins itself (--spawn-rate); see that lost connections are told."""
+        self._told[user] = ""
+        if self._watcher is None:
+            self._watcher = gevent.spawn(self._watch)
+
+    def requested(self, user: SubscribingUser, request: Request) -> None:
+        """Nothing: the time for which a poll was held is no response time."""
+
+    def failed(self, user: SubscribingUser, error: Exception | str) -> None:
+        """One failure, in Locust's own table of them."""
+        user.environment.events.request.fire(
+            request_type="NOTIFY",
+            name=user.transport,
+            response_time=None,
+            response_length=0,
+            exception=error if isinstance(error, Exception) else ConnectionError(error),
+            context={},
+        )
+
+    def _watch(self) -> None:
+        """A subscriber that loses its connection comes back by itself: whoever looks on should know why."""
+        while True:
+            gevent.sleep(WATCH_S)
+            for user, told in list(self._told.items()):
+                error = user.subscriber.last_error or ""
+                if error != told:
+                    self._told[user] = error
+                    self.failed(user, error)
+
+    def delivered(self, user: SubscribingUser, delivery: Delivery) -> None:
+        """One delivery: its latency, and the length of its data as JSON."""
+        user.environment.events.request.fire(
+            request_type="NOTIFY",
+            name=user.transport,
+            response_time=(delivery.received_us - delivery.due_us) / 1000,
+            response_length=len(json.dumps(delivery.data)),
+            exception=None,
+            context={},
+        )
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: Any) -> None:
+    """Options of ours on Locust's command line and in its web UI."""
+    group = parser.add_argument_group("wirelab")
+    group.add_argument("--stream", default="main", env_var="WIRELAB_STREAM", help="stream to subscribe to")
+    group.add_argument(
+        "--poll-interval", type=float, default=1.0, env_var="WIRELAB_POLL_INTERVAL", help="seconds between short polls"
+    )
+    group.add_argument(
+        "--wait", type=float, default=25.0, env_var="WIRELAB_WAIT", help="seconds that a long poll may be held"
+    )
+    group.add_argument(
+        "--headers",
+        choices=("minimal", "browser"),
+        default="minimal",
+        env_var="WIRELAB_HEADERS",
+        help="request headers: the fewest, or those of a browser",
+    )
+    group.add_argument(
+        "--permessage-deflate", action="store_true", env_var="WIRELAB_PERMESSAGE_DEFLATE", help="offer compression"
+    )
+
+
+class SubscribingUser(User):
+    """What the three have in common. A User itself, since Locust collects no task from a plain mixin."""
+
+    abstract = True
+    transport: ClassVar[str]
+    observer: ClassVar[Observer] = LocustStatistics()
+    numbers: ClassVar[itertools.count[int]] = itertools.count()
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        options = environment.parsed_options
+        self.number = next(self.numbers)
+        self.subscriber: Subscriber = TRANSPORTS[self.transport](
+            self.host,
+            options.stream,
+            poll_interval_s=options.poll_interval,
+            wait_s=options.wait,
+            headers=options.headers,
+            permessage_deflate=options.permessage_deflate,
+            seed=self.number,
+            on_request=lambda request: self.observer.requested(self, request),
+        )
+
+    @task
+    def listen(self) -> None:
+        """Take deliveries until the user is stopped."""
+        self.observer.joining(self)
+        delivered = self.observer.delivered
+        try:
+            for delivery in self.subscriber:
+                delivered(self, delivery)
+        except (ClientError, BadBatch) as error:
+            # Asking again would end the same, and Locust would do so at once, over and over.
+            self.observer.failed(self, error)
+        raise StopUser()
+
+    def stop(self, force: bool = False) -> Any:
+        """Close the connection, so that the task ends by itself, then stop as Locust does."""
+        self.subscriber.close()
+        return super().stop(force)
+
+    def on_stop(self) -> None:
+        """Killed or stopped: leave no connection behind."""
+        self.subscriber.close()
+
+
+class ShortPollUser(SubscribingUser):
+    """Asks every --poll-interval seconds."""
+
+    transport = "short-poll"
+
+
+class LongPollUser(SubscribingUser):
+    """Asks, and is kept waiting until there is news."""
+
+    transport = "long-poll"
+
+
+class WebSocketUser(SubscribingUser):
+    """Is told over one open connection."""
+
+    transport = "websocket"
+
+
+USERS: dict[str, type[SubscribingUser]] = {
+    user.transport: user for user in (ShortPollUser, LongPollUser, WebSocketUser)
+}
