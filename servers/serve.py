@@ -23,7 +23,7 @@ BACKLOG = 4096
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One option for each setting; see `settings.py`."""
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default %(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default %(default)s)")
     parser.add_argument(
         "--server-model",
         choices=SERVER_MODELS,
@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 1 << 16:
+        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {port}")
+    return port
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns 2 where the arguments cannot be served, else not at all."""
     try:
@@ -52,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         }
         settings = Settings(**given | {"allow_origins": tuple(given["allow_origins"])})
         listener = _listen(arguments.host, arguments.port)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         print(f"wirelab serve: {error}", file=sys.stderr)
         return 2
     except OSError as error:
