@@ -17,7 +17,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 demo: $(READY)
-	$(BIN)/wirelab demo
+	$(BIN)/wirelab serve
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
