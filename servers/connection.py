@@ -152,7 +152,7 @@ class Connection(Server):  # type: ignore[misc]
                 self.sock.shutdown(socket.SHUT_RDWR)
             elif self.ws.state is ConnectionState.OPEN:
                 # gevent's socket would wait for room; the socket below it answers at once.
-                below: socket.socket = getattr(self.sock, "_sock", self.sock)
+                below: Any = getattr(self.sock, "_sock", self.sock)
                 below.send(PING_FRAME, socket.MSG_DONTWAIT)
                 self._pong_awaited = True
         except OSError:
