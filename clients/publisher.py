@@ -116,7 +116,7 @@ class Publisher:
     def publish(self, data: Any, due_us: int) -> Publication:
         """Write one notification and return its record, which fills in as the answer comes.
 
-        Raises ValueError for data that JSON has no word for, else what `error` holds.
+        Raises ValueError or TypeError for data that JSON has no word for, else what `error` holds.
         """
         body = json.dumps(
             {"data": data, "due_us": due_us}, ensure_ascii=False, allow_nan=False, separators=(",", ":")

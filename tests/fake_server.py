@@ -132,9 +132,8 @@ def batch(*ids: int, cursor: str | None = None, missed: int | None = 0, data: ob
     """Return a batch as the contract has it."""
     entries = [{"id": id_, "due_us": 1000 + id_, "accepted_us": 2000 + id_, "data": data} for id_ in ids]
     cursor = cursor or f"a.{ids[-1] if ids else 0}"
-    return json.dumps(
-        {"notifications": entries, "cursor": cursor, "missed": missed}, separators=(",", ":")
-    ).encode()
+    value = {"notifications": entries, "cursor": cursor, "missed": missed}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:

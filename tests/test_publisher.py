@@ -1,0 +1,253 @@
+"""The publisher: pipelined, open-loop, and clear about what went wrong."""
+
+import itertools
+import json
+import statistics
+import threading
+import time
+
+import pytest
+from conftest import Server
+from fake_server import Peer, fake_server, http
+
+from clients import publisher as publisher_module
+from clients.errors import BadAnswer, ConnectionLost, Refused
+from clients.publisher import Publisher, filler, schedule
+
+
+def read_publish(peer: Peer) -> dict[str, object]:
+    head = peer.read_request()
+    if not head:
+        raise EOFError
+    (length,) = (line for line in head.splitlines() if line.startswith("Content-Length: "))
+    publication: dict[str, object] = json.loads(peer.read_exactly(int(length.partition(": ")[2])))
+    return publication
+
+
+def created(number: int) -> bytes:
+    return http(json.dumps({"id": number, "cursor": f"a.{number}"}).encode(), "201 Created")
+
+
+def test_published_notifications_are_recorded_in_order(any_server: Server) -> None:
+    """Pipelined on one connection, answered in order, on both server models."""
+    with Publisher(any_server.url, "c-published") as publisher:
+        for number in range(200):
+            publisher.publish({"number": number, "text": "Grüße €"}, due_us=time.time_ns() // 1000)
+        assert publisher.drain()
+        records = list(publisher.records)
+    assert [record.id for record in records] == list(range(1, 201))
+    assert {record.status for record in records} == {201}
+    for record in records:
+        assert record.written_us is not None
+        assert record.answered_us is not None
+        assert record.due_us <= record.written_us
+        assert record.due_us <= record.answered_us
+    assert publisher.published == 200
+    assert publisher.forgotten == 0
+
+
+def test_it_never_waits_for_an_answer() -> None:
+    """A server that answers nothing gets everything all the same."""
+    got: list[dict[str, object]] = []
+    go = threading.Event()
+
+    def script(peer: Peer, _: int) -> None:
+        got.extend(read_publish(peer) for _ in range(100))
+        assert go.wait(10)
+        # Answers that share segments, and are cut anywhere, are still told apart.
+        peer.send(b"".join(created(number) for number in range(1, 101)), 7)
+        peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url) as publisher:
+        for number in range(100):
+            publisher.publish(number, due_us=number)
+        assert not publisher.drain(timeout_s=0.05)
+        assert {record.id for record in publisher.records} == {None}
+        assert {record.answered_us for record in publisher.records} == {None}
+        go.set()
+        assert publisher.drain()
+        assert [record.id for record in publisher.records] == list(range(1, 101))
+    assert got == [{"data": number, "due_us": number} for number in range(100)]
+
+
+def test_run_keeps_the_schedule(server: Server) -> None:
+    """Each due time is the start plus its offset; none is left out."""
+    before_us = time.time_ns() // 1000
+    offsets = list(itertools.islice(schedule("poisson", 500, seed=3), 50))
+    with Publisher(server.url, "c-run", payload_bytes=20) as publisher:
+        publisher.run(iter(offsets), stop=threading.Event())
+        assert publisher.drain()
+        due = [record.due_us for record in publisher.records]
+        assert len(publisher.data) == 20
+    start_us = due[0] - round(offsets[0] * 1e6)
+    assert start_us >= before_us
+    assert due == [start_us + round(offset * 1e6) for offset in offsets]
+    for record in publisher.records:
+        assert record.written_us is not None
+        assert record.written_us >= record.due_us - 1000  # two clocks: monotonic and real time
+
+
+def test_a_late_run_leaves_nothing_out_and_shows_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was due while it was held up is written at once, with its own due time."""
+    with Publisher(server.url, "c-late") as publisher:
+        publish = publisher.publish
+
+        def slow(data: object, due_us: int) -> object:
+            if publisher.published == 2:
+                time.sleep(0.2)
+            return publish(data, due_us)
+
+        monkeypatch.setattr(publisher, "publish", slow)
+        publisher.run(schedule("constant", 100, seed=0), stop=threading.Event(), count=15)
+        assert publisher.drain()
+    late_us = [record.written_us - record.due_us for record in publisher.records if record.written_us]
+    due_us = [record.due_us for record in publisher.records]
+    assert len(late_us) == 15
+    assert max(late_us) >= 190_000
+    assert [round((due - due_us[0]) / 10_000) for due in due_us] == list(range(15))
+
+
+def test_run_ends_by_seconds_or_by_stop(server: Server) -> None:
+    """And at once, even when nothing is due for long."""
+    with Publisher(server.url, "c-ends") as publisher:
+        publisher.run(schedule("constant", 100, seed=0), stop=threading.Event(), seconds=0.1)
+        assert publisher.published == 10
+        stop = threading.Event()
+        threading.Timer(0.1, stop.set).start()
+        publisher.run(schedule("constant", 0.01, seed=0), stop=stop)
+        stop.set()
+        publisher.run(iter([-1.0]), stop=stop)
+        assert publisher.published == 10
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "sentence"),
+    [
+        (http(b'{"title":"no","detail":"The log is full."}', "503 Busy"), Refused, "503: The log is full"),
+        (http(b"{}", "400 Bad"), Refused, "400"),
+        (http(b"[]", "201 Created"), BadAnswer, "without telling"),
+        (http(b'{"id":"1"}', "201 Created"), BadAnswer, "without telling"),
+        (b"gopher\r\n\r\n", BadAnswer, "not HTTP"),
+        (created(1) + created(2), BadAnswer, "nobody made"),
+        (b"", ConnectionLost, "closed the publisher's connection"),
+    ],
+)
+def test_what_goes_wrong_is_raised_at_the_next_call(
+    reply: bytes, error: type[Exception], sentence: str
+) -> None:
+    """And the records tell how far it came."""
+
+    def script(peer: Peer, _: int) -> None:
+        read_publish(peer)
+        peer.send(reply)
+        if reply:
+            peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url) as publisher:
+        publisher.publish("x", due_us=1)
+        deadline = time.monotonic() + 10
+        while publisher.error is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        with pytest.raises(error, match=sentence):
+            publisher.drain()
+        with pytest.raises(error, match=sentence):
+            publisher.publish("y", due_us=2)
+        assert len(publisher.records) == 1
+
+
+def test_a_real_refusal_is_raised(server: Server) -> None:
+    """A due time that is none."""
+    with Publisher(server.url, "c-bad") as publisher:
+        publisher.publish("x", due_us=-1)
+        with pytest.raises(Refused, match="due_us"):
+            publisher.drain()
+        (record,) = publisher.records
+        assert (record.status, record.id) == (400, None)
+
+
+def test_memory_is_bounded_and_the_bound_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest records leave first, and are counted."""
+    monkeypatch.setattr(publisher_module, "RECORDS", 10)
+    with Publisher(server.url, "c-records") as publisher:
+        for number in range(25):
+            publisher.publish(number, due_us=number)
+        assert publisher.drain()
+        assert [record.due_us for record in publisher.records] == list(range(15, 25))
+        assert publisher.forgotten == 15
+
+
+def test_unanswered_publishes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never answers is told of, in the end."""
+    monkeypatch.setattr(publisher_module, "UNANSWERED_MOST", 5)
+
+    def script(peer: Peer, _: int) -> None:
+        peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url) as publisher:
+        for number in range(5):
+            publisher.publish(number, due_us=number)
+        with pytest.raises(ConnectionLost, match="5 publishes"):
+            publisher.publish(5, due_us=5)
+
+
+def test_after_close_nothing_is_published(server: Server) -> None:
+    """It says so."""
+    publisher = Publisher(server.url, "c-closed")
+    publisher.close()
+    with pytest.raises(ConnectionLost, match="closed"):
+        publisher.publish("x", due_us=1)
+
+
+@pytest.mark.parametrize("data", [float("nan"), float("inf"), {1, 2}, "\ud800"])
+def test_what_json_has_no_word_for_is_refused_before_it_is_sent(server: Server, data: object) -> None:
+    """And the connection stays good."""
+    with Publisher(server.url, "c-json") as publisher:
+        with pytest.raises((ValueError, TypeError)):
+            publisher.publish(data, due_us=1)
+        publisher.publish("fine", due_us=1)
+        assert publisher.drain()
+
+
+def test_nobody_listens() -> None:
+    """The address is in the sentence."""
+    with fake_server(lambda *_: None) as url:
+        pass
+    with pytest.raises(ConnectionLost, match=url.removeprefix("http://")):
+        Publisher(url)
+
+
+def test_poisson_gaps_are_exponential_and_come_from_the_seed() -> None:
+    """Mean and standard deviation of the gaps are both 1/rate."""
+    offsets = list(itertools.islice(schedule("poisson", 50, seed=7), 20_000))
+    assert offsets == list(itertools.islice(schedule("poisson", 50, seed=7), 20_000))
+    assert offsets[:5] != list(itertools.islice(schedule("poisson", 50, seed=8), 5))
+    gaps = [later - earlier for earlier, later in itertools.pairwise([0.0, *offsets])]
+    assert min(gaps) >= 0
+    assert statistics.fmean(gaps) == pytest.approx(0.02, rel=0.03)
+    assert statistics.stdev(gaps) == pytest.approx(0.02, rel=0.05)
+
+
+def test_constant_gaps_do_not_drift() -> None:
+    """The millionth is where it belongs."""
+    offsets = schedule("constant", 10, seed=7)
+    assert next(offsets) == 0.1
+    assert next(itertools.islice(offsets, 999_998, None)) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate"), [("poisson", 0), ("constant", -1), ("poisson", float("nan")), ("bursty", 1)]
+)
+def test_schedules_that_make_no_sense(kind: str, rate: float) -> None:
+    """Refused with what would."""
+    with pytest.raises(ValueError, match=r"must be"):
+        next(schedule(kind, rate, seed=0))  # type: ignore[arg-type]
+
+
+def test_filler_has_its_size_and_hardly_compresses() -> None:
+    """So that compression, where it is a factor, is not flattered."""
+    import zlib
+
+    assert len(json.dumps(filler(100))) == 102
+    assert filler(0) == ""
+    assert filler(50, seed=1) != filler(50, seed=2)
+    assert len(zlib.compress(filler(10_000).encode())) > 7000
