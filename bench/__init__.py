@@ -11,13 +11,13 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.load import Run
+    from bench.reading import Run
 
 __all__ = ["load"]
 
 
 def load(directory: str | os.PathLike[str]) -> Run:
-    """Open a run directory: pandas frames of everything in it. Raises `bench.load.RunDirectoryError`."""
-    from bench.load import load as open_run
+    """Open a run directory: pandas frames of everything in it. Raises `bench.reading.RunDirectoryError`."""
+    from bench import reading
 
-    return open_run(directory)
+    return reading.load(directory)

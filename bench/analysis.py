@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from bench import bootstrap, claims, compare, gates, metrics, predict
 from bench.compare import Figure
-from bench.load import Run, RunDirectoryError, Trial, load
+from bench.reading import Run, RunDirectoryError, Trial, load
 
 SUMMARY_SCHEMA = 1
 """Version of summary.json's form. History: 1, the first."""
@@ -90,7 +90,7 @@ class TrialResult:
 
 def analyse(directory: Path) -> dict[str, Any]:
     """Analyse a run directory, write its summary.json, and return it. Raises
-    `bench.load.RunDirectoryError`."""
+    `bench.reading.RunDirectoryError`."""
     summary = summarise(load(directory))
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     target = Path(directory) / "summary.json"

@@ -73,7 +73,7 @@ def _verdict(claim: Claim, found: Judged) -> tuple[str, str, str]:
         across = f"{_sentence(unclear[0])} It does not clear the band ({claim.band}). {_who_can(claim)}"
         return "inconclusive", across, f"{_sentence(unclear[0])} This does not clear the band."
     says = list(dict.fromkeys(comparison.says for comparison in comparisons))
-    more = f" The other {len(says) - 1} comparisons agree." if len(says) > 1 else ""
+    more = f" Other loads agree ({len(says) - 1})." if len(says) > 1 else ""
     return comparisons[0].outcome, _sentence(says[0]) + more + left_out, _sentence(says[0])
 
 
@@ -148,8 +148,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "poll-latency",
         "Those calls make it late.",
-        "Short poll's mean latency is T/2 + d, and at least twice that of every other transport.",
-        "mean within 20 % of T/2 + d; ratio to each other transport at least 2",
+        "Short poll's mean latency is T/2 + d, and at least 1.5 times that of every other transport.",
+        "mean within 20 % of T/2 + d; ratio to each other transport at least 1.5",
         "short poll's latency against T/2 + d and against the other transports",
         ("quick", "article"),
         judges.poll_latency,

@@ -218,6 +218,7 @@ def load_of(cell: Cell) -> predict.Load:
     """The cell as a load that theory can speak about."""
     settings = cell.settings
     gap = cell.metrics.get("next_request_gap_ms_p50")
+    accepted = cell.metrics.get("accept_delay_ms_p50")
     service_s = cell.service_s or 0.0
     turnaround_s = (0.0 if gap is None else gap.value / 1000.0) + settings["subscribers"] * service_s
     return predict.Load(
@@ -229,5 +230,6 @@ def load_of(cell: Cell) -> predict.Load:
         one_way_s=float(settings.get("one_way_ms") or 0.0) / 1000.0,
         service_s=service_s,
         turnaround_s=turnaround_s,
+        accept_s=0.0 if accepted is None else accepted.value / 1000.0,
         schedule=str(settings.get("schedule", "poisson")),
     )

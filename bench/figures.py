@@ -19,6 +19,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench import layout
@@ -51,6 +52,8 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
+HALO = [withStroke(linewidth=4, foreground="white")]
+"""Around a label, so that it can be read where it crosses a curve."""
 PNG_DPI = 150
 PANELS = 4
 """Panels of one figure at most; the loads with most transports come first, and the caption says what is
@@ -170,9 +173,8 @@ def _latency(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     for panel in axes[-1, :]:
         panel.set_xlabel("delivery latency (ms, from when it was due; log scale)")
     caption = (
-        "Thick: measured, the median over valid trials. Thin and dashed: predicted from the formulas of the "
-        "design, with the server's CPU time for one delivery or request as measured in the same cell. "
-        "Steep and to the left is better."
+        "Thick: measured, the median over valid trials. Thin and dashed: predicted, with two times as measured in "
+        "the same cell: until acceptance, and the server's CPU for one delivery or request. Steep and to the left is better."
     )
     if left_out:
         caption += f" {len(left_out)} more loads are in the tables below."
@@ -197,15 +199,17 @@ def _latency_panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> N
         if predicted:
             late = np.maximum(np.array(predicted), 1e-3)
             panel.plot(late, shares, color=style.colour, linestyle=(0, (2, 2)), linewidth=1.1)
-        name = layout.transport_name(cell, group)
+        name = layout.transport_name(cell, group).replace(", ", "\n")
         steady = "" if cell["steady_trials"] >= cell["valid_trials"] else "\nnot steady"
         labels.append((latency[at], f"{name}\np50 {number(float(latency[at]), 2)} ms{steady}", style.colour))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     panel.xaxis.set_minor_formatter(NullFormatter())
-    for place, (x, words, colour) in enumerate(sorted(labels)):
+    ordered = sorted(labels)
+    for place, (x, words, colour) in enumerate(ordered):
         # The fastest is named on its left, the others on their right at different heights, since curves of
         # like latency would write over each other.
-        offset, side = ((-10, 40), "right") if place == 0 else ((10, (-34, -72)[place % 2]), "left")
+        close = place > 1 and x < 2.2 * ordered[place - 1][0]
+        offset, side = ((-10, 40), "right") if place == 0 else ((10, 34 if close else -40), "left")
         panel.annotate(
             words,
             (x, 50),
@@ -216,7 +220,7 @@ def _latency_panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> N
             fontsize=10,
             ha=side,
             va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
+            path_effects=HALO,
         )
 
 

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from bench import metrics
-from bench.load import Trial
+from bench.reading import Trial
 
 PUBLISHER_LATE_MS = 5.0
 GENERATOR_CPU_SHARE = 0.85
 GENERATOR_STARVED_SHARE = 0.25
-"""Share of the window for which the load generator could run and had no core: somebody else's load was on it."""
+"""Share of the window for which the load generator could run and had no core: somebody else's load was on
+it."""
 GENERATOR_DELAY_MS = 1.0
 GENERATOR_DELAY_OF_P50 = 0.1
 CLOCK_MOVED_MS = 1.0
@@ -115,7 +116,7 @@ def _delivered(trial: Trial, outcome: Outcome) -> None:
         f"{lost} notifications were lost without a told gap": lost,
         f"{duplicated} came twice": duplicated,
         f"{reordered} came out of order": reordered,
-        f"{uncounted} were delivered or told as missed that were never due to that subscriber": uncounted,
+        f"{uncounted} were delivered or told as missed that the subscriber was never due": uncounted,
         f"the server did not accept {refused} published notifications": refused,
         f"{epoch_changes} changes of epoch, so nobody can count what was missed": epoch_changes,
     }
@@ -135,7 +136,8 @@ def _publisher_late(trial: Trial, outcome: Outcome) -> None:
         late_ms = float(np.percentile(late_us, 99)) / 1000.0
     if _limit(outcome, "publisher_late_ms_p99", late_ms, PUBLISHER_LATE_MS):
         outcome.why.append(
-            f"the publisher was late: p99 of written − due was {late_ms:.1f} ms, over {PUBLISHER_LATE_MS:g} ms"
+            f"the publisher was late: p99 of written − due was {late_ms:.1f} ms, "
+            f"over {PUBLISHER_LATE_MS:g} ms"
         )
 
 
@@ -152,12 +154,13 @@ def _generator(trial: Trial, outcome: Outcome) -> None:
     used, starved = shares["cpu_us"], shares["waited_us"]
     if _limit(outcome, "generator_cpu_share", used, GENERATOR_CPU_SHARE, at_limit=True):
         outcome.why.append(
-            f"the load generator used {used:.0%} of its core, and {GENERATOR_CPU_SHARE:.0%} is too much to trust it"
+            f"the load generator used {used:.0%} of its core; from {GENERATOR_CPU_SHARE:.0%} on "
+            "it delays what it measures"
         )
     if _limit(outcome, "generator_starved_share", starved, GENERATOR_STARVED_SHARE):
         outcome.why.append(
-            f"the load generator waited for its core {starved:.0%} of the window, over {GENERATOR_STARVED_SHARE:.0%}: "
-            "something else was running there"
+            f"the load generator waited for its core {starved:.0%} of the window, "
+            f"over {GENERATOR_STARVED_SHARE:.0%}: something else was running there"
         )
 
 
@@ -178,7 +181,8 @@ def _generator_delay(trial: Trial, outcome: Outcome) -> None:
             limit_ms = max(limit_ms, GENERATOR_DELAY_OF_P50 * float(np.median(latency_us)) / 1000.0)
     if _limit(outcome, "generator_delay_ms_p50", delay_ms, limit_ms):
         outcome.why.append(
-            f"the load generator handled answers late: p50 was {delay_ms:.1f} ms after arrival, over {limit_ms:.1f} ms"
+            f"the load generator handled answers late: p50 was {delay_ms:.1f} ms after arrival, "
+            f"over {limit_ms:.1f} ms"
         )
 
 
@@ -198,7 +202,9 @@ def _clock_moved(trial: Trial, outcome: Outcome) -> None:
 def _told_gap(trial: Trial, outcome: Outcome) -> None:
     missed = None if trial.record["transport"] is None else float(trial.subscribers["missed"].sum())
     if _limit(outcome, "told_gap", missed, 0):
-        outcome.not_steady_why.append(f"subscribers fell behind the log and were told of {missed:.0f} missed notifications")
+        outcome.not_steady_why.append(
+            f"subscribers fell behind the log and were told of {missed:.0f} missed notifications"
+        )
 
 
 def _server_core(trial: Trial, outcome: Outcome) -> None:
@@ -219,5 +225,3 @@ def _limit(outcome: Outcome, name: str, value: float | None, limit: float, *, at
 def _window(trial: Trial) -> tuple[int, int]:
     assert trial.window_us is not None
     return trial.window_us
-
-

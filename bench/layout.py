@@ -32,7 +32,8 @@ SHARES = ("empty_response_share", "generator_cpu_share", "server_core_busy_share
 
 
 def loads(summary: dict[str, Any]) -> list[list[Cell]]:
-    """Our server's cells with subscribers, grouped by load, transports in their usual order, in the run's order."""
+    """Our server's cells with subscribers, grouped by load, transports in their usual order, in the run's
+    order."""
     groups: dict[str, list[Cell]] = {}
     for cell in summary["cells"]:
         if cell["transport"] is not None and cell.get("implementation", "wirelab") == "wirelab":
@@ -41,7 +42,8 @@ def loads(summary: dict[str, Any]) -> list[list[Cell]]:
 
 
 def main_load(summary: dict[str, Any]) -> list[Cell]:
-    """The load to show first: busy, the most transports measured, the most valid, gevent before others, the largest."""
+    """The load to show first: busy, the most transports measured, the most valid, gevent before others, the
+    largest."""
 
     def merit(group: list[Cell]) -> tuple[Any, ...]:
         first = group[0]
@@ -88,7 +90,8 @@ def load_name(cell: Cell) -> str:
 
 
 def value_text(metric: str, value: float | None, digits: int = 3) -> str:
-    """A value as it is shown, without its unit: shares in percent, counts whole, the rest to so many digits."""
+    """A value as it is shown, without its unit: shares in percent, counts whole, the rest to so many
+    digits."""
     if value is None:
         return ABSENT
     if metric in SHARES:

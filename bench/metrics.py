@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bench.load import Columns, Trial
+from bench.reading import Columns, Trial
 
 POLLS = ("short-poll", "long-poll")
 """Transports that ask again and again, so that a late client delays its own next request."""
@@ -46,6 +46,7 @@ METRICS: dict[str, Metric] = {
     "latency_ms_p90": Metric("latency, p90", "ms"),
     "latency_ms_p99": Metric("latency, p99", "ms"),
     "fanout_spread_ms_p50": Metric("fan-out spread, p50", "ms"),
+    "accept_delay_ms_p50": Metric("due to accepted, p50", "ms"),
     "requests_per_delivery": Metric("requests / delivery", ""),
     "requests_per_subscriber_second": Metric("requests / subscriber·s", ""),
     "empty_response_share": Metric("empty answers", ""),
@@ -120,6 +121,9 @@ def figures(trial: Trial) -> dict[str, float | None]:
         found["latency_ms_mean"] = float(late.ms.mean())
         for percent in (50, 90, 99):
             found[f"latency_ms_p{percent}"] = float(np.percentile(late.ms, percent))
+        due = in_window(trial.deliveries, "due_us", start, end)
+        accepted_us = trial.deliveries["accepted_us"][due] - trial.deliveries["due_us"][due]
+        found["accept_delay_ms_p50"] = float(np.median(accepted_us)) / 1000.0
         if subscribers > 1:
             found["fanout_spread_ms_p50"] = float(np.median(late.spreads_ms()))
 

@@ -1,8 +1,9 @@
 """What theory says before anything is measured: latency, requests and empty answers of each transport.
 
 Symbols: λ publishing rate (1/s, Poisson unless said), d one-way transit (s), T poll interval (s), N
-subscribers, s the server's CPU time for one delivery or answer (s, measured in the same cell: theory cannot
-know it).
+subscribers. Two times are measured in the same cell, since theory cannot know them: s, the server's CPU time
+for one delivery or answer, and a, from when a notification was due until the server had accepted it. Every
+latency below has a added, for it counts from when the notification was due.
 
 Short poll. The tick that fetches a notification is uniform on [0, T] after it was due, whatever T and λ (a
   Poisson arrival, or a subscriber's uniformly drawn phase, sees a random point of the interval). The answer
@@ -52,7 +53,8 @@ QUANTILES: Floats = np.concatenate(
 class Load:
     """What a prediction is made from. Times in seconds, rates in 1/s.
 
-    `turnaround_s` is the part of w that is no transit; only long poll needs it. `service_s` is s above.
+    `turnaround_s` is the part of w that is no transit; only long poll needs it. `service_s` is s above, and
+    `accept_s` is a.
     """
 
     transport: str
@@ -63,12 +65,18 @@ class Load:
     one_way_s: float
     service_s: float
     turnaround_s: float = 0.0
+    accept_s: float = 0.0
     schedule: str = "poisson"
 
     @property
     def fan_out_s(self) -> float:
         """Time to serve all subscribers one notification, N·s; 0 for short poll, whose polls come spread."""
         return 0.0 if self.transport == "short-poll" else self.subscribers * self.service_s
+
+    @property
+    def least_s(self) -> float:
+        """What every delivery takes: until it was accepted, and its transit."""
+        return self.accept_s + self.one_way_s
 
     @property
     def unattended_s(self) -> float:
@@ -82,11 +90,11 @@ def mean_latency_s(load: Load) -> float | None:
     if load.publish_rate <= 0:
         return None
     if load.transport == "short-poll":
-        return load.poll_interval_s / 2 + load.one_way_s + load.service_s
+        return load.poll_interval_s / 2 + load.least_s + load.service_s
     if load.transport == "long-poll":
-        return load.one_way_s + _mean_unattended_wait_s(load) + load.fan_out_s / 2
+        return load.least_s + _mean_unattended_wait_s(load) + load.fan_out_s / 2
     if load.transport == "websocket":
-        return load.one_way_s + load.fan_out_s / 2
+        return load.least_s + load.fan_out_s / 2
     return None
 
 
@@ -98,7 +106,7 @@ def latency_share_below(load: Load, latency_s: Floats) -> Floats | None:
     """
     if mean_latency_s(load) is None:
         return None
-    late = np.asarray(latency_s, dtype=float) - load.one_way_s
+    late = np.asarray(latency_s, dtype=float) - load.least_s
     if load.transport == "short-poll":
         if load.schedule != "poisson":
             return None
@@ -113,7 +121,7 @@ def latency_share_below(load: Load, latency_s: Floats) -> Floats | None:
 
 def latency_quantiles_s(load: Load) -> Floats | None:
     """Latency (s) at each of QUANTILES, by inverting `latency_share_below`; None where that is None."""
-    top = load.one_way_s + load.service_s + load.poll_interval_s + load.fan_out_s + load.unattended_s
+    top = load.least_s + load.service_s + load.poll_interval_s + load.fan_out_s + load.unattended_s
     grid = np.concatenate([[0.0], np.geomspace(1e-7, max(top, 1e-6), 4000)])
     share = latency_share_below(load, grid)
     if share is None:

@@ -1,7 +1,7 @@
 """What one sees while a scenario runs: which trial, what is left, the latest figures.
 
-On a terminal a live display on stderr; else, and with --quiet, one plain line a trial. It computes nothing that
-is kept: the figures are a first look at each trial, the analysis has the last word.
+On a terminal a live display on stderr; else, and with --quiet, one plain line a trial. It computes nothing
+that is kept: the figures are a first look at each trial, the analysis has the last word.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from bench.load import Trial
+from bench.reading import Trial
 from bench.scenario import Planned, Scenario
 
 SHOWN = 8
@@ -35,11 +35,16 @@ class Progress:
         self._latest: list[tuple[str, str]] = []
         self._current = ""
         self._bar = Bar(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
         )
         self._task = self._bar.add_task(scenario.name, total=len(self._plan), left="")
         console = Console(stderr=True)
-        self._live = Live(console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True) if live else None
+        self._live = (
+            Live(console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True) if live else None
+        )
 
     def __enter__(self) -> Progress:
         self._say(
@@ -50,7 +55,9 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.stop()
 

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from bench import analysis, figures, layout
 from bench.colours import VERDICT_COLOURS, look
-from bench.load import RunDirectoryError, load
+from bench.reading import RunDirectoryError, load
 
 ANSWER = (
     "latency_ms_p50",
@@ -33,7 +33,7 @@ ANSWER = (
 def write(directory: Path) -> Path:
     """Write report.html and figures/ into a run directory; returns the report's path.
 
-    Raises `bench.load.RunDirectoryError`.
+    Raises `bench.reading.RunDirectoryError`.
     """
     directory = Path(directory)
     run = load(directory).run

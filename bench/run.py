@@ -1,6 +1,8 @@
-"""The run directory: written here, and by nobody else. It is the only contract between measuring and analysis.
+"""The run directory: written here, and by nobody else. It is the only contract between measuring and
+analysis.
 
-    run.json             scenario, machine, versions, and for each trial its settings, window, gates and validity
+    run.json             scenario, machine, versions, and for each trial its settings, window, gates and
+    validity
     deliveries.parquet   every delivery, from join to drain
     requests.parquet     every HTTP request and its answer (for a WebSocket: its handshake)
     published.parquet    every notification that the publisher wrote
@@ -11,7 +13,8 @@
 Rules:
 - A directory that holds anything is refused: results are never mixed or overwritten.
 - run.json is replaced as a whole after each trial, so at any time it is valid and names the finished ones.
-- A trial's columns are written as a piece when it ends; the pieces become the four files at the end, also after
+- A trial's columns are written as a piece when it ends; the pieces become the four files at the end, also
+  after
   an interruption. Only a harness that was killed leaves pieces behind.
 - Times are integer microseconds of Unix time. What was not measured is null, never 0.
 
@@ -21,7 +24,6 @@ Schema versions: 1, the first.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterable
@@ -35,7 +37,7 @@ import pyarrow.parquet as pq
 
 from bench import gates, machine, resources
 from bench.cli import UsageError
-from bench.load import Trial
+from bench.reading import Trial
 from bench.publisher_process import NEVER
 from bench.scenario import Scenario, Settings
 from bench.trial import Collected
@@ -69,7 +71,11 @@ _TRIAL = pa.field("trial", pa.dictionary(pa.int32(), pa.string()))
 _SUBSCRIBER = pa.field("subscriber", pa.int32())
 SCHEMAS = {
     name: pa.schema(
-        [_TRIAL, *([_SUBSCRIBER] if name != "published" else []), *(pa.field(key, pa.int64()) for key in keys)]
+        [
+            _TRIAL,
+            *([_SUBSCRIBER] if name != "published" else []),
+            *(pa.field(key, pa.int64()) for key in keys),
+        ]
     )
     for name, keys in _INTEGERS.items()
 }
@@ -110,12 +116,16 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
-                raise UsageError(f"{path} is not empty: give --out a new directory, results are never overwritten")
+                raise UsageError(
+                    f"{path} is not empty: give --out a new directory, results are never overwritten"
+                )
             (path / "pieces").mkdir()
         except (FileExistsError, NotADirectoryError):
             raise UsageError(f"{path} is a file: give --out a directory") from None
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}; choose another with --out") from None
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}; choose another with --out"
+            ) from None
         self.path = path
         self._pieces = path / "pieces"
         commit, dirty = machine.commit()
@@ -220,7 +230,7 @@ class RunDirectory:
         text = json.dumps(self.record, indent=1, ensure_ascii=False)
         beside = self.path / "run.json.new"
         beside.write_text(text + "\n", encoding="utf-8")
-        os.replace(beside, self.path / "run.json")
+        beside.replace(self.path / "run.json")
 
 
 def tables_of(collected: Collected) -> dict[str, pa.Table]:
@@ -244,8 +254,10 @@ def tables_of(collected: Collected) -> dict[str, pa.Table]:
     return found
 
 
-def as_trial(collected: Collected, tables: dict[str, pa.Table], pinning: dict[str, list[int]] | None) -> Trial:
-    """The trial as `bench.load` gives it from a finished run."""
+def as_trial(
+    collected: Collected, tables: dict[str, pa.Table], pinning: dict[str, list[int]] | None
+) -> Trial:
+    """The trial as `bench.reading` gives it from a finished run."""
     parts = {
         name: {key: table.column(key).to_numpy() for key in table.column_names if key != "trial"}
         for name, table in tables.items()
@@ -279,5 +291,7 @@ def _columns(names: tuple[str, ...], rows: npt.NDArray[np.int64]) -> dict[str, A
     named: dict[str, Any] = {}
     for index, name in enumerate(names):
         values = rows[:, index]
-        named[name] = pa.array(values, pa.int64(), mask=values == NEVER) if (values == NEVER).any() else values
+        named[name] = (
+            pa.array(values, pa.int64(), mask=values == NEVER) if (values == NEVER).any() else values
+        )
     return named

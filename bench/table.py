@@ -1,4 +1,4 @@
-"""What the terminal shows when a run has ended: figures, verdicts, and where the report is.
+"""What the terminal shows when a run has ended: figures, verdicts, and what does not count.
 
 Rules: it reads the summary and computes nothing; readable at 80 columns; plain text where the output is no
 terminal (rich sees to that); nothing is a winner here, for only a verdict may say so.
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import analysis, layout
-from bench.load import load
+from bench.reading import load
 
 VERDICT_STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", "inconclusive": "dim"}
 DIGITS = 2
@@ -24,7 +24,8 @@ FULL_TABLES = 2
 
 
 def print_summary(directory: Path, console: Console | None = None) -> None:
-    """Print the run's figures, its verdicts and its report's path. Raises `bench.load.RunDirectoryError`."""
+    """Print the run's figures, its verdicts, and the trials that do not count. Raises
+    `bench.reading.RunDirectoryError`."""
     console = console or Console(highlight=False)
     summary = analysis.current(directory)
     run = load(directory).run
@@ -37,13 +38,10 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
         console.print(_cell_list(summary))
     _print_verdicts(console, summary)
     _print_invalid(console, summary)
-    report = Path(directory) / "report.html"
-    if report.exists():
-        console.print(f"report: {_short(report)}", soft_wrap=True)
 
 
 def print_claims(directory: Path, console: Console | None = None) -> None:
-    """Print the verdicts alone. Raises `bench.load.RunDirectoryError`."""
+    """Print the verdicts alone. Raises `bench.reading.RunDirectoryError`."""
     console = console or Console(highlight=False)
     summary = analysis.current(directory)
     _print_verdicts(console, summary)
@@ -61,10 +59,13 @@ def _print_head(console: Console, run: dict[str, Any], summary: dict[str, Any]) 
 
 
 def _load_table(group: list[layout.Cell]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=layout.load_name(group[0]), title_justify="left", pad_edge=False)
+    title = layout.load_name(group[0])
+    table = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("", no_wrap=True)
     for cell in group:
-        table.add_column(layout.transport_name(cell, group), justify="right")
+        table.add_column(layout.transport_name(cell, group), justify="right", overflow="fold")
     for metric in layout.shown_metrics(group):
         values = [layout.figure_text(metric, cell["metrics"].get(metric), DIGITS) for cell in group]
         table.add_row(layout.label(metric), *values)
@@ -124,9 +125,3 @@ def _print_invalid(console: Console, summary: dict[str, Any]) -> None:
             console.print(f"invalid: {trial['id']}: {'; '.join(trial['why'])}", style="red", soft_wrap=True)
         elif not trial["steady"]:
             console.print(f"not steady: {trial['id']}: {'; '.join(trial['not_steady_why'])}", soft_wrap=True)
-
-
-def _short(path: Path) -> str:
-    """The path as the reader would type it: relative where it lies below the working directory."""
-    resolved = path.resolve()
-    return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
