@@ -1,11 +1,13 @@
 """The noise floor: a server that does nothing but put precomputed bytes on sockets.
 
-It speaks each transport's wire format to our own clients, on plain asyncio protocols. A notification's batch is
-encoded once, with its HTTP head and its WebSocket frame around it; whoever waits is written those bytes. What it
-costs and how late it is, is the harness, the clients and the kernel; what the real server adds is read against it.
+It speaks each transport's wire format to our own clients, on plain asyncio protocols. A notification's batch
+is encoded once, with its HTTP head and its WebSocket frame around it; whoever waits is written those bytes.
+What it costs and how late it is, is the harness, the clients and the kernel; what the real server adds is
+read against it.
 
 Rules:
-- It is no server to use: requests are trusted, cursors are only compared, and each request is expected to come
+- It is no server to use: requests are trusted, cursors are only compared, and each request is expected to
+  come
   alone except from the publisher. There is one stream, and one epoch, `bare`.
 - The log is bounded (`LOG`); it answers a cursor that has left it with 410, which fails the trial.
 - Memory: each connection holds one protocol object and no buffer of ours.
@@ -150,7 +152,9 @@ class Connection(asyncio.Protocol):
         query = parse_qs(parts.query)
         after = query.get("after", [""])[0].rpartition(".")[2]
         if "sec-websocket-key" in headers:
-            key = next(line.split(": ", 1)[1] for line in lines if line.lower().startswith("sec-websocket-key"))
+            key = next(
+                line.split(": ", 1)[1] for line in lines if line.lower().startswith("sec-websocket-key")
+            )
             self._upgrade(key, int(after) if after else self._log.newest)
             return
         answer = self._log.after(int(after)) if after else self._log.empty
@@ -171,7 +175,9 @@ class Connection(asyncio.Protocol):
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         held = self._log.held
         missing = [held[index] for index in range(len(held) - (self._log.newest - cursor), len(held))]
-        self.write(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + frame(batch(missing, self._log.newest)))
+        self.write(
+            head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + frame(batch(missing, self._log.newest))
+        )
         self._upgraded = True
         self._log.websockets.add(self)
 

@@ -16,13 +16,12 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from bench.resources import end_with_parent
 
 LOOK_S = 0.1
 LINES = 1000
@@ -37,31 +36,32 @@ class Child:
     """One process: started in `__init__`, ended by `end`."""
 
     def __init__(
-        self, name: str, command: list[str], *, errors: Path, core: list[int] | None, environ: dict[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        *,
+        errors: Path,
+        core: list[int] | None,
     ) -> None:
-        """Start `command`, pinned to `core` where one is given. Raises ChildFailed where it cannot be started."""
+        """Start `command`, pinned to `core` where one is given. Raises ChildFailed where it cannot be
+        started."""
         self.name = name
         self._errors = errors
         self._ended = False
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=LINES)
 
-        def prepare() -> None:
-            end_with_parent(signal.SIGKILL)
-            if core is not None:
-                os.sched_setaffinity(0, core)
-
+        cores = "any" if core is None else ",".join(map(str, core))
+        launch = [sys.executable, "-m", "bench.launch", cores, str(os.getpid())]
         try:
             with errors.open("wb") as stderr:
                 self.process = subprocess.Popen(
-                    command,
+                    [*launch, *command],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     text=True,
                     encoding="utf-8",
                     start_new_session=True,
-                    preexec_fn=prepare,
-                    env=os.environ | (environ or {}),
                 )
         except OSError as error:
             raise ChildFailed(f"the {name} cannot be started: {error}") from None
@@ -84,7 +84,7 @@ class Child:
             self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()
         except OSError:
-            raise ChildFailed(self._death()) from None
+            raise ChildFailed(self.death()) from None
 
     def line(self, timeout_s: float, check: Callable[[], None] = lambda: None) -> str:
         """The next line that it writes. `check` is called now and then meanwhile, and may raise.
@@ -102,10 +102,12 @@ class Child:
                 continue
             if line is None:
                 self._lines.put(None)
-                raise ChildFailed(self._death())
+                raise ChildFailed(self.death())
             return line
 
-    def expect(self, event: str, timeout_s: float, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    def expect(
+        self, event: str, timeout_s: float, check: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
         """The next JSON line, which must be that event. Raises ChildFailed."""
         line = self.line(timeout_s, check)
         try:
@@ -119,7 +121,8 @@ class Child:
     def end(self) -> None:
         """End its whole group at once. Returns when it is gone; safe to call twice.
 
-        Nothing is lost: whoever has something to tell has told it by then. Also done for one that has ended by
+        Nothing is lost: whoever has something to tell has told it by then. Also done for one that has ended
+        by
         itself, since a worker may have outlived it.
         """
         if self._ended:
@@ -133,15 +136,8 @@ class Child:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):
-            for line in self.process.stdout:
-                self._lines.put(line)
-        self._lines.put(None)
-
-    def _death(self) -> str:
-        """One sentence on how it ended, with the last line that it left."""
+    def death(self) -> str:
+        """One sentence on how it ended, with the last line that it left on stderr."""
         try:
             code = self.process.wait(1)
         except subprocess.TimeoutExpired:
@@ -152,3 +148,10 @@ class Child:
         except OSError:
             last = []
         return f"the {self.name} {how}" + (f": {last[0][:300]}" if last else "")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with contextlib.suppress(ValueError, OSError):
+            for line in self.process.stdout:
+                self._lines.put(line)
+        self._lines.put(None)

@@ -60,5 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Not this module's own `main`: under `python -m` it is `__main__`, and other modules raise bench.cli's UsageError.
+    # Not this module's own `main`: under `python -m` it is `__main__`, and other modules raise bench.cli's
+    # UsageError.
     sys.exit(importlib.import_module("bench.cli").main())

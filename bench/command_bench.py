@@ -1,7 +1,8 @@
 """`wirelab bench [SCENARIO] [--out DIR] [--quiet]`: measure, judge, report.
 
 Rules:
-- Exit codes: 0 when the run is valid, 1 when a gate failed too often for a cell, 2 on wrong usage, 130 when it
+- Exit codes: 0 when the run is valid, 1 when a gate failed too often for a cell, 2 on wrong usage, 130 when
+  it
   was interrupted. Nothing is started before the scenario and the directory are found to be good.
 - Ctrl-C (and SIGTERM) ends the trial under way, keeps the finished ones, and still writes what they say.
 """
@@ -26,9 +27,15 @@ INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and where to put it."""
     parser.add_argument(
-        "scenario", nargs="?", default="quick", metavar="SCENARIO", help="a shipped scenario, or a TOML file (%(default)s)"
+        "scenario",
+        nargs="?",
+        default="quick",
+        metavar="SCENARIO",
+        help="a shipped scenario, or a TOML file (%(default)s)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the results go (runs/<scenario>-<UTC time>)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the results go (runs/<scenario>-<UTC time>)"
+    )
     parser.add_argument("--quiet", action="store_true", help="plain lines instead of a live display")
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the run is, and in which form to print."""
-    parser.add_argument("directory", metavar="DIR", type=Path, help="a run directory, as `wirelab bench` writes it")
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, help="a run directory, as `wirelab bench` writes it"
+    )
     parser.add_argument("--json", action="store_true", help="print the claims as summary.json has them")
 
 

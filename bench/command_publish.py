@@ -1,4 +1,5 @@
-"""`wirelab publish`: feed a stream of a running server, for those who look on with curl, Locust or a browser."""
+"""`wirelab publish`: feed a stream of a running server, for those who look on with curl, Locust or a
+browser."""
 
 from __future__ import annotations
 
@@ -17,8 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server (%(default)s)")
     parser.add_argument("--stream", default="main", help="the stream (%(default)s)")
     parser.add_argument("--rate", type=_rate, default=10.0, help="notifications a second (%(default)s)")
-    parser.add_argument("--schedule", choices=SCHEDULES, default="poisson", help="gaps between them (%(default)s)")
-    parser.add_argument("--payload-bytes", type=_size, default=100, help="letters in each one's data (%(default)s)")
+    parser.add_argument(
+        "--schedule", choices=SCHEDULES, default="poisson", help="gaps between them (%(default)s)"
+    )
+    parser.add_argument(
+        "--payload-bytes", type=_size, default=100, help="letters in each one's data (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="what random gaps are drawn from (%(default)s)")
     parser.add_argument("--seconds", type=_rate, help="stop after so long (until Ctrl-C)")
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the run is."""
-    parser.add_argument("directory", metavar="DIR", type=Path, help="a run directory, as `wirelab bench` writes it")
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, help="a run directory, as `wirelab bench` writes it"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

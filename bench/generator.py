@@ -11,9 +11,11 @@ with {"event":"ready"}:
 
 Rules:
 - The users are those of bench/locustfile.py, unchanged; only their observer is ours.
-- Nothing is computed here: deliveries and requests go into flat arrays of 64-bit integers, written as they are.
+- Nothing is computed here: deliveries and requests go into flat arrays of 64-bit integers, written as they
+  are.
   They are bounded (`MAXIMUM_ROWS`); what is beyond is counted and makes the trial invalid.
-- Python's cyclic garbage collector is off in the window, and what lives before it is frozen: a collection over
+- Python's cyclic garbage collector is off in the window, and what lives before it is frozen: a collection
+  over
   a thousand greenlets takes tens of milliseconds and would be measured as latency of polls. Reference counts
   still free what is used up, so memory stays bounded.
 - Each order runs in a greenlet of its own, so that an order to stop is heard at any time.
@@ -21,9 +23,6 @@ Rules:
 """
 
 from __future__ import annotations
-
-# Locust patches the standard library when it is imported, so it comes first.
-import locust  # noqa: I001
 
 import argparse
 import gc
@@ -132,7 +131,8 @@ class Recorder:
         return max(self.final_id[number], self.joined_id(number) or 0)
 
     def joined_id(self, number: int) -> int | None:
-        """The stream's newest id when a user joined. Clients never look inside a cursor; the server is ours, and
+        """The stream's newest id when a user joined. Clients never look inside a cursor; the server is ours,
+        and
         what was lost before the first delivery can be told in no other way."""
         user = self.users[number]
         cursor = user.subscriber.joined_cursor if user is not None else None
@@ -144,7 +144,8 @@ class Recorder:
 
 
 class Generator:
-    """One trial's load. `settings` are the trial's, with `url`, `stream`, `directory` and `join_s` beside them."""
+    """One trial's load. `settings` are the trial's, with `url`, `stream`, `directory` and `join_s` beside
+    them."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
@@ -166,7 +167,9 @@ class Generator:
             ),
         )
         self.environment.events.user_error.add_listener(
-            lambda user_instance, exception, tb: self.recorder.note(None, f"{type(exception).__name__}: {exception}")
+            lambda user_instance, exception, tb: self.recorder.note(
+                None, f"{type(exception).__name__}: {exception}"
+            )
         )
         self.runner = self.environment.create_local_runner()
 
@@ -180,7 +183,8 @@ class Generator:
         return time.monotonic() - started
 
     def cohort(self, order: dict[str, Any]) -> dict[str, Any]:
-        """A few users join and leave: what the server keeps for good from its first clients is not billed to the
+        """A few users join and leave: what the server keeps for good from its first clients is not billed to
+        the
         others. Few, since memory that they leave behind is used again and would be missing from the bill."""
         options, join_s = self.environment.parsed_options, self.recorder.join_s
         poll_interval_s = options.poll_interval
@@ -294,5 +298,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    assert locust.__version__
     sys.exit(main())

@@ -18,26 +18,25 @@ Rules:
 
 from __future__ import annotations
 
-# Locust patches the standard library when it is imported, so it comes first.
-from locust import User, events, task  # noqa: I001
-from locust.env import Environment
-from locust.exception import StopUser
-
 import itertools
 import json
 from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 import gevent
+from locust import User, events, task
+from locust.env import Environment
+from locust.exception import StopUser
 
 from clients import TRANSPORTS
 from clients.errors import ClientError
 from clients.receiver import BadBatch
 from clients.subscriber import Delivery, Request, Subscriber
 
-
 WATCH_S = 1.0
 """How often Locust's statistics look for connections that were lost."""
+
+SEEDS_A_WORKER = 1_000_000
 
 
 class Observer(Protocol):
@@ -111,10 +110,18 @@ def add_options(parser: Any) -> None:
     group = parser.add_argument_group("wirelab")
     group.add_argument("--stream", default="main", env_var="WIRELAB_STREAM", help="stream to subscribe to")
     group.add_argument(
-        "--poll-interval", type=float, default=1.0, env_var="WIRELAB_POLL_INTERVAL", help="seconds between short polls"
+        "--poll-interval",
+        type=float,
+        default=1.0,
+        env_var="WIRELAB_POLL_INTERVAL",
+        help="seconds between short polls",
     )
     group.add_argument(
-        "--wait", type=float, default=25.0, env_var="WIRELAB_WAIT", help="seconds that a long poll may be held"
+        "--wait",
+        type=float,
+        default=25.0,
+        env_var="WIRELAB_WAIT",
+        help="seconds that a long poll may be held",
     )
     group.add_argument(
         "--headers",
@@ -124,11 +131,14 @@ def add_options(parser: Any) -> None:
         help="request headers: the fewest, or those of a browser",
     )
     group.add_argument(
-        "--permessage-deflate", action="store_true", env_var="WIRELAB_PERMESSAGE_DEFLATE", help="offer compression"
+        "--permessage-deflate",
+        action="store_true",
+        env_var="WIRELAB_PERMESSAGE_DEFLATE",
+        help="offer compression",
     )
 
 
-class SubscribingUser(User):
+class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
     """What the three have in common. A User itself, since Locust collects no task from a plain mixin."""
 
     abstract = True
@@ -147,7 +157,8 @@ class SubscribingUser(User):
             wait_s=options.wait,
             headers=options.headers,
             permessage_deflate=options.permessage_deflate,
-            seed=self.number,
+            # Numbers begin anew in each of Locust's workers; phases should not.
+            seed=self.number + SEEDS_A_WORKER * getattr(environment.runner, "worker_index", 0),
             on_request=lambda request: self.observer.requested(self, request),
         )
 

@@ -1,4 +1,5 @@
-"""Where and with what a run was made: the machine, the versions, the commit. Facts that name no person or path."""
+"""Where and with what a run was made: the machine, the versions, the commit. Facts that name no person or
+path."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def pinning() -> dict[str, list[int]] | None:
-    """One core for the server and another for the load; None where there are not two or they cannot be chosen."""
+    """One core for the server and another for the load; None where there are not two or they cannot be
+    chosen."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     allowed = sorted(os.sched_getaffinity(0))

@@ -2,7 +2,8 @@
 
 Rules:
 - Bytes are written and read as they are, by a plain socket; what is kept is what was on the wire.
-- The article's handshake is sent as it prints it. Only what names another machine is replaced: the target, Host
+- The article's handshake is sent as it prints it. Only what names another machine is replaced: the target,
+  Host
   and Origin. Each variant gets a connection of its own.
 - A probe that cannot be finished tells the error instead of evidence; it never stops a run.
 
@@ -90,7 +91,8 @@ def upgrade(url: str) -> dict[str, Any]:
 
 
 def as_printed(url: str) -> dict[str, Any]:
-    """The handshake that the article prints, and the same with what RFC 6455 asks for, one by one and both."""
+    """The handshake that the article prints, and the same with what RFC 6455 asks for, one by one and
+    both."""
     variants: dict[str, tuple[str, ...]] = {
         "printed": (),
         "completed": (KEY, VERSION),
@@ -114,7 +116,8 @@ def as_printed(url: str) -> dict[str, Any]:
 
 
 def _handshake(target: str, host: str, *added: str) -> bytes:
-    """The article's five lines, in its order, with target, Origin and Host replaced, and lines added at the end.
+    """The article's five lines, in its order, with target, Origin and Host replaced, and lines added at the
+    end.
 
     The article's target has the form of a URL, `ws://…`; so has ours where it is sent as printed."""
     lines = (
@@ -134,7 +137,9 @@ def _post_round_trips_ms(url: str) -> list[float]:
     with _connected(url) as connection:
         for number in range(ROUND_TRIPS):
             body = f"{number} {MESSAGE}".encode("ascii")
-            head = f"POST /echo HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = (
+                f"POST /echo HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
             started = time.perf_counter()
             connection.sendall(head.encode("ascii") + body)
             answer, rest = _read_head(connection)
@@ -185,7 +190,7 @@ def _read_message(connection: socket.socket, frames: FrameProtocol) -> str:
     while True:
         for frame in frames.received_frames():
             if frame.opcode is Opcode.TEXT:
-                text += frame.payload
+                text += str(frame.payload)
                 if frame.message_finished:
                     return text
         frames.receive_bytes(_read(connection))

@@ -30,7 +30,8 @@ NEVER = -1
 def take_precedence() -> None:
     """Run before whatever else wants this core, where the system allows it (CAP_SYS_NICE, as root has).
 
-    A few system calls a second are all that this process does; without it, a busy load generator on the same core
+    A few system calls a second are all that this process does; without it, a busy load generator on the same
+    core
     may hold it up for some milliseconds, and the gate on lateness then says so.
     """
     try:

@@ -115,11 +115,11 @@ class ProcessTree:
         if not LINUX:
             return [self.pid]
         children: dict[int, list[int]] = {}
-        for entry in os.listdir(PROC):
-            if entry.isdigit():
-                fields = _stat(int(entry))
+        for entry in PROC.iterdir():
+            if entry.name.isdigit():
+                fields = _stat(int(entry.name))
                 if fields and fields[0] != "Z":
-                    children.setdefault(int(fields[1]), []).append(int(entry))
+                    children.setdefault(int(fields[1]), []).append(int(entry.name))
         living, found = {pid for group in children.values() for pid in group}, []
         waiting = [self.pid]
         while waiting:
@@ -130,7 +130,8 @@ class ProcessTree:
         return found
 
     def sample(self, *, pss: bool = False) -> dict[str, Any]:
-        """What the tree uses now. Its CPU clocks are read before all the rest, `at_us` and `monotonic_us` tell when."""
+        """What the tree uses now. Its CPU clocks are read before all the rest, `at_us` and `monotonic_us`
+        tell when."""
         pids = self.pids()
         for pid in pids:
             used = cpu_us(pid)
@@ -188,7 +189,7 @@ def _stat(pid: int) -> list[str] | None:
 
 def _count(directory: Path) -> int:
     try:
-        return len(os.listdir(directory))
+        return sum(1 for _ in directory.iterdir())
     except OSError:
         return 0
 
@@ -197,12 +198,12 @@ def _switches(pid: int) -> tuple[int, int]:
     """Voluntary and involuntary context switches of all living threads of a process."""
     voluntary = involuntary = 0
     try:
-        threads = os.listdir(PROC / str(pid) / "task")
+        threads = list((PROC / str(pid) / "task").iterdir())
     except OSError:
         return 0, 0
     for thread in threads:
         try:
-            status = _read(PROC / str(pid) / "task" / thread / "status")
+            status = _read(thread / "status")
         except OSError:
             continue
         for line in status[-200:].splitlines():

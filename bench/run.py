@@ -37,8 +37,8 @@ import pyarrow.parquet as pq
 
 from bench import gates, machine, resources
 from bench.cli import UsageError
-from bench.reading import Trial
 from bench.publisher_process import NEVER
+from bench.reading import Trial
 from bench.scenario import Scenario, Settings
 from bench.trial import Collected
 

@@ -25,7 +25,7 @@ from typing import Any
 SHIPPED = Path(__file__).parent / "scenarios"
 
 MAXIMUM_DELIVERIES = 5_000_000
-"""Deliveries that one trial may ask for; the load generator keeps 48 bytes for each."""
+"""Deliveries, and polls, that one trial may ask for; the load generator keeps 48 bytes for each."""
 MAXIMUM_BYTES_PER_SECOND = 500_000_000
 MAXIMUM_TRIALS = 2_000
 MAXIMUM_HOURS = 6
@@ -34,9 +34,11 @@ TRIAL_OVERHEAD_S = 0.8
 COHORT_S = 0.3
 """Seconds that the warm-up cohort of a memory trial takes; told likewise."""
 JOINS_PER_SECOND = 1000
-"""Subscribers that join each second where something is published; elsewhere joins are spread over `wait_s`."""
+"""Subscribers that join each second where something is published; elsewhere joins are spread over
+`wait_s`."""
 MEMORY_SUBSCRIBERS = 200
-"""Below this many subscribers memory is not measured: the noise of the rest would be divided by too little."""
+"""Below this many subscribers memory is not measured: the noise of the rest would be divided by too
+little."""
 
 PROBES = ("upgrade", "as-printed")
 
@@ -117,7 +119,8 @@ class Settings:
     @property
     def join_s(self) -> float:
         """Seconds over which joins are spread: over `wait_s` where nothing is published, so that long
-        polls end and WebSockets are pinged evenly. A short poller's phase spreads itself over its interval."""
+        polls end and WebSockets are pinged evenly. A short poller's phase spreads itself over its
+        interval."""
         if self.transport in (None, "short-poll"):
             return 0.0
         return self.wait_s if self.publish_rate == 0 else self.subscribers / JOINS_PER_SECOND
@@ -181,7 +184,9 @@ def load(name: str) -> Scenario:
     """The scenario of that name, or in that TOML file. Raises ScenarioError."""
     path = SHIPPED / f"{name}.toml" if name in shipped() else Path(name)
     if path.suffix != ".toml" or not path.is_file():
-        raise ScenarioError(f"there is no scenario {name!r}: name one of {', '.join(shipped())}, or a .toml file")
+        raise ScenarioError(
+            f"there is no scenario {name!r}: name one of {', '.join(shipped())}, or a .toml file"
+        )
     try:
         return parse(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, OSError) as error:
@@ -196,7 +201,16 @@ def parse(toml: str) -> Scenario:
         document = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"this is not TOML: {error}") from None
-    known = {"name", "question", "prediction", "expected_length", "seed", "repeats", "minimum_valid_trials", "probes"}
+    known = {
+        "name",
+        "question",
+        "prediction",
+        "expected_length",
+        "seed",
+        "repeats",
+        "minimum_valid_trials",
+        "probes",
+    }
     _refuse_unknown(document, known | {"defaults", "cells"}, "the top level")
     name = _text(document, "name")
     if not name.replace("-", "").isalnum() or not name.islower() or not name.isascii():
@@ -223,11 +237,17 @@ def parse(toml: str) -> Scenario:
         probes=_probes(document.get("probes", [])),
         cells=tuple(cells),
     )
+    if scenario.minimum_valid_trials > repeats:
+        raise ScenarioError(f"minimum_valid_trials must not exceed repeats, which is {repeats}")
     if len(cells) * repeats > MAXIMUM_TRIALS:
-        raise ScenarioError(f"{len(cells)} cells × {repeats} repeats are more than {MAXIMUM_TRIALS} trials: ask for fewer")
+        raise ScenarioError(
+            f"{len(cells)} cells × {repeats} repeats are more than {MAXIMUM_TRIALS} trials: ask for fewer"
+        )
     if scenario.expected_s > MAXIMUM_HOURS * 3600:
         hours = scenario.expected_s / 3600
-        raise ScenarioError(f"this would take {hours:.0f} hours, and {MAXIMUM_HOURS} is the most: ask for fewer cells")
+        raise ScenarioError(
+            f"this would take {hours:.0f} hours, and {MAXIMUM_HOURS} is the most: ask for fewer cells"
+        )
     return scenario
 
 
@@ -265,11 +285,21 @@ def _check_cell(cell: Settings, where: str) -> None:
     rate = cell.publish_rate * max(1, cell.subscribers)
     if rate * (cell.settle_s + cell.window_s) > MAXIMUM_DELIVERIES:
         raise ScenarioError(
-            f"{where}: subscribers × publish_rate × (settle_s + window_s) must not exceed {MAXIMUM_DELIVERIES:,} deliveries"
+            f"{where}: subscribers × publish_rate × (settle_s + window_s) must not exceed "
+            f"{MAXIMUM_DELIVERIES:,} deliveries"
         )
     if rate * cell.payload_bytes > MAXIMUM_BYTES_PER_SECOND:
         raise ScenarioError(
-            f"{where}: subscribers × publish_rate × payload_bytes must not exceed {MAXIMUM_BYTES_PER_SECOND:,} bytes a second"
+            f"{where}: subscribers × publish_rate × payload_bytes must not exceed "
+            f"{MAXIMUM_BYTES_PER_SECOND:,} bytes a second"
+        )
+    polls = (
+        cell.subscribers * (cell.settle_s + cell.window_s + 2 * cell.poll_interval_s) / cell.poll_interval_s
+    )
+    if cell.transport == "short-poll" and polls > MAXIMUM_DELIVERIES:
+        raise ScenarioError(
+            f"{where}: subscribers × (settle_s + window_s) / poll_interval_s must not exceed "
+            f"{MAXIMUM_DELIVERIES:,} requests"
         )
     renewed = cell.publish_rate == 0 and cell.transport not in (None, "short-poll")
     waits = cell.window_s / cell.wait_s
@@ -318,7 +348,11 @@ def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
     varying = [key for key in marks if len({getattr(cell, key) for cell in cells}) > 1]
     labels = {}
     for cell in cells:
-        parts = [cell.transport or "none", cell.server_model or "bare", f"{cell.subscribers}x{cell.publish_rate:g}"]
+        parts = [
+            cell.transport or "none",
+            cell.server_model or "bare",
+            f"{cell.subscribers}x{cell.publish_rate:g}",
+        ]
         labels[cell] = "-".join(parts + [marks[key].format(getattr(cell, key)).lower() for key in varying])
     return labels
 

@@ -1,7 +1,8 @@
 """One trial, in fresh processes: a server, a load generator and a publisher, from start to collected.
 
 Rules:
-- The stages are: start; with `memory`, a cohort that joins and leaves; subscribers join; settle; window; drain;
+- The stages are: start; with `memory`, a cohort that joins and leaves; subscribers join; settle; window;
+  drain;
   stop. Publishing begins when all have joined, so the first notifications are not in the window.
 - The server has a core to itself; the load generator, the publisher and the harness share the other.
 - Whatever goes wrong ends the trial, not the run: what was collected so far is kept, and `exit` says why.
@@ -69,7 +70,8 @@ def run(
     scratch: Path,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Collected:
-    """Run one trial; raw files pass through the empty directory `scratch`. Never raises for a trial's own failure."""
+    """Run one trial; raw files pass through the empty directory `scratch`. Never raises for a trial's own
+    failure."""
     course = _Course(planned, seed, pinning, scratch, on_stage)
     try:
         course.run()
@@ -164,7 +166,15 @@ class _Course:
             "join_s": settings.join_s,
             "seed": self.publish_seed,
         }
-        names = ("transport", "subscribers", "publish_rate", "schedule", "payload_bytes", "poll_interval_s", "wait_s")
+        names = (
+            "transport",
+            "subscribers",
+            "publish_rate",
+            "schedule",
+            "payload_bytes",
+            "poll_interval_s",
+            "wait_s",
+        )
         told |= {name: getattr(settings, name) for name in (*names, "headers", "permessage_deflate")}
         for child in (self.generator, self.publisher):
             if child:
@@ -177,7 +187,8 @@ class _Course:
         return Child(name, [sys.executable, "-m", module], errors=self.scratch / f"{name}.log", core=core)
 
     def cohort(self) -> None:
-        """A few subscribers join and leave, so that what the server keeps for good is not billed to the others."""
+        """A few subscribers join and leave, so that what the server keeps for good is not billed to the
+        others."""
         assert self.generator is not None
         empty = self.collected.samples[-1]["server"]["file_descriptors"]
         self.ask(self.generator, {"do": "cohort", "subscribers": COHORT}, "cohort_left", JOIN_TIMEOUT_S)
@@ -241,7 +252,9 @@ class _Course:
             self.collected.arrival = told["arrival"]
             self.collected.errors += told["errors"]
             if told["not_kept"]:
-                raise ChildFailed(f"the generator could not keep {told['not_kept']} rows: ask for a smaller load")
+                raise ChildFailed(
+                    f"the generator could not keep {told['not_kept']} rows: ask for a smaller load"
+                )
         if self.publisher:
             self.stopped(self.publisher)
 
@@ -281,7 +294,7 @@ class _Course:
         """Raise ChildFailed as soon as the server, or a worker of it, has died."""
         assert self.server is not None
         if not self.server.alive:
-            self.server.line(0)
+            raise ChildFailed(self.server.death())
         gone = [pid for pid in self.server_pids if resources.LINUX and not resources.lives(pid)]
         if gone:
             raise ChildFailed("the server lost a worker process")
@@ -304,7 +317,10 @@ class _Course:
         }
         for name, child in (("generator", self.generator), ("publisher", self.publisher)):
             if child:
-                sample[name] = {"cpu_us": resources.cpu_us(child.pid), "waited_us": resources.waited_us(child.pid)}
+                sample[name] = {
+                    "cpu_us": resources.cpu_us(child.pid),
+                    "waited_us": resources.waited_us(child.pid),
+                }
         sample |= {
             "server": server,
             "cores": resources.cores(),
@@ -331,4 +347,3 @@ class _Course:
 
     def note(self, error: str) -> None:
         self.collected.errors.append({"subscriber": None, "at_us": time.time_ns() // 1000, "error": error})
-

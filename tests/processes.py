@@ -1,0 +1,35 @@
+"""Processes as tests see them: which ones the harness has started, and whether any is left. Linux."""
+
+import os
+import time
+from pathlib import Path
+
+from bench.resources import ProcessTree, lives
+
+
+def descendants(pid: int | None = None) -> dict[int, str]:
+    """Every living descendant of a process (ours, unless told), with its command line."""
+    root = os.getpid() if pid is None else pid
+    found = {}
+    for child in ProcessTree(root).pids():
+        if child != root:
+            try:
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+    return found
+
+
+def named(part: str, pid: int | None = None) -> list[int]:
+    """The descendants whose command line has `part` in it, oldest first."""
+    return sorted(child for child, command in descendants(pid).items() if part in command)
+
+
+def all_gone(pids: list[int], within_s: float = 5.0) -> bool:
+    """Whether all of them end in time."""
+    until_s = time.monotonic() + within_s
+    while any(lives(pid) for pid in pids):
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,160 @@
+"""Scenarios are checked whole before anything starts, and what is wrong is told by name."""
+
+import pytest
+
+from bench import scenario
+from bench.scenario import ScenarioError
+
+HEAD = """
+name = "some"
+question = "what?"
+prediction = "that"
+expected_length = "a minute"
+repeats = 2
+minimum_valid_trials = 2
+"""
+CELL = """
+[[cells]]
+transport = "websocket"
+subscribers = 10
+publish_rate = 2
+"""
+
+
+def parse(head: str = HEAD, cells: str = CELL) -> scenario.Scenario:
+    return scenario.parse(head + cells)
+
+
+@pytest.mark.parametrize("name", scenario.shipped())
+def test_shipped_scenarios_are_good(name: str) -> None:
+    """They parse, carry the name of their file, and ask for enough repeats to be valid."""
+    found = scenario.load(name)
+    assert found.name == name
+    assert found.repeats >= found.minimum_valid_trials == (3 if name == "quick" else 5)
+
+
+def test_shipped_scenarios_stay_within_their_time() -> None:
+    """`quick` must fit 75 s and `article` 20 minutes, with what comes before and after the trials."""
+    assert scenario.load("quick").expected_s < 66
+    assert scenario.load("article").expected_s < 18.5 * 60
+
+
+def test_lists_make_a_grid() -> None:
+    """Every combination, once."""
+    cells = parse(cells=CELL.replace("10", "[10, 20]") + 'server_model = ["gevent", "gthread"]').cells
+    assert {(cell.subscribers, cell.server_model) for cell in cells} == {
+        (subscribers, model) for subscribers in (10, 20) for model in ("gevent", "gthread")
+    }
+
+
+def test_a_factor_is_varied_only_where_it_is_one() -> None:
+    """Two poll intervals are two cells of short poll and one of WebSocket, under the first of them."""
+    cells = parse(
+        cells='[[cells]]\ntransport = ["short-poll", "websocket"]\nsubscribers = 5\npublish_rate = 1\n'
+        "poll_interval_s = [0.5, 1.0]"
+    ).cells
+    assert [(cell.transport, cell.poll_interval_s) for cell in cells] == [
+        ("short-poll", 0.5),
+        ("short-poll", 1.0),
+        ("websocket", 0.5),
+    ]
+
+
+def test_groups_share_defaults_and_equal_cells_are_one() -> None:
+    """A group overrides `defaults`; what two groups both ask for is measured once."""
+    cells = parse(HEAD + "[defaults]\nwindow_s = 2.0\n", CELL + CELL + CELL + "window_s = 3.0\n").cells
+    assert [cell.window_s for cell in cells] == [2.0, 3.0]
+
+
+def test_a_baseline_has_no_subscribers_and_bare_no_server_model() -> None:
+    """Transport "none" and implementation "bare" decide other settings."""
+    (baseline,) = parse(cells=CELL.replace("websocket", "none").replace("10", "0")).cells
+    assert (baseline.transport, baseline.subscribers) == (None, 0)
+    (bare,) = parse(cells=CELL + 'implementation = "bare"').cells
+    assert bare.server_model is None
+
+
+def test_the_order_is_shuffled_within_repeats_by_the_seed() -> None:
+    """Each repeat holds every cell; another seed gives another order, the same seed the same."""
+    cells = CELL.replace("10", "[1, 2, 3, 4, 5, 6]")
+    plan = parse(HEAD + "seed = 3\n", cells).plan()
+    assert [trial.repeat for trial in plan] == [1] * 6 + [2] * 6
+    assert [trial.order for trial in plan] == list(range(1, 13))
+    assert len({trial.id for trial in plan}) == 12
+    assert {trial.settings for trial in plan[:6]} == {trial.settings for trial in plan[6:]}
+    assert [t.id for t in plan] == [t.id for t in parse(HEAD + "seed = 3\n", cells).plan()]
+    assert [t.id for t in plan] != [t.id for t in parse(HEAD + "seed = 4\n", cells).plan()]
+
+
+def test_joins_are_spread_over_the_wait_of_idle_subscribers() -> None:
+    """So that long polls end, and WebSockets are pinged, evenly over the window."""
+    idle = CELL.replace("publish_rate = 2", "publish_rate = 0\nwait_s = 2\nwindow_s = 4")
+    assert parse(cells=idle).cells[0].join_s == 2
+    assert parse().cells[0].join_s < 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("", "cells"),
+        (CELL.replace("websocket", "carrier-pigeon"), "transport must be one of short-poll"),
+        (CELL.replace('"websocket"', "7"), "transport"),
+        (CELL.replace("transport", "transprot"), "'transprot'"),
+        (CELL.replace("subscribers = 10", ""), "subscribers is missing"),
+        (CELL.replace("10", "0"), "subscribers"),
+        (CELL.replace("10", "5001"), "from 0 to 5000"),
+        (CELL.replace("10", "1.5"), "whole number"),
+        (CELL.replace("10", "true"), "subscribers"),
+        (CELL.replace("10", "[]"), "empty list"),
+        (CELL.replace("= 2", "= -1"), "publish_rate"),
+        (CELL.replace("= 2", '= "fast"'), "publish_rate"),
+        (CELL.replace("= 2", "= nan"), "publish_rate"),
+        (CELL + 'server_model = "asgi"', "server_model must be one of gevent, gthread"),
+        (CELL + 'schedule = "bursty"', "schedule"),
+        (CELL + 'headers = "all"', "headers"),
+        (CELL + 'permessage_deflate = "yes"', "true or false"),
+        (CELL + "window_s = 0.1", "window_s"),
+        (CELL + "payload_bytes = 2000000", "payload_bytes"),
+        (CELL.replace("10", "5000").replace("= 2", "= 1000"), "deliveries"),
+        (CELL.replace("10", "5000").replace("= 2", "= 10") + "payload_bytes = 1000000", "bytes a second"),
+        (CELL.replace("websocket", "short-poll").replace("10", "5000") + "poll_interval_s = 0.01\nwindow_s = 60",
+         "requests"),
+        (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 6", "whole multiple"),
+        (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 2", "whole multiple"),
+        ("cells = 3", "cells"),
+        ("[[cells]]\nthis is not TOML", "not TOML"),
+    ],
+)  # fmt: skip
+def test_bad_cells_are_told_by_name(cells: str, told: str) -> None:
+    """The message names the key, and what is allowed."""
+    with pytest.raises(ScenarioError, match="(?s).*" + told.replace("[", r"\[")):
+        parse(cells=cells)
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (HEAD.replace('"some"', '"Some Name"'), "name"),
+        (HEAD.replace('"what?"', '" "'), "question"),
+        (HEAD.replace('prediction = "that"', ""), "prediction"),
+        (HEAD.replace("repeats = 2", "repeats = 0"), "repeats"),
+        (HEAD.replace("repeats = 2", "repeats = 2.0"), "repeats"),
+        (HEAD.replace("minimum_valid_trials = 2", "minimum_valid_trials = 3"), "minimum_valid_trials"),
+        (HEAD + "seed = -1", "seed"),
+        (HEAD + 'probes = ["downgrade"]', "probes"),
+        (HEAD + "defaults = 3", "defaults"),
+        (HEAD + "[defaults]\nspeed = 3", "'speed'"),
+        (HEAD + "speed = 3", "'speed'"),
+        (HEAD.replace("repeats = 2", "repeats = 100") + "[defaults]\nwindow_s = 300", "hours"),
+    ],
+)
+def test_bad_heads_are_told_by_name(head: str, told: str) -> None:
+    """So it is at the top level."""
+    with pytest.raises(ScenarioError, match=told):
+        parse(head, CELL)
+
+
+def test_an_unknown_name_tells_the_known_ones() -> None:
+    """Whoever mistypes sees what there is."""
+    with pytest.raises(ScenarioError, match="article, idle, quick, sweep"):
+        scenario.load("quik")
