@@ -173,8 +173,9 @@ def _latency(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     for panel in axes[-1, :]:
         panel.set_xlabel("delivery latency (ms, from when it was due; log scale)")
     caption = (
-        "Thick: measured, the median over valid trials. Thin and dashed: predicted, with two times as measured in "
-        "the same cell: until acceptance, and the server's CPU for one delivery or request. Steep and to the left is better."
+        "Thick: measured, the median over valid trials. Thin and dashed: predicted, with two times as "
+        "measured in the same cell: until acceptance, and the server's CPU for one delivery or request. "
+        "Steep and to the left is better."
     )
     if left_out:
         caption += f" {len(left_out)} more loads are in the tables below."

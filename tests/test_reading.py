@@ -54,7 +54,7 @@ def test_a_trial_frame_holds_the_figures_found_for_it(whole: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        (lambda run: shutil.rmtree(run), "not a directory"),
+        (shutil.rmtree, "not a directory"),
         (lambda run: (run / "run.json").unlink(), "no run.json"),
         (lambda run: (run / "run.json").write_text("{"), "did not end, or was damaged"),
         (lambda run: (run / "run.json").write_text("[]"), "names no schema"),

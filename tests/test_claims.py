@@ -1,0 +1,386 @@
+"""Every claim, every verdict: from cells made by hand, so that each path is taken on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_run import AS_PRINTED, UPGRADE, cell
+
+from bench import bootstrap, claims, judges
+from bench.compare import Cell, Comparison, Figure, Measured, above, below, evidence, ratio, within
+from bench.metrics import METRICS
+from bench.scenario import shipped
+
+WIDTH = 0.02
+
+
+def made(transport: str, metrics: dict[str, float], *, width: float = WIDTH, **changed: Any) -> Cell:
+    """A cell with these medians, intervals ± `width` of them; other keywords change its settings or
+    counts."""
+    counts = {key: changed.pop(key) for key in ("valid_trials", "steady_trials", "losses") if key in changed}
+    settings = cell(transport, **changed)
+    rng = np.random.default_rng(1)
+    replicates = {
+        name: value * (1 + width * rng.uniform(-1, 1, bootstrap.REPLICATES))
+        for name, value in metrics.items()
+    }
+    figures: dict[str, Figure | None] = dict.fromkeys(METRICS)
+    for name, value in metrics.items():
+        figures[name] = Figure(value, *bootstrap.interval(replicates[name]))
+    label = f"{transport}-{settings['server_model']}-{settings['subscribers']}x{settings['publish_rate']:g}"
+    return Cell(
+        id=label,
+        settings=settings,
+        trials=5,
+        valid_trials=counts.get("valid_trials", 5),
+        steady_trials=counts.get("steady_trials", counts.get("valid_trials", 5)),
+        minimum_valid_trials=5,
+        metrics=figures,
+        replicates=replicates,
+        finished_losses=counts.get("losses", ()),
+    )
+
+
+def judged(claim: str, cells: list[Cell], probes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The claim's verdict on these cells."""
+    chosen = next(one for one in claims.CLAIMS if one.id == claim)
+    return claims.judge(chosen, Measured(tuple(cells), probes or {}))
+
+
+def test_the_claims_are_data() -> None:
+    """Eleven, each with sentence, hypothesis, band; decided by shipped scenarios only."""
+    assert [claim.id for claim in claims.CLAIMS] == [
+        "calls", "poll-latency", "held-open", "long-poll-cost", "million", "upgrade", "as-printed",
+        "low-latency", "cheaper", "many-clients", "welcome",
+    ]  # fmt: skip
+    for claim in claims.CLAIMS:
+        assert claim.says.endswith(".")
+        assert claim.hypothesis
+        assert claim.band
+        assert set(claim.decided_by) <= {*shipped(), "article"}
+
+
+def test_an_outcome_needs_the_whole_interval_on_one_side() -> None:
+    """Across the limit, or without an interval, nothing is decided."""
+    assert above(Figure(2, 1.5, 2.5), 1) == "holds"
+    assert above(Figure(2, 0.5, 2.5), 1) == "unclear"
+    assert above(Figure(0.5, 0.4, 0.9), 1) == "fails"
+    assert above(Figure(2, None, None), 1) == "unclear"
+    assert below(Figure(0.5, 0.4, 0.9), 1) == "holds"
+    assert below(Figure(2, 0.5, 2.5), 1) == "unclear"
+    assert within(Figure(5, 4, 6), 3, 7) == "holds"
+    assert within(Figure(5, 2, 6), 3, 7) == "unclear"
+    assert within(Figure(9, 8, 10), 3, 7) == "fails"
+    assert within(Figure(5, None, None), 3, 7) == "unclear"
+
+
+def test_a_ratio_takes_the_uncertainty_of_both_sides() -> None:
+    """Wider than either; absent where a side may not decide."""
+    over, under = made("long-poll", {"deliveries": 30.0}), made("websocket", {"deliveries": 10.0})
+    found = ratio(over, under, "deliveries")
+    assert found is not None
+    assert found.value == pytest.approx(3)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.value < found.high
+    assert ratio(over, made("websocket", {"deliveries": 10.0}, valid_trials=4), "deliveries") is None
+    assert ratio(over, made("websocket", {"deliveries": 0.0}), "deliveries") is None
+
+
+# --- calls ---
+
+
+def short(requests: float, interval_s: float, *, polls: float | None = None, **changed: Any) -> Cell:
+    every = 1 / interval_s if polls is None else polls
+    metrics = {
+        "requests_per_delivery": requests,
+        "requests_per_subscriber_second": every,
+        "deliveries": 100.0,
+    }
+    return made("short-poll", {**metrics, "empty_response_share": 0.2}, poll_interval_s=interval_s, **changed)
+
+
+def test_calls_holds_fails_or_depends_on_how_often_there_is_news() -> None:
+    """More than one request for each notification, fewer, or both."""
+    often, seldom = short(0.25, 1.0), short(2.5, 0.1)
+    assert judged("calls", [seldom])["verdict"] == "holds"
+    assert judged("calls", [often])["verdict"] == "fails"
+    both = judged("calls", [often, seldom])
+    assert both["verdict"] == "depends"
+    assert "λT = 0.4" in both["why"]
+    assert "λT = 4" in both["why"]
+
+
+def test_calls_is_open_at_one_request_each_and_when_polls_were_skipped() -> None:
+    """Across the band; or not the load that was asked for."""
+    open_ = judged("calls", [short(1.0, 0.25)])
+    assert open_["verdict"] == "inconclusive"
+    assert "does not clear the band" in open_["why"]
+    skipped = judged("calls", [short(2.5, 0.1, polls=6.0)])
+    assert skipped["verdict"] == "inconclusive"
+    assert "did not poll" in skipped["why"]
+    few = judged("calls", [short(2.5, 0.1, valid_trials=4)])
+    assert few["verdict"] == "inconclusive"
+    assert "4 valid trials and needs 5" in few["why"]
+    none = judged("calls", [])
+    assert none["verdict"] == "inconclusive"
+    assert "wirelab bench quick" in none["why"]
+
+
+# --- poll-latency ---
+
+
+def three(short_ms: float, long_ms: float, socket_ms: float, **changed: Any) -> list[Cell]:
+    means = {"short-poll": short_ms, "long-poll": long_ms, "websocket": socket_ms}
+    return [made(transport, {"latency_ms_mean": mean}, **changed) for transport, mean in means.items()]
+
+
+def test_poll_latency_needs_half_an_interval_and_a_margin() -> None:
+    """T/2 + d, and 1.5 times every other transport."""
+    assert judged("poll-latency", three(500, 40, 5))["verdict"] == "holds"
+    assert judged("poll-latency", three(500, 400, 5))["verdict"] == "fails"
+    unlike = judged("poll-latency", three(900, 40, 5))
+    assert unlike["verdict"] == "inconclusive"
+    assert "not clearly within 20 %" in unlike["why"]
+    assert judged("poll-latency", three(500, 40, 5, steady_trials=3))["verdict"] == "inconclusive"
+    assert judged("poll-latency", three(500, 40, 5)[:1])["verdict"] == "inconclusive"
+    partner_lost = three(500, 40, 5)[:2] + three(500, 40, 5, valid_trials=2)[2:]
+    assert judged("poll-latency", partner_lost)["verdict"] == "inconclusive"
+
+
+def test_poll_latency_may_depend_on_the_load() -> None:
+    """The condition that separates is named."""
+    found = judged("poll-latency", three(500, 40, 5) + three(500, 450, 5, subscribers=2000))
+    assert found["verdict"] == "depends"
+    assert "20 subscribers" in found["why"]
+    assert "2,000 subscribers" in found["why"]
+
+
+# --- held-open ---
+
+
+def held(empty: float = 0.001, gap_ms: float = 0.3, held_ms: float = 400.0, **changed: Any) -> Cell:
+    metrics = {"empty_response_share": empty, "next_request_gap_ms_p50": gap_ms, "held_ms_mean": held_ms}
+    return made("long-poll", {**metrics, "notifications_per_answer": 1.1}, **changed)
+
+
+def test_held_open_needs_news_in_the_answer_and_the_next_request_at_once() -> None:
+    """Each of the three bands can fail it."""
+    assert judged("held-open", [held()])["verdict"] == "holds"
+    assert judged("held-open", [held(empty=0.5)])["verdict"] == "fails"
+    assert judged("held-open", [held(gap_ms=30)])["verdict"] == "fails"
+    assert judged("held-open", [held(held_ms=1.0)])["verdict"] == "fails"
+    assert judged("held-open", [made("long-poll", {"held_ms_mean": 3.0})])["verdict"] == "inconclusive"
+    idle = made("long-poll", {"held_ms_mean": 5000.0}, publish_rate=0.0, wait_s=5.0)
+    assert judged("held-open", [held(), idle])["verdict"] == "holds"
+    cut_short = made("long-poll", {"held_ms_mean": 2000.0}, publish_rate=0.0, wait_s=5.0)
+    assert judged("held-open", [held(), cut_short])["verdict"] == "depends"
+
+
+# --- the bill ---
+
+
+def bills(**costs: tuple[float, float]) -> list[Cell]:
+    """Long poll's and WebSocket's cells: busy CPU, idle CPU and memory of each (long poll, WebSocket) by
+    model."""
+    cells = []
+    for model in ("gevent", "gthread"):
+        for place, transport in enumerate(("long-poll", "websocket")):
+            busy, idle, memory = (
+                costs.get(f"{model}_{name}", costs[name])[place] for name in ("busy", "idle", "memory")
+            )
+            cells.append(made(transport, {judges.BUSY_CPU: busy}, server_model=model))
+            waiting = {judges.IDLE_CPU: idle, judges.MEMORY: memory}
+            cells.append(made(transport, waiting, server_model=model, publish_rate=0.0, subscribers=300))
+    return cells
+
+
+def test_long_poll_cost_and_cheaper_hold_fail_or_depend() -> None:
+    """On all counts, on none, or on some that are named."""
+    dear = bills(busy=(300, 30), idle=(13, 4), memory=(80, 20))
+    assert judged("long-poll-cost", dear)["verdict"] == "holds"
+    assert judged("cheaper", dear)["verdict"] == "holds"
+    cheap = bills(busy=(30, 30), idle=(4, 4), memory=(20, 40))
+    assert judged("long-poll-cost", cheap)["verdict"] == "fails"
+    assert judged("cheaper", cheap)["verdict"] == "fails"
+    mixed = bills(busy=(300, 30), idle=(13, 4), memory=(19, 39))
+    for claim in ("long-poll-cost", "cheaper"):
+        found = judged(claim, mixed)
+        assert found["verdict"] == "depends"
+        assert "memory" in found["short"]
+        assert "CPU while publishing" in found["short"]
+    usual = {"busy": (300.0, 30.0), "idle": (13.0, 4.0), "memory": (80.0, 20.0)}
+    threads = {"gthread_busy": (30.0, 60.0), "gthread_idle": (4.0, 8.0), "gthread_memory": (20.0, 40.0)}
+    by_model = bills(**usual, **threads)
+    found = judged("cheaper", by_model)
+    assert found["verdict"] == "depends"
+    assert "It holds for gevent and fails for gthread." in found["why"]
+
+
+def test_a_bill_needs_both_server_models_and_enough_trials() -> None:
+    """Otherwise it says what is lacking, and which scenario has it."""
+    whole = bills(busy=(300, 30), idle=(13, 4), memory=(80, 20))
+    one_model = [one for one in whole if one.settings["server_model"] == "gevent"]
+    for claim in ("long-poll-cost", "cheaper"):
+        found = judged(claim, one_model)
+        assert found["verdict"] == "inconclusive"
+        assert "gevent alone" in found["why"]
+        assert "`wirelab bench article`" in found["why"]
+        assert judged(claim, [])["verdict"] == "inconclusive"
+    no_idle = [one for one in whole if one.settings["publish_rate"]]
+    assert "CPU while idle" in judged("cheaper", no_idle)["why"]
+
+
+def test_a_bill_across_its_band_is_inconclusive() -> None:
+    """Twice, give or take: nobody can say."""
+    found = judged("long-poll-cost", bills(busy=(60, 30), idle=(13, 4), memory=(80, 20)))
+    assert found["verdict"] == "inconclusive"
+
+
+def test_several_conditions_that_no_single_factor_separates_are_listed() -> None:
+    """Case by case."""
+    mixed = [
+        Comparison("holds", "a", {"server_model": "gevent", "publish_rate": 1.0}),
+        Comparison("fails", "b", {"server_model": "gevent", "publish_rate": 10.0}),
+        Comparison("fails", "c", {"server_model": "gthread", "publish_rate": 1.0}),
+    ]
+    condition, examples = claims._condition(mixed)
+    assert condition == (
+        "It holds for gevent, 1 notifications/s. "
+        "It fails for gevent, 10 notifications/s; gthread, 1 notifications/s."
+    )
+    assert examples == "A, but b."
+
+
+# --- million ---
+
+
+def waiting(transport: str, costs: dict[int, float], memory_kb: float = 20.0) -> list[Cell]:
+    return [
+        made(
+            transport, {judges.IDLE_CPU: cost, judges.MEMORY: memory_kb}, publish_rate=0.0, subscribers=number
+        )
+        for number, cost in costs.items()
+    ]
+
+
+def test_a_million_is_projected_from_a_model_that_predicts_a_load_held_out() -> None:
+    """Cores and memory with intervals; above or below one ordinary server."""
+    light = {250: 4.0, 500: 4.1, 1000: 4.0}
+    heavy = {250: 40.0, 500: 41.0, 1000: 40.0}
+    assert judged("million", waiting("websocket", light) + waiting("long-poll", light))["verdict"] == "fails"
+    assert judged("million", waiting("websocket", heavy) + waiting("long-poll", heavy))["verdict"] == "holds"
+    found = judged("million", waiting("websocket", light) + waiting("long-poll", heavy))
+    assert found["verdict"] == "depends"
+    assert "holds for long poll and fails for WebSocket" in found["why"]
+    assert "cores" in found["why"]
+    roomy = waiting("websocket", light, memory_kb=100.0) + waiting("long-poll", light)
+    assert judged("million", roomy)["verdict"] == "depends"
+    projections = [item for item in found["evidence"] if "10^6" in item["metric"]]
+    assert len(projections) == 4
+    assert all(item["low"] < item["value"] < item["high"] for item in projections)
+
+
+def test_a_million_is_not_projected_by_a_model_that_misses() -> None:
+    """A cost that rises with load is no line."""
+    bent = {250: 4.0, 500: 6.0, 1000: 12.0}
+    found = judged("million", waiting("websocket", bent) + waiting("long-poll", bent))
+    assert found["verdict"] == "inconclusive"
+    assert "so it is not projected" in found["why"]
+
+
+def test_a_million_needs_two_loads_of_both() -> None:
+    """One to fit, one to check."""
+    single = waiting("websocket", {500: 4.0}) + waiting("long-poll", {500: 4.0})
+    found = judged("million", single)
+    assert found["verdict"] == "inconclusive"
+    assert "two loads" in found["why"]
+    assert judged("million", waiting("websocket", {250: 4.0, 500: 4.0}))["verdict"] == "inconclusive"
+
+
+def test_a_million_without_memory_may_only_hold() -> None:
+    """Few cores alone do not make it little computing."""
+    cells = [
+        made(transport, {judges.IDLE_CPU: cost}, publish_rate=0.0, subscribers=number)
+        for transport, cost in (("websocket", 4.0), ("long-poll", 4.0))
+        for number in (250, 500)
+    ]
+    assert judged("million", cells)["verdict"] == "inconclusive"
+
+
+# --- many-clients ---
+
+
+def test_many_clients_holds_until_something_is_lost_twice() -> None:
+    """Once may be an accident of the harness: the trial is invalid, and nothing is won."""
+    whole = made("websocket", {"deliveries": 100.0})
+    assert judged("many-clients", [whole])["verdict"] == "holds"
+    once = made("websocket", {"deliveries": 100.0}, valid_trials=4, losses=("r1",))
+    assert judged("many-clients", [once])["verdict"] == "inconclusive"
+    twice = made("websocket", {"deliveries": 100.0}, valid_trials=3, losses=("r1", "r2"))
+    assert judged("many-clients", [twice])["verdict"] == "fails"
+    alone = made("websocket", {"deliveries": 100.0}, subscribers=1)
+    assert judged("many-clients", [alone])["verdict"] == "inconclusive"
+
+
+# --- probes ---
+
+
+def test_upgrade_checks_the_handshake_itself() -> None:
+    """101, the right accept key (RFC 6455 §1.3's own example), messages both ways on one connection."""
+    assert judges.accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert judged("upgrade", [], {"upgrade": UPGRADE})["verdict"] == "holds"
+    for change in (
+        {"status": 200},
+        {"same_connection": False},
+        {"messages_received": 3},
+        {"messages_sent": 0, "messages_received": 0},
+        {"response": UPGRADE["response"].replace("s3pP", "xxxx")},  # type: ignore[attr-defined]
+        {"request": UPGRADE["request"].replace("Upgrade: websocket", "Upgrade: h2c")},  # type: ignore[attr-defined]
+    ):
+        assert judged("upgrade", [], {"upgrade": {**UPGRADE, **change}})["verdict"] == "fails"
+    assert judged("upgrade", [], {})["verdict"] == "inconclusive"
+    assert judged("upgrade", [], {"upgrade": None})["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("printed", "completed", "verdict"),
+    [
+        (400, 101, "holds"),
+        (426, 101, "holds"),
+        (500, 101, "inconclusive"),
+        (400, 400, "inconclusive"),
+        (101, 101, "fails"),
+        (None, 101, "inconclusive"),
+    ],
+)
+def test_as_printed_needs_both_answers(printed: int | None, completed: int, verdict: str) -> None:
+    """Refused as printed, accepted when completed; a server error refuses nothing."""
+    probe = {**AS_PRINTED, "printed": {"status": printed}, "completed": {"status": completed}}
+    assert judged("as-printed", [], {"as-printed": probe})["verdict"] == verdict
+
+
+def test_what_loopback_cannot_tell_stays_open() -> None:
+    """low-latency shows its figures and decides nothing; welcome needs a browser."""
+    found = judged("low-latency", three(500, 40, 5))
+    assert found["verdict"] == "inconclusive"
+    assert "network delay" in found["why"]
+    assert found["evidence"]
+    assert judged("welcome", [])["verdict"] == "inconclusive"
+
+
+def test_a_bare_server_decides_nothing() -> None:
+    """It is the harness's floor, not a transport of ours."""
+    bare = [
+        made(one.transport or "", {"latency_ms_mean": 1.0}, implementation="bare") for one in three(1, 1, 1)
+    ]
+    assert judged("poll-latency", bare)["verdict"] == "inconclusive"
+
+
+def test_evidence_has_the_promised_keys() -> None:
+    """cell, metric, value, low, high, band, says."""
+    found = evidence("a", "deliveries", None, "b", "c")
+    assert list(found) == ["cell", "metric", "value", "low", "high", "band", "says"]
+    assert (found["value"], found["low"], found["high"]) == (None, None, None)
