@@ -54,6 +54,8 @@ STYLE: Any = {
 }
 HALO = [withStroke(linewidth=4, foreground="white")]
 """Around a label, so that it can be read where it crosses a curve."""
+WIDTH = 10.0
+"""Of every figure, in inches, so that their texts are of one size on a page."""
 PNG_DPI = 150
 PANELS = 4
 """Panels of one figure at most; the loads with most transports come first, and the caption says what is
@@ -159,7 +161,7 @@ def _latency(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     shown = sorted(shown, key=lambda group: (group[0]["server_model"], group[0]["subscribers"]))
     columns = 1 if len(shown) == 1 else 2
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(8.6 if columns == 1 else 11.5, 0.6 + 4.1 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.6 + (4.6 if columns == 1 else 4.0) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel, group in zip(axes.flat, shown, strict=False):
         _latency_panel(panel, group, summary)
@@ -272,7 +274,7 @@ def _dot_figure(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure
         cells.update({cell["id"]: cell for cell in _cells_with(summary, metric)})
     rows = sorted(layout.in_order(cells.values()), key=_is_bare)
     names = [_row_name(cell, rows) for cell in rows]
-    figure = Figure(figsize=(4.6 + 3.6 * len(metrics), 1.3 + 0.5 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.5 * len(rows)), layout="constrained")
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(axes, metrics, strict=True):
         _dots(panel, rows, metric)
@@ -381,9 +383,7 @@ def _sweep_figure(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figu
             ):
                 columns.append(place)
     columns = sorted(columns, key=str)[:PANELS]
-    figure = Figure(
-        figsize=(1.2 + 4.9 * max(len(columns), 1.4), 0.5 + 3.6 * len(metrics)), layout="constrained"
-    )
+    figure = Figure(figsize=(WIDTH, 0.5 + 3.4 * len(metrics)), layout="constrained")
     axes = figure.subplots(len(metrics), len(columns), squeeze=False, sharex=True, sharey="row")
     for row, metric in enumerate(metrics):
         for column, place in enumerate(columns):

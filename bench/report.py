@@ -98,16 +98,13 @@ def _sentence(main: list[layout.Cell]) -> str:
         cpu = cell["metrics"].get("server_cpu_us_per_delivery")
         if not cell["valid"] or median is None:
             continue
-        cost = (
-            ""
-            if cpu is None
-            else f" for {layout.value_text('server_cpu_us_per_delivery', cpu['value'])} µs of CPU"
-        )
         late = layout.value_text("latency_ms_p50", median["value"])
-        told.append(f"{layout.transport_name(cell, main)} within {late} ms{cost}")
+        bill = layout.value_text("server_cpu_us_per_delivery", None if cpu is None else cpu["value"])
+        cost = "" if cpu is None else f" for {bill} µs of the server's CPU"
+        told.append(f"within {late} ms by {layout.transport_name(cell, main).replace(', ', ' at ')}{cost}")
     if not told:
         return ""
-    return f"Half of all deliveries came by {', by '.join(told)} each."
+    return f"With {layout.load_name(main[0])}, half of all deliveries came {'; '.join(told)} each."
 
 
 def _inline(figure: figures.Drawn) -> Markup | None:
