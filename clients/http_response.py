@@ -1,5 +1,7 @@
 """HTTP/1.1 responses from bytes, however they are cut: pure, around httptools (the llhttp parser in C).
 
+It takes 2 µs of CPU for a small response, and h11 36 (`python -m clients.measure_parsers`, Python 3.11).
+
 Rules:
 
 1. Responses come out in the order in which they are complete; several may be in one read.

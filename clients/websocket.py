@@ -1,6 +1,8 @@
 """WebSocket: ask once, by a handshake (RFC 6455, 4), and be sent a message whenever there is news.
 
-Frames are parsed by wsproto's FrameProtocol.
+Frames are parsed by wsproto's FrameProtocol: 6 µs of CPU for a small message, where its Connection, which
+adds the handshake and events, takes 8 (`python -m clients.measure_parsers`, Python 3.11). The handshake is
+HTTP, so it is read as the polls' answers are.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 from conftest import Server, stop_server
 from fake_server import Peer, batch, fake_server, frame, http
 
-from clients import TRANSPORTS, subscriber
+from clients import TRANSPORTS, measure_parsers, subscriber, wire
 from clients.errors import BadAnswer, Refused
 from clients.publisher import Publisher, schedule
 from clients.receiver import BadBatch
@@ -252,6 +252,14 @@ def test_clients_import_neither_gevent_nor_locust() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_parsers_can_be_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command that the docstrings name prints a figure for each candidate."""
+    measure_parsers.main(rounds=1, messages=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(measure_parsers.CANDIDATES)
+    assert all(line.endswith("µs") for line in lines)
 
 
 # On servers that fail.
@@ -532,6 +540,23 @@ def test_an_unknown_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with following(follower):
         wait_until(lambda: follower.last_error)
     assert "cannot find lab.example" in str(follower.last_error)
+
+
+@every_transport
+def test_what_the_system_cannot_tell_is_not_measured(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than on Linux: no counts, and handling time, and both say so."""
+    monkeypatch.setattr(wire, "KERNEL_TELLS", False)
+
+    def script(peer: Peer, _: int) -> None:
+        answer(peer, transport, batch(1))
+        peer.wait_for_end()
+
+    with fake_server(script) as url:
+        follower = subscribe(transport, url)
+        (delivery,) = take(follower, 1)
+    assert follower.wire() is None
+    assert follower.arrival == "handling"
+    assert delivery.received_us == delivery.handled_us
 
 
 @every_transport
