@@ -129,6 +129,8 @@ class Subscriber:
         self._stamped = KERNEL_TELLS
         self._connected = False
         self._failures = 0
+        # What was received but not yet yielded: whoever leaves within a batch finds the rest on coming back.
+        self._given: Iterator[Delivery] = iter(())
 
     @property
     def joined(self) -> bool:
@@ -155,6 +157,7 @@ class Subscriber:
     def __iter__(self) -> Iterator[Delivery]:
         """Yield every delivery until `close()`; raises Refused, BadAnswer or BadBatch."""
         try:
+            yield from self._given
             while not self._closed.is_set():
                 try:
                     yield from self._deliveries()
@@ -185,26 +188,26 @@ class Subscriber:
             target + "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else target
         )
 
-    def _poll(self, request: str) -> list[Delivery]:
-        """Ask for a batch and return what it brought; raises as `_ask` does, and BadBatch."""
+    def _poll(self, request: str) -> Iterator[Delivery]:
+        """Ask for a batch and return what is new in it; raises as `_ask` does, and BadBatch."""
         sent_us, response = self._ask(request)
         connection = self._connection
         assert connection is not None
-        deliveries = self._take(response.body, connection)
-        if not deliveries:
+        notifications = self._take(response.body, connection)
+        if not notifications:
             self.empty_responses += 1
         if self.on_request is not None:
             self.on_request(
                 Request(
-                    sent_us, connection.received_us, connection.handled_us, len(deliveries), response.status
+                    sent_us, connection.received_us, connection.handled_us, notifications, response.status
                 )
             )
         if not response.keep_alive:
             self._drop()
-            if not deliveries:
+            if not notifications:
                 # So answers a server that is stopping; to ask again at once would be a busy loop.
                 raise ConnectionLost("the server closes the connection")
-        return deliveries
+        return self._given
 
     def _ask(self, request: str, good: int = 200) -> tuple[int, Response]:
         """Send a request and return when, and its answer; raises ConnectionLost, Refused or BadAnswer."""
@@ -248,8 +251,11 @@ class Subscriber:
             raise BadAnswer("the server sent more than one answer to one request")
         return sent_us, responses[0]
 
-    def _take(self, batch: bytes | str, connection: Connection) -> list[Delivery]:
-        """Hand the batch that was just read to the receiver, return what is new in it; raises BadBatch."""
+    def _take(self, batch: bytes | str, connection: Connection) -> int:
+        """Hand the batch that was just read to the receiver, and what is new in it to `_given`.
+
+        Returns how many are new; raises BadBatch.
+        """
         receiver = self.receiver
         missed_before = receiver.missed
         notifications = receiver.receive(batch)
@@ -257,15 +263,18 @@ class Subscriber:
         if self.joined_cursor is None:
             self.joined_cursor = receiver.cursor
         if not notifications:
-            return []
+            return 0
         if self.joined_id is None:
             self.joined_id = notifications[0].id - 1 - (receiver.missed - missed_before)
         self._stamped = self._stamped and connection.stamped
         received_us, handled_us = connection.received_us, connection.handled_us
-        return [
-            Delivery(id_, due_us, accepted_us, received_us, handled_us, data)
-            for id_, due_us, accepted_us, data in notifications
-        ]
+        self._given = iter(
+            [
+                Delivery(id_, due_us, accepted_us, received_us, handled_us, data)
+                for id_, due_us, accepted_us, data in notifications
+            ]
+        )
+        return len(notifications)
 
     def _connect(self) -> Connection:
         """Open the connection; raises ConnectionLost."""
@@ -275,12 +284,12 @@ class Subscriber:
         except OSError as error:
             raise ConnectionLost(f"cannot find {self.endpoint.host}: {error}") from None
         for family, address in addresses:
-            connection = Connection(family)
-            with self._lock:
-                self._connection = connection
-            if self._closed.is_set():
-                break
             try:
+                connection = Connection(family)
+                with self._lock:
+                    self._connection = connection
+                if self._closed.is_set():
+                    break
                 connection.connect(address, self._read_timeout_s())
             except OSError as error:
                 why = str(error)

@@ -49,7 +49,8 @@ class WebSocketSubscriber(Subscriber):
                             batch = text[0] if len(text) == 1 else "".join(text)
                             text.clear()
                             text_length = 0
-                            yield from self._take(batch, connection)
+                            self._take(batch, connection)
+                            yield from self._given
                         elif text_length > MAX_MESSAGE_LENGTH:
                             goodbye = CloseReason.MESSAGE_TOO_BIG
                             raise BadAnswer(f"a message has more than {MAX_MESSAGE_LENGTH} characters")

@@ -575,6 +575,21 @@ def test_leaving_and_coming_back(transport: str) -> None:
     assert "after=a.1" in asked[1]
 
 
+@every_transport
+def test_leaving_within_a_batch_loses_nothing(transport: str) -> None:
+    """Nor does coming back give anything twice."""
+
+    def script(peer: Peer, number: int) -> None:
+        answer(peer, transport, batch(1, 2, 3) if number == 0 else batch(4))
+        peer.wait_for_end()
+
+    with fake_server(script) as url:
+        follower = subscribe(transport, url)
+        assert [delivery.id for delivery in take(follower, 1)] == [1]
+        assert [delivery.id for delivery in take(follower, 3)] == [2, 3, 4]
+    assert follower.receiver.duplicates == 0
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
