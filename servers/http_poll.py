@@ -3,10 +3,16 @@
 A poll's answer is never to be stored (RFC 9111, section 5.2.2.5).
 """
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from flask import Response, request
 from werkzeug.exceptions import BadRequest
 
 from servers.stream import Batch
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 def cursor_argument() -> str | None:

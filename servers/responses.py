@@ -4,6 +4,8 @@ gunicorn writes headers and body apart. With TCP_NODELAY that is two system call
 each poll, where a WebSocket message takes one: what is tuned for one transport is tuned for all.
 """
 
+import time
+from functools import lru_cache
 from typing import Any
 
 from gunicorn import util
@@ -35,6 +37,16 @@ class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
             self._head = "".join(lines).encode("latin-1")
             self.headers_sent = True
 
+    def default_headers(self) -> list[str]:
+        connection = "close" if self.should_close() else "keep-alive"
+        lines = [
+            f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n"
+            f"Server: {self.version}\r\nDate: {_http_date(int(time.time()))}\r\nConnection: {connection}\r\n"
+        ]
+        if self.chunked:
+            lines.append("Transfer-Encoding: chunked\r\n")
+        return lines
+
     def _emit_body(self, data: bytes) -> None:
         head, self._head = self._head, b""
         if self.chunked:
@@ -46,6 +58,12 @@ class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
         if self._head or self.chunked:
             head, self._head = self._head, b""
             util.write(self.sock, head + (b"0\r\n\r\n" if self.chunked else b""), UNCHUNKED)
+
+
+@lru_cache(maxsize=1)
+def _http_date(unix_s: int) -> str:
+    """The Date header, put into words once a second."""
+    return str(util.http_date(unix_s))
 
 
 def write_at_once() -> None:
