@@ -192,7 +192,11 @@ class Publisher:
         except OSError as error:
             raise ConnectionLost(f"cannot find {self.endpoint.host}: {error}") from None
         for family, address in addresses:
-            connection = Connection(family)
+            try:
+                connection = Connection(family)
+            except OSError as error:
+                why = str(error)
+                continue
             try:
                 connection.connect(address)
             except OSError as error:
