@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -380,23 +379,22 @@ def _trial_json(result: TrialResult, cell: str) -> dict[str, Any]:
 
 
 def _cell_ids(groups: dict[str, list[TrialResult]]) -> dict[str, str]:
-    """A short name for each cell: its trials' name without the repeat."""
+    """A short name for each cell: its trials' name without the repeat, and without how long it was measured
+    where
+    that tells nothing apart."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for key, group in groups.items():
-        base = re.sub(r"^r\d+-", "", str(group[0].record["id"]))
-        name = next(candidate for candidate in _candidates(base) if candidate not in taken)
+        whole = re.sub(r"^r\d+-", "", str(group[0].record["id"]))
+        short = re.sub(r"-(window|settle|memory-)[^-]*", "", whole)
+        name = next(candidate for candidate in (short, *_candidates(whole)) if candidate not in taken)
         taken.add(name)
         names[key] = name
     return names
 
 
-def _candidates(base: str) -> Iterable[str]:
-    yield base
-    number = 2
-    while True:
-        yield f"{base}-{number}"
-        number += 1
+def _candidates(base: str) -> list[str]:
+    return [base, *(f"{base}-{number}" for number in range(2, 1000))]
 
 
 def _plain(value: Any) -> Any:

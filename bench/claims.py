@@ -12,12 +12,16 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench import judges
 from bench.compare import Comparison, Judged, Measured
+
+MOST_REASONS = 3
+"""Reasons told in a sentence; a run that failed throughout would fill a page."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,9 @@ def _verdict(claim: Claim, found: Judged) -> tuple[str, str, str]:
     comparisons = found.comparisons
     outcomes = {comparison.outcome for comparison in comparisons}
     unclear = [comparison.says for comparison in comparisons if comparison.outcome == "unclear"]
-    left_out = f" Not counted: {'; '.join(found.reasons)}." if found.reasons else ""
+    left_out = f" Not counted: {_few(found.reasons)}." if found.reasons else ""
     if found.lacks is not None or not comparisons:
-        reason = found.lacks or "; ".join(found.reasons) or "no cell of this run could tell"
+        reason = _few([found.lacks] if found.lacks else [], found.reasons) or "no cell of this run could tell"
         return "inconclusive", *_twice(f"{_sentence(reason)} {_who_can(claim)}")
     if {"holds", "fails"} <= outcomes:
         condition, examples = _condition(comparisons)
@@ -75,6 +79,13 @@ def _verdict(claim: Claim, found: Judged) -> tuple[str, str, str]:
     says = list(dict.fromkeys(comparison.says for comparison in comparisons))
     more = f" Other loads agree ({len(says) - 1})." if len(says) > 1 else ""
     return comparisons[0].outcome, _sentence(says[0]) + more + left_out, _sentence(says[0])
+
+
+def _few(*reasons: Sequence[str]) -> str:
+    """The first reasons, and how many more there are."""
+    told = list(dict.fromkeys(reason for some in reasons for reason in some))
+    more = f"; and {len(told) - MOST_REASONS} more" if len(told) > MOST_REASONS else ""
+    return "; ".join(told[:MOST_REASONS]) + more
 
 
 def _twice(text: str) -> tuple[str, str]:
@@ -132,7 +143,9 @@ def _value(factor: str, value: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    # A cell's name stays as it is: it is looked up in the tables.
+    opening = text if re.match(r"\S+-\S*\d", text) else text[:1].upper() + text[1:]
+    return opening + ("" if text.endswith(".") else ".")
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -68,10 +68,11 @@ class Cell:
     def why_not(self, metric: str) -> str:
         """Why `figure` is None, in words."""
         if not self.enough:
-            return f"{self.id} has {self.valid_trials} valid trials and needs {self.minimum_valid_trials}"
+            needed = self.minimum_valid_trials
+            return f"{self.id} has {self.valid_trials} of the {needed} valid trials it needs"
         if _is_latency(metric) and self.steady_trials < self.minimum_valid_trials:
             needed = self.minimum_valid_trials
-            return f"{self.id} was steady in {self.steady_trials} trials and latency needs {needed}"
+            return f"{self.id} was steady in {self.steady_trials} of the {needed} trials that latency needs"
         return f"{METRICS[metric].label} was not measured in {self.id}"
 
 

@@ -123,7 +123,7 @@ def test_calls_is_open_at_one_request_each_and_when_polls_were_skipped() -> None
     assert "did not poll" in skipped["why"]
     few = judged("calls", [short(2.5, 0.1, valid_trials=4)])
     assert few["verdict"] == "inconclusive"
-    assert "4 valid trials and needs 5" in few["why"]
+    assert "4 of the 5 valid trials" in few["why"]
     none = judged("calls", [])
     assert none["verdict"] == "inconclusive"
     assert "wirelab bench quick" in none["why"]
@@ -281,6 +281,16 @@ def test_a_million_is_projected_from_a_model_that_predicts_a_load_held_out() -> 
     projections = [item for item in found["evidence"] if "10^6" in item["metric"]]
     assert len(projections) == 4
     assert all(item["low"] < item["value"] < item["high"] for item in projections)
+
+
+def test_a_million_costs_the_slope_and_not_the_fixed_part() -> None:
+    """An almost idle process pays more for each event: cost per subscriber falls, and the projection
+    knows."""
+    bent = {number: 7.0 + 2500.0 / number for number in (250, 500, 1000)}
+    found = judged("million", waiting("websocket", bent) + waiting("long-poll", bent))
+    assert found["verdict"] == "fails"
+    cores = [item["value"] for item in found["evidence"] if item["metric"] == f"{judges.IDLE_CPU} × 10^6"]
+    assert cores == pytest.approx([7.0, 7.0], rel=0.01)
 
 
 def test_a_million_is_not_projected_by_a_model_that_misses() -> None:
