@@ -474,7 +474,7 @@ def test_a_bad_batch_is_raised(transport: str) -> None:
 def test_wire_counts_add_up_over_connections(transport: str, no_pauses: None) -> None:
     """Exactly what the server's side saw, in bytes."""
     sent: list[bytes] = []
-    received = [0]
+    received: list[int] = []
 
     def script(peer: Peer, number: int) -> None:
         original = peer.send
@@ -485,10 +485,10 @@ def test_wire_counts_add_up_over_connections(transport: str, no_pauses: None) ->
 
         peer.send = send  # type: ignore[method-assign]
         head = answer(peer, transport, batch(number + 1))
-        received[0] += len(head) + 4
+        received.append(len(head) + 4)
         if number < 2:
             peer.socket.shutdown(socket.SHUT_WR)
-        received[0] += len(peer.wait_for_end())
+        received.append(len(peer.wait_for_end()))
 
     with fake_server(script) as url:
         follower = subscribe(transport, url)
@@ -501,7 +501,7 @@ def test_wire_counts_add_up_over_connections(transport: str, no_pauses: None) ->
     counts = follower.wire()
     assert counts is not None
     assert counts.bytes_received == len(b"".join(sent))
-    assert counts.bytes_sent == received[0]
+    assert counts.bytes_sent == sum(received)
 
 
 def test_close_ends_the_attempts_to_connect() -> None:
