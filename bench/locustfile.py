@@ -18,8 +18,10 @@ Rules:
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
+import math
 from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
@@ -31,7 +33,7 @@ from locust.exception import StopUser
 from clients import TRANSPORTS
 from clients.errors import ClientError
 from clients.receiver import BadBatch
-from clients.subscriber import Delivery, Request, Subscriber
+from clients.subscriber import WAIT_MOST_S, Delivery, Request, Subscriber, check_stream
 
 WATCH_S = 1.0
 """How often Locust's statistics look for connections that were lost."""
@@ -108,17 +110,19 @@ class LocustStatistics:
 def add_options(parser: Any) -> None:
     """Options of ours on Locust's command line and in its web UI."""
     group = parser.add_argument_group("wirelab")
-    group.add_argument("--stream", default="main", env_var="WIRELAB_STREAM", help="stream to subscribe to")
+    group.add_argument(
+        "--stream", type=_stream, default="main", env_var="WIRELAB_STREAM", help="stream to subscribe to"
+    )
     group.add_argument(
         "--poll-interval",
-        type=float,
+        type=_interval,
         default=1.0,
         env_var="WIRELAB_POLL_INTERVAL",
         help="seconds between short polls",
     )
     group.add_argument(
         "--wait",
-        type=float,
+        type=_wait,
         default=25.0,
         env_var="WIRELAB_WAIT",
         help="seconds that a long poll may be held",
@@ -136,6 +140,27 @@ def add_options(parser: Any) -> None:
         env_var="WIRELAB_PERMESSAGE_DEFLATE",
         help="offer compression",
     )
+
+
+def _stream(text: str) -> str:
+    """A stream's name; raises argparse's error, which Locust shows before anything starts."""
+    try:
+        check_stream(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _interval(text: str) -> float:
+    if not 0 < (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"must be more than 0 seconds, not {text}")
+    return value
+
+
+def _wait(text: str) -> float:
+    if not 0 <= (value := float(text)) <= WAIT_MOST_S:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {WAIT_MOST_S:g} seconds, not {text}")
+    return value
 
 
 class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed

@@ -18,6 +18,8 @@ from processes import all_gone, descendants, named
 from bench import gates, machine, run, scenario, trial
 from bench.reading import Trial
 
+Started = Callable[[str], list[int]]
+
 SCENARIO = """
 name = "short"
 question = "does it run?"
@@ -50,6 +52,13 @@ def run_short(
     )
     assert set(descendants()) <= before, "a process was left"
     return collected, directory.add(collected)
+
+
+@pytest.fixture
+def started() -> Started:
+    """Find processes by a part of their command line, among those that the test itself has started."""
+    before = set(descendants())
+    return lambda part: [pid for pid in named(part) if pid not in before]
 
 
 def failed(judged: Trial) -> set[str]:
@@ -136,17 +145,17 @@ def test_an_idle_trial_publishes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["joining", "measuring", "draining"])
-def test_a_killed_server_makes_the_trial_invalid(tmp_path: Path, stage: str) -> None:
+def test_a_killed_server_makes_the_trial_invalid(tmp_path: Path, started: Started, stage: str) -> None:
     """kill -9 at any stage: the trial ends at once, says why, and nothing is left."""
 
     def kill(now: str) -> None:
         if now == stage:
-            for pid in named("gunicorn")[:1]:
+            for pid in started("gunicorn")[:1]:
                 os.kill(pid, signal.SIGKILL)
 
-    started = time.monotonic()
+    begun_s = time.monotonic()
     collected, judged = run_short(tmp_path, "websocket", on_stage=kill)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - begun_s < 20
     if stage == "draining" and collected.exit == "finished":
         return
     assert "killed by SIGKILL" in collected.exit
@@ -155,24 +164,24 @@ def test_a_killed_server_makes_the_trial_invalid(tmp_path: Path, stage: str) -> 
     assert failed(judged) == {"server_alive"}
 
 
-def test_a_killed_worker_makes_the_trial_invalid(tmp_path: Path) -> None:
+def test_a_killed_worker_makes_the_trial_invalid(tmp_path: Path, started: Started) -> None:
     """gunicorn would start another one, with another log: that is another server."""
 
     def kill(now: str) -> None:
         if now == "measuring":
-            os.kill(named("gunicorn")[-1], signal.SIGKILL)
+            os.kill(started("gunicorn")[-1], signal.SIGKILL)
 
     collected, judged = run_short(tmp_path, "long-poll", on_stage=kill)
     assert "server" in collected.exit
     assert judged.record["valid"] is False
 
 
-def test_a_late_publisher_makes_the_trial_invalid(tmp_path: Path) -> None:
+def test_a_late_publisher_makes_the_trial_invalid(tmp_path: Path, started: Started) -> None:
     """It is held up for a while in the window; what is late counts from when it was due."""
 
     def hold(now: str) -> None:
         if now == "measuring":
-            (publisher,) = named("bench.publisher_process")
+            (publisher,) = started("bench.publisher_process")
             os.kill(publisher, signal.SIGSTOP)
             threading.Timer(0.4, os.kill, (publisher, signal.SIGCONT)).start()
 
@@ -184,7 +193,7 @@ def test_a_late_publisher_makes_the_trial_invalid(tmp_path: Path) -> None:
     assert latency_us.max() > 200_000
 
 
-def test_a_starved_generator_makes_the_trial_invalid(tmp_path: Path) -> None:
+def test_a_starved_generator_makes_the_trial_invalid(tmp_path: Path, started: Started) -> None:
     """It gets its core one millisecond in fifty, so it handles answers late and asks again late."""
     done = threading.Event()
 
@@ -197,7 +206,7 @@ def test_a_starved_generator_makes_the_trial_invalid(tmp_path: Path) -> None:
 
     def begin(now: str) -> None:
         if now == "measuring":
-            threading.Thread(target=starve, args=(named("bench.generator")[0],)).start()
+            threading.Thread(target=starve, args=(started("bench.generator")[0],)).start()
         elif now == "draining":
             done.set()
 
@@ -218,12 +227,12 @@ def test_a_dropped_notification_makes_the_trial_invalid(tmp_path: Path) -> None:
     assert "1 notifications were lost" in " ".join(outcome.why)
 
 
-def test_a_generator_that_dies_is_told(tmp_path: Path) -> None:
+def test_a_generator_that_dies_is_told(tmp_path: Path, started: Started) -> None:
     """The trial is invalid, and names who died."""
 
     def kill(now: str) -> None:
         if now == "measuring":
-            os.kill(named("bench.generator")[0], signal.SIGKILL)
+            os.kill(started("bench.generator")[0], signal.SIGKILL)
 
     collected, judged = run_short(tmp_path, "websocket", on_stage=kill)
     assert "the generator was killed by SIGKILL" in collected.exit
