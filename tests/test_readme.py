@@ -1,0 +1,174 @@
+"""The README is followed to the letter: its commands run, its tables are whole, its recipe works."""
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Server
+
+from bench.claims import CLAIMS
+from bench.scenario import SHIPPED
+from servers.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
+
+
+def files() -> dict[str, str]:
+    """The files that the README shows whole."""
+    found = re.findall(r"<!-- file: (\S+) -->\n *```\w+\n(.*?)\n *```", README, re.DOTALL)
+    return {name: textwrap.dedent(text) + "\n" for name, text in found}
+
+
+def commands(words: str) -> list[str]:
+    """The README's indented commands that hold these words, without their comments."""
+    lines = [line.strip() for line in README.splitlines() if line.startswith("    ")]
+    return [line.split(" #")[0].strip() for line in lines if re.search(rf"\b{words}( |$)", line)]
+
+
+def run(command: str, cwd: Path, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a README command in another folder, with this environment's programs."""
+    words = [
+        str(BIN / word.removeprefix(".venv/bin/")) if word.startswith(".venv") else word
+        for word in shlex.split(command)
+    ]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def test_the_two_commands_are_targets_that_need_nothing_else() -> None:
+    assert commands("make")[:2] == ["make bench", "make test"]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ["bench", "test", "lint", "demo"]:
+        assert f"\n{target}: $(READY)\n" in makefile
+        assert f"`make {target}`" in README or f"make {target} " in README
+
+
+def test_every_scenario_claim_and_option_is_documented() -> None:
+    for scenario in SHIPPED.glob("*.toml"):
+        assert f"| `{scenario.stem}` |" in README
+    for claim in CLAIMS:
+        assert f"| {claim.id} |" in README
+        decided = next(line for line in README.splitlines() if line.startswith(f"| {claim.id} |"))
+        assert [name for name in claim.decided_by if f"`{name}`" not in decided] == []
+    for item in dataclasses.fields(Settings):
+        option = "--" + item.name.replace("_", "-")
+        assert f"`{option}`" in README or f"`{option.removesuffix('s')}`" in README
+
+
+def test_the_scenario_runs_and_its_directory_is_read(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(files()["mine.toml"])
+    [bench] = commands("wirelab bench")
+    [claims] = commands("wirelab claims")
+    [report] = commands("wirelab report")
+    result = run(bench, tmp_path, 110)
+    assert result.returncode in (0, 1), result.stderr
+    summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
+    assert len(summary["cells"]) == 4
+    assert "low-latency" in run(claims, tmp_path).stdout
+    (tmp_path / "mine" / "report.html").unlink()
+    assert run(report, tmp_path).returncode == 0
+    assert (tmp_path / "mine" / "report.html").exists()
+
+
+def test_by_hand(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve()
+
+    def here(command: str) -> str:
+        return command.replace("http://127.0.0.1:8000", server.url)
+
+    [publish] = commands("wirelab publish")
+    [locust] = commands("bin/locust")
+    publishing = subprocess.Popen(
+        [str(BIN / "wirelab"), *shlex.split(here(publish))[1:]], stdout=subprocess.DEVNULL
+    )
+    try:
+        [curl] = commands("curl")
+        url = shlex.split(here(curl))[1]
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            assert json.loads(answer.read())["notifications"]
+        command = (
+            here(locust)
+            .replace("bench/locustfile.py", str(ROOT / "bench/locustfile.py"))
+            .replace("15s", "4s")
+        )
+        result = run(command, tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert re.search(r"NOTIFY +websocket +\d\d", result.stdout + result.stderr)
+    finally:
+        publishing.send_signal(signal.SIGINT)
+        publishing.wait(20)
+
+
+def test_the_recipe_adds_a_transport(tmp_path: Path) -> None:
+    """In a copy of the repository: the README's files, its two registry lines, and a measurement."""
+    for package in ["servers", "clients", "bench"]:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in files().items():
+        if name.startswith(("servers/", "clients/")):
+            (tmp_path / name).write_text(text)
+    add_line(tmp_path / "servers/transports.py", "        websocket,\n", "        brief_poll,\n")
+    add_line(
+        tmp_path / "servers/transports.py",
+        "from servers import ",
+        "from servers import brief_poll, ",
+        instead=True,
+    )
+    entry = '    "websocket": WebSocketSubscriber,\n'
+    add_line(tmp_path / "clients/__init__.py", entry, '    "brief-poll": BriefPollSubscriber,\n')
+    first = "from clients.long_poll"
+    imported = "from clients.brief_poll import BriefPollSubscriber\n"
+    add_line(tmp_path / "clients/__init__.py", first, imported + first, instead=True)
+    scenario = files()["mine.toml"].replace('"websocket"', '"brief-poll"').replace("[100, 10000]", "100")
+    (tmp_path / "brief.toml").write_text(scenario)
+    result = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "bench", "brief.toml", "--out", "run"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert result.returncode in (0, 1), result.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    [cell] = [cell for cell in summary["cells"] if cell["transport"] == "brief-poll"]
+    assert cell["metrics"]["deliveries"]["value"] > 0
+    assert cell["metrics"]["latency_ms_p50"]["value"] > 0
+    assert "brief poll" in (tmp_path / "run" / "report.html").read_text()
+
+
+def add_line(path: Path, beside: str, line: str, instead: bool = False) -> None:
+    text = path.read_text()
+    assert text.count(beside) == 1, f"{beside!r} in {path.name}"
+    path.write_text(text.replace(beside, line if instead else beside + line))
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("name", sorted(files()))
+def test_code_is_shown_as_the_formatter_leaves_it(name: str, tmp_path: Path) -> None:
+    if not name.endswith(".py"):
+        return
+    path = tmp_path / "shown.py"
+    path.write_text(files()[name])
+    result = subprocess.run(
+        [BIN / "ruff", "format", "--check", "--config", ROOT / "pyproject.toml", path],
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0
