@@ -189,8 +189,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "million",
         "Keeping a million users connected takes much computing.",
-        "A million idle subscribers, renewed or pinged every 25 s, need over 16 cores or 64 GB.",
-        "projection above 16 cores or 64 GB; the model must predict a held-out larger load within 25 %",
+        "A million idle subscribers, renewed or pinged every 25 s, need over 4 cores or 128 GB.",
+        "projection above 4 cores or 128 GB; the model must predict a held-out larger load within 25 %",
         "cost per idle subscriber, projected to 10^6 with its interval",
         ("article",),
         judges.million,

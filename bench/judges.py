@@ -60,9 +60,9 @@ COST_FACTOR = 2.0
 CHEAPER_MARGIN = 0.10
 """cheaper: less is below 1 − this, as a ratio; within the margin is the same."""
 MILLION = 1_000_000
-MILLION_CORES = 16.0
-MILLION_MEMORY_GB = 64.0
-"""million: "much computing" is more than one ordinary server has: 16 cores or 64 GB."""
+MILLION_CORES = 4.0
+MILLION_MEMORY_GB = 128.0
+"""million: "much computing" is more than four cores busy with nothing but waiting, or 128 GB."""
 MILLION_WAIT_S = 25.0
 """million: how often a held poll is renewed and a WebSocket pinged, unless told otherwise."""
 MILLION_HELD_OUT_ERROR = 0.25

@@ -268,7 +268,7 @@ def waiting(transport: str, costs: dict[int, float], memory_kb: float = 20.0) ->
 
 def test_a_million_is_projected_from_a_model_that_predicts_a_load_held_out() -> None:
     """Cores and memory with intervals; above or below one ordinary server."""
-    light = {250: 4.0, 500: 4.1, 1000: 4.0}
+    light = {250: 2.0, 500: 2.05, 1000: 2.0}
     heavy = {250: 40.0, 500: 41.0, 1000: 40.0}
     assert judged("million", waiting("websocket", light) + waiting("long-poll", light))["verdict"] == "fails"
     assert judged("million", waiting("websocket", heavy) + waiting("long-poll", heavy))["verdict"] == "holds"
@@ -276,7 +276,7 @@ def test_a_million_is_projected_from_a_model_that_predicts_a_load_held_out() -> 
     assert found["verdict"] == "depends"
     assert "holds for long poll renewed every 25 s and fails for WebSocket pinged every 25 s" in found["why"]
     assert "cores" in found["why"]
-    roomy = waiting("websocket", light, memory_kb=100.0) + waiting("long-poll", light)
+    roomy = waiting("websocket", light, memory_kb=150.0) + waiting("long-poll", light)
     assert judged("million", roomy)["verdict"] == "depends"
     projections = [item for item in found["evidence"] if "10^6" in item["metric"]]
     assert len(projections) == 4
@@ -288,7 +288,7 @@ def test_a_million_costs_the_slope_and_not_the_fixed_part() -> None:
     knows."""
     bent = {number: 7.0 + 2500.0 / number for number in (250, 500, 1000)}
     found = judged("million", waiting("websocket", bent) + waiting("long-poll", bent))
-    assert found["verdict"] == "fails"
+    assert found["verdict"] == "holds"
     cores = [item["value"] for item in found["evidence"] if item["metric"] == f"{judges.IDLE_CPU} × 10^6"]
     assert cores == pytest.approx([7.0, 7.0], rel=0.01)
 
@@ -326,7 +326,7 @@ def test_a_million_without_memory_may_only_hold() -> None:
     """Few cores alone do not make it little computing."""
     cells = [
         made(transport, {judges.IDLE_CPU: cost}, publish_rate=0.0, subscribers=number)
-        for transport, cost in (("websocket", 4.0), ("long-poll", 4.0))
+        for transport, cost in (("websocket", 2.0), ("long-poll", 2.0))
         for number in (250, 500)
     ]
     assert judged("million", cells)["verdict"] == "inconclusive"
