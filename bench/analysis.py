@@ -380,8 +380,7 @@ def _trial_json(result: TrialResult, cell: str) -> dict[str, Any]:
 
 def _cell_ids(groups: dict[str, list[TrialResult]]) -> dict[str, str]:
     """A short name for each cell: its trials' name without the repeat, and without how long it was measured
-    where
-    that tells nothing apart."""
+    where that tells nothing apart."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for key, group in groups.items():

@@ -468,10 +468,9 @@ PERIOD = {"long-poll": "renewed every", "websocket": "pinged every", "short-poll
 
 
 def _projected_period_s(transport: str, period_s: float) -> float:
-    """The period (s) for which a million is projected: the default wait for what is renewed or pinged, which
-    a
-    short run measures at a shorter one (CPU while idle goes with the number of renewals); T for short
-    poll."""
+    """The period (s) for which a million is projected: the default wait for what is renewed or pinged,
+    which a short run measures at a shorter one (CPU while idle goes with the number of renewals); T for
+    short poll."""
     return period_s if transport == "short-poll" else MILLION_WAIT_S
 
 
@@ -519,14 +518,11 @@ def _projection(name: str, model: str, cells: list[Cell], per_period: float) -> 
 
 def _at_a_million(cells: Sequence[Cell], metric: str) -> tuple[Figure, float]:
     """The metric of one subscriber among a million, and the error with which the model, fitted on all loads
-    but
-    the largest, predicts the largest (0.1: 10 % too high).
+    but the largest, predicts the largest (0.1: 10 % too high).
 
     The model is a line: what N subscribers take together is a + c·N. The part a ≥ 0 is there because an
-    almost
-    idle process pays more for each event (it wakes up for each), so cost per subscriber falls as N grows.
-    With a
-    single load to fit, a is 0.
+    almost idle process pays more for each event (it wakes up for each), so cost per subscriber falls as N
+    grows. With a single load to fit, a is 0.
     """
     subscribers = np.array([cell.settings["subscribers"] for cell in cells], dtype=float)
     values = np.array([figure.value for cell in cells if (figure := cell.figure(metric)) is not None])
@@ -545,8 +541,7 @@ def _at_a_million(cells: Sequence[Cell], metric: str) -> tuple[Figure, float]:
 
 def _line(subscribers: Floats, totals: Floats) -> tuple[Floats, Floats]:
     """Fixed part and slope of the line through each row of totals, least squares weighted by 1/N; the fixed
-    part
-    is 0 where it would be negative, and with a single load."""
+    part is 0 where it would be negative, and with a single load."""
     weight = 1.0 / subscribers
     slope = (totals.sum(axis=1)) / subscribers.sum()
     fixed = np.zeros_like(slope)
