@@ -333,7 +333,9 @@ def _value(key: str, value: Any, where: str) -> Any:
 
 
 def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
-    """A short name for each cell: what is usual, then every factor that varies in this scenario."""
+    """A short name for each cell: what is usual, every factor of its own that varies in this scenario, and a
+    number
+    where that does not tell two apart."""
     marks = {
         "schedule": "{}",
         "payload_bytes": "{}B",
@@ -341,19 +343,21 @@ def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
         "wait_s": "wait{:g}",
         "headers": "{}",
         "permessage_deflate": "deflate-{}",
-        "window_s": "window{:g}",
-        "settle_s": "settle{:g}",
-        "memory": "memory-{}",
     }
     varying = [key for key in marks if len({getattr(cell, key) for cell in cells}) > 1]
-    labels = {}
+    labels: dict[Settings, str] = {}
     for cell in cells:
+        known = FACTORS_OF.get(cell.transport, OWN_FACTORS)
         parts = [
             cell.transport or "none",
             cell.server_model or "bare",
             f"{cell.subscribers}x{cell.publish_rate:g}",
         ]
-        labels[cell] = "-".join(parts + [marks[key].format(getattr(cell, key)).lower() for key in varying])
+        own = [key for key in varying if key in known or key not in OWN_FACTORS]
+        parts += [marks[key].format(getattr(cell, key)).lower() for key in own]
+        name = "-".join(parts)
+        same = sum(label == name or label.startswith(f"{name}-again") for label in labels.values())
+        labels[cell] = f"{name}-again{same + 1}" if same else name
     return labels
 
 

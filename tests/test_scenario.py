@@ -158,3 +158,18 @@ def test_an_unknown_name_tells_the_known_ones() -> None:
     """Whoever mistypes sees what there is."""
     with pytest.raises(ScenarioError, match="article, idle, quick, sweep"):
         scenario.load("quik")
+
+
+def test_trials_are_named_by_what_tells_them_apart() -> None:
+    """A factor is named only where it varies and belongs to the transport; equal names get a number."""
+    cells = (
+        '[[cells]]\ntransport = ["short-poll", "websocket"]\nsubscribers = 5\npublish_rate = 1\n'
+        "poll_interval_s = [0.5, 1.0]\n" + CELL + "window_s = 2.0\n" + CELL + "window_s = 3.0\n"
+    )
+    assert {trial.id for trial in parse(HEAD.replace("= 2", "= 1"), cells).plan()} == {
+        "r1-short-poll-gevent-5x1-t0.5",
+        "r1-short-poll-gevent-5x1-t1",
+        "r1-websocket-gevent-5x1",
+        "r1-websocket-gevent-10x2",
+        "r1-websocket-gevent-10x2-again2",
+    }
