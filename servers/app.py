@@ -92,6 +92,10 @@ def _add_stream_routes(app: Flask, streams: Streams) -> None:
 def _add_error_handlers(app: Flask, settings: Settings) -> None:
     app.register_error_handler(Refused, from_refused)
 
+    @app.errorhandler(ConnectionError)
+    def client_gone(error: ConnectionError) -> Response:
+        return problem(400, "The connection was lost before the request was whole.")
+
     @app.errorhandler(HTTPException)
     def http_exception(error: HTTPException) -> Response:
         if isinstance(error, RequestEntityTooLarge):

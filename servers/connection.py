@@ -108,7 +108,11 @@ class Connection(Server):  # type: ignore[misc]
                     break
         self.compressed = bool(extensions)
         self.ws = WebSocket(ConnectionType.SERVER, extensions)
-        self.sock.sendall("\r\n".join([*headers, "", ""]).encode())
+        try:
+            self.sock.sendall("\r\n".join([*headers, "", ""]).encode())
+        except OSError:
+            # The client has gone already, as the reader will see.
+            pass
         self.connected = True
 
     def _accept_token(self) -> str:

@@ -28,7 +28,7 @@ class BatchResponse(Response):
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         start_response(self.status, self.headers.to_wsgi_list())
-        return self.iter_encoded()
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.iter_encoded()
 
 
 def batch_response(batch: Batch) -> Response:

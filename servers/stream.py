@@ -13,7 +13,7 @@ Rules
 6. Waiting costs nothing: a waiter is an event that the next notification sets.
 7. Bounds: notifications a stream, bytes a notification, bytes of all logs together (the oldest leave
    first, whosever they are), streams, notifications and bytes a batch, and `MAX_SHARED_BYTES` of
-   built batches a stream.
+   built batches, and as much again for what transports wrap around them.
 
 Only `threading` primitives are used, so the same code runs on threads and on gevent's greenlets.
 This module knows no transport.
@@ -37,7 +37,7 @@ from servers.settings import MIB, Settings
 
 MAX_BATCH_NOTIFICATIONS = 10_000
 MAX_BATCH_BYTES = 8 * MIB
-MAX_SHARED_BYTES = 16 * MIB
+MAX_SHARED_BYTES = 32 * MIB
 MAX_NESTING = 100
 MAX_DUE_US = 1 << 53
 
@@ -264,7 +264,7 @@ class Stream:
             if len(self.entries) > self._owner.settings.max_notifications:
                 self.drop_oldest()
             self._owner.make_room()
-            self._forget_built()
+            self.forget_built()
             self.wake()
         return Accepted(new_id, f"{self.epoch}.{new_id}")
 
@@ -273,10 +273,11 @@ class Stream:
         size = len(self.entries.popleft().encoded)
         self.bytes_held -= size
         self._owner.bytes_held -= size
-        self._forget_built()
+        self.forget_built()
 
-    def _forget_built(self) -> None:
+    def forget_built(self) -> None:
         """Drop the built batches: what they say of the log is no longer so."""
+        self._owner.built_bytes -= self._built_bytes
         self._built.clear()
         self._built_bytes = 0
 
@@ -346,10 +347,10 @@ class Stream:
 
     def _build(self, after: Position) -> Batch:
         batch = self._encode_batch(*after)
-        if self._built_bytes + len(batch.body) > MAX_SHARED_BYTES:
-            self._forget_built()
+        self._owner.make_room_for_built(len(batch.body))
         self._built[after] = batch
         self._built_bytes += len(batch.body)
+        self._owner.built_bytes += len(batch.body)
         return batch
 
     def _encode_batch(self, same_epoch: bool, last_id: int) -> Batch:
@@ -382,6 +383,7 @@ class Streams:
         self.stopping = False
         self.subscribers = 0
         self.bytes_held = 0
+        self.built_bytes = 0
         self._streams: dict[str, Stream] = {}
         self._idle: set[Waiter] = set()
         self._ages = count()
@@ -418,6 +420,12 @@ class Streams:
         while self.bytes_held > self.settings.max_log_bytes:
             holders = [stream for stream in self._streams.values() if stream.entries]
             min(holders, key=lambda stream: stream.entries[0].age).drop_oldest()
+
+    def make_room_for_built(self, size: int) -> None:
+        """Drop all built batches where one more of `size` bytes is too many. The caller holds the lock."""
+        if self.built_bytes + size > MAX_SHARED_BYTES:
+            for stream in self._streams.values():
+                stream.forget_built()
 
     @contextmanager
     def subscriber(self, stream: Stream | None = None, transport: str = "") -> Iterator[None]:

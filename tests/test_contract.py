@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -588,6 +589,47 @@ def test_echo_by_post_and_by_websocket(any_server: Server, model: str) -> None:
             client.send(message)
             expected = message.encode() if isinstance(message, str) else message
             assert client.message() == expected
+
+
+def test_rude_clients_leave_no_traceback(any_server: Server, stream: str) -> None:
+    """They reset their connections in the middle of everything."""
+    address = any_server.address
+    upgrade = (
+        f"GET /streams/{stream}/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    ).encode()
+    poll = f"GET /streams/{stream}/%s HTTP/1.1\r\nHost: x\r\n\r\n"
+    begun = f"POST /streams/{stream}/notifications HTTP/1.1\r\nContent-Length: 9\r\n\r\nx".encode()
+    for beginning in [
+        b"",
+        b"GET /healthz HT",
+        begun,
+        (poll % "short-poll").encode() * 3,
+        (poll % "long-poll?wait=1").encode(),
+        upgrade,
+        upgrade + b"\x81\xfe\xff",
+        upgrade + b"\x82\x80\x00\x00\x00\x00",
+    ]:
+        for pause_s in [0, 0.05]:
+            with closing(socket.create_connection(address)) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(beginning)
+                time.sleep(pause_s)
+            publish(any_server, stream, "x" * 100_000)
+
+    def subscribers() -> int:
+        return sum(each["subscribers"] for each in stats(any_server, stream)["transports"].values())
+
+    until(lambda: subscribers() == 0)
+    assert "Traceback" not in any_server.log.read_text()
+
+
+def test_head_has_the_headers_and_no_body(any_server: Server, stream: str) -> None:
+    publish(any_server, stream, "x")
+    answer = ask(any_server, "HEAD", f"/streams/{stream}/short-poll?after=otherlife.0")
+    assert (answer.status, answer.body) == (200, b"")
+    assert int(answer.headers["Content-Length"]) > 50
+    assert "no-body" not in any_server.log.read_text()
 
 
 def test_the_server_ends_when_the_master_is_killed(serve: Callable[..., Server]) -> None:
