@@ -58,12 +58,13 @@ class Cell:
         return self.valid_trials >= self.minimum_valid_trials
 
     def figure(self, metric: str) -> Figure | None:
-        """The metric if it may decide something: measured, from enough valid trials, and for latency steady
-        ones."""
+        """The metric if it may decide something: measured, with an interval, from enough valid trials, and
+        for latency from as many steady ones."""
         steady = self.steady_trials >= self.minimum_valid_trials
         if not self.enough or (_is_latency(metric) and not steady):
             return None
-        return self.metrics.get(metric)
+        figure = self.metrics.get(metric)
+        return None if figure is None or figure.low is None else figure
 
     def why_not(self, metric: str) -> str:
         """Why `figure` is None, in words."""
@@ -73,6 +74,8 @@ class Cell:
         if _is_latency(metric) and self.steady_trials < self.minimum_valid_trials:
             needed = self.minimum_valid_trials
             return f"{self.id} was steady in {self.steady_trials} of the {needed} trials that latency needs"
+        if self.metrics.get(metric) is not None:
+            return f"{self.id} has a single valid trial, which gives no interval"
         return f"{METRICS[metric].label} was not measured in {self.id}"
 
 

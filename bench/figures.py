@@ -56,6 +56,8 @@ HALO = [withStroke(linewidth=4, foreground="white")]
 """Around a label, so that it can be read where it crosses a curve."""
 WIDTH = 10.0
 """Of every figure, in inches, so that their texts are of one size on a page."""
+RAISED, LOWERED = 40, -40
+"""Where a latency curve's label stands, in points above its middle."""
 PNG_DPI = 150
 PANELS = 4
 """Panels of one figure at most; the loads with most transports come first, and the caption says what is
@@ -164,7 +166,7 @@ def _latency(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     figure = Figure(figsize=(WIDTH, 0.6 + (4.6 if columns == 1 else 4.0) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel, group in zip(axes.flat, shown, strict=False):
-        _latency_panel(panel, group, summary)
+        _latency_panel(panel, group, summary, near=2.2 if columns == 1 else 8.0)
     for panel in axes.flat[len(shown) :]:
         panel.set_visible(False)
     # The first percent is left out on the left: a single early delivery would squeeze the rest.
@@ -186,7 +188,8 @@ def _latency(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     return figure, caption
 
 
-def _latency_panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> None:
+def _latency_panel(panel: Axes, group: list[Cell], summary: dict[str, Any], *, near: float) -> None:
+    """One load. Curves whose medians are less than `near` times apart are labelled at different heights."""
     shares = np.array(summary["quantiles"]) * 100.0
     panel.set_xscale("log")
     panel.set_ylim(0, 100)
@@ -208,11 +211,13 @@ def _latency_panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> N
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     panel.xaxis.set_minor_formatter(NullFormatter())
     ordered = sorted(labels)
+    height = LOWERED
     for place, (x, words, colour) in enumerate(ordered):
         # The fastest is named on its left, the others on their right at different heights, since curves of
         # like latency would write over each other.
-        close = place > 1 and x < 2.2 * ordered[place - 1][0]
-        offset, side = ((-10, 40), "right") if place == 0 else ((10, 34 if close else -40), "left")
+        if place > 1 and x < near * ordered[place - 1][0]:
+            height = RAISED if height == LOWERED else LOWERED
+        offset, side = ((-10, RAISED), "right") if place == 0 else ((10, height), "left")
         panel.annotate(
             words,
             (x, 50),

@@ -93,7 +93,7 @@ def calls(measured: Measured) -> Judged:
         says = (
             f"at λT = {number(lambda_t)} a short poller makes {text(figure)} requests for each notification"
             if on_time == "holds"
-            else f"{cell.id} did not poll at 1/T"
+            else f"{cell.id} did not poll every T"
         )
         found = [evidence(cell.id, "requests_per_delivery", figure, "above 1 is many, below 1 is not", says)]
         if polls is not None:

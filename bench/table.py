@@ -74,7 +74,7 @@ def _load_table(group: list[layout.Cell]) -> Table:
 
 
 def _cell_list(summary: dict[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     columns = {
         "latency_ms_p50": "p50 ms",
         "latency_ms_p99": "p99 ms",
@@ -95,9 +95,9 @@ def _cell_list(summary: dict[str, Any]) -> Table:
         names = (layout.transport_name(cell), cell["server_model"], load_ + interval)
         table.add_row(*names, *values, f"{cell['valid_trials']}/{cell['trials']}")
     table.caption = (
-        "load: subscribers × notifications, T the poll interval in s. del µs, idle µs: the server's\n"
-        "CPU per delivery, per idle subscriber and second. kB: its memory per subscriber.\n"
-        "Intervals and all other figures are in the report."
+        "load: subscribers × notifications, T the poll interval in s.\n"
+        "del µs: the server's CPU per delivery; idle µs: per idle subscriber and second;\n"
+        "kB: its memory for one. Intervals and all other figures are in the report."
     )
     table.caption_justify = "left"
     return table

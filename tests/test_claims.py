@@ -120,7 +120,7 @@ def test_calls_is_open_at_one_request_each_and_when_polls_were_skipped() -> None
     assert "does not clear the band" in open_["why"]
     skipped = judged("calls", [short(2.5, 0.1, polls=6.0)])
     assert skipped["verdict"] == "inconclusive"
-    assert "did not poll" in skipped["why"]
+    assert "did not poll every T" in skipped["why"]
     few = judged("calls", [short(2.5, 0.1, valid_trials=4)])
     assert few["verdict"] == "inconclusive"
     assert "4 of the 5 valid trials" in few["why"]
