@@ -210,24 +210,13 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
         self.subscriber.close()
 
 
-class ShortPollUser(SubscribingUser):
-    """Asks every --poll-interval seconds."""
-
-    transport = "short-poll"
-
-
-class LongPollUser(SubscribingUser):
-    """Asks, and is kept waiting until there is news."""
-
-    transport = "long-poll"
-
-
-class WebSocketUser(SubscribingUser):
-    """Is told over one open connection."""
-
-    transport = "websocket"
+def _user(transport: str, subscriber: type[Subscriber]) -> type[SubscribingUser]:
+    """ShortPollUser for ShortPollSubscriber, and so on: Locust finds users as this module's classes."""
+    name = subscriber.__name__.replace("Subscriber", "User")
+    return type(name, (SubscribingUser,), {"transport": transport, "__doc__": subscriber.__doc__})
 
 
 USERS: dict[str, type[SubscribingUser]] = {
-    user.transport: user for user in (ShortPollUser, LongPollUser, WebSocketUser)
+    transport: _user(transport, subscriber) for transport, subscriber in TRANSPORTS.items()
 }
+globals().update({user.__name__: user for user in USERS.values()})

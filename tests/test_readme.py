@@ -146,7 +146,7 @@ def test_the_recipe_adds_a_transport(tmp_path: Path) -> None:
     [cell] = [cell for cell in summary["cells"] if cell["transport"] == "brief-poll"]
     assert cell["metrics"]["deliveries"]["value"] > 0
     assert cell["metrics"]["latency_ms_p50"]["value"] > 0
-    assert "brief poll" in (tmp_path / "run" / "report.html").read_text()
+    assert "brief-poll" in (tmp_path / "run" / "report.html").read_text()
 
 
 def add_line(path: Path, beside: str, line: str, instead: bool = False) -> None:
