@@ -1,7 +1,7 @@
 """The article's eleven claims as data, and how comparisons become one verdict.
 
 Rules:
-- A claim is a sentence, a hypothesis that could be false, and a pass band stated before anything was measured
+- A claim is a sentence, a hypothesis that could be false, and a pass band that no run moves
   (the numbers stand in `bench/judges.py`).
 - `holds`: every comparison passes. `fails`: none does. `depends`: some do, and the condition that separates
   them is named. Anything else is `inconclusive`: an interval across its band, too few valid trials, or no

@@ -1,7 +1,8 @@
 """One judge a claim: which cells are asked, which band they must clear, and what that says in words.
 
 Rules:
-- The bands were stated before anything was measured. They stand here and nowhere else.
+- The bands stand here and nowhere else, and no run moves them. They were set while the laboratory was built,
+  with its first runs in sight: `poll-latency`'s factor and `million`'s budgets were changed once after those.
 - A judge returns comparisons, never a verdict; `bench/claims.py` makes one verdict of them.
 - What a run does not have is `lacks` (nothing is decided); a cell that may not decide is a reason, by name.
 """
