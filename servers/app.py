@@ -5,9 +5,10 @@ can be one process only: `one_process` refuses another.
 """
 
 import flask_sock
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Request, Response, jsonify, request
 from flask.sessions import SessionInterface
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+from werkzeug.routing import MapAdapter
 
 from servers import echo, one_process
 from servers.connection import Connection
@@ -17,6 +18,15 @@ from servers.settings import Settings, from_environ
 from servers.stream import Refused, Streams, parse_draft
 from servers.transports import TRANSPORTS
 from servers.upgrade import refuse_bad_handshakes
+
+
+class Application(Flask):
+    """Flask, without the search for a host name that no route here depends on."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        if request is None or "HTTP_UPGRADE" in request.environ:
+            return super().create_url_adapter(request)
+        return self.url_map.bind("", path_info=request.path, default_method=request.method)
 
 
 class NoSessions(SessionInterface):
@@ -37,7 +47,7 @@ def app() -> Flask:
 
 def create_app(settings: Settings) -> Flask:
     """An application with streams of its own; they are at `.extensions["streams"]`."""
-    app = Flask("servers", static_folder=None)
+    app = Application("servers", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)

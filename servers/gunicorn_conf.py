@@ -7,7 +7,7 @@ Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIR
   connections take room, so there is twice as much.
 - A keep-alive longer than any poll's wait: reconnecting is measured as a factor, not by accident.
 - No access log: it would be part of every measurement.
-- No proxy in front is believed.
+- No proxy in front is believed: whoever asks, no header that only a proxy may set is listened to.
 - Rare garbage collections: the interpreter's default looks through all that thousands of waiting
   clients hold after every few requests, a tenth of the CPU; what the collector is for, cycles, are few.
 - SIGTERM answers held polls and closes WebSockets (`stop`), which gunicorn by itself does not.
@@ -56,7 +56,9 @@ graceful_timeout = 5
 backlog = 4096
 loglevel = "warning"
 control_socket_disable = True
-forwarded_allow_ips = ""
+forwarded_allow_ips = "*"
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
 
 
 def on_starting(server: Any) -> None:

@@ -12,8 +12,7 @@ from gunicorn import util
 from gunicorn.http import wsgi
 
 from servers import problems
-
-UNCHUNKED = False
+from servers.connection import send_whole
 
 
 class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
@@ -51,13 +50,13 @@ class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
         head, self._head = self._head, b""
         if self.chunked:
             data = b"%X\r\n%b\r\n" % (len(data), data)
-        util.write(self.sock, head + data if head else data, UNCHUNKED)
+        send_whole(self.sock, head + data if head else data)
 
     def close(self) -> None:
         self.send_headers()
         if self._head or self.chunked:
             head, self._head = self._head, b""
-            util.write(self.sock, head + (b"0\r\n\r\n" if self.chunked else b""), UNCHUNKED)
+            send_whole(self.sock, head + (b"0\r\n\r\n" if self.chunked else b""))
 
 
 @lru_cache(maxsize=1)
@@ -67,8 +66,12 @@ def _http_date(unix_s: int) -> str:
 
 
 def write_at_once() -> None:
-    """Make gunicorn answer with `OneWriteResponse`; its workers have no setting for that."""
+    """Make gunicorn answer with `OneWriteResponse`; its workers have no setting for that.
+
+    `wsgi.errors` is the same for all requests, so it need not be made for each.
+    """
     wsgi.Response = OneWriteResponse
+    wsgi.WSGIErrorsWrapper = lru_cache(maxsize=1)(wsgi.WSGIErrorsWrapper)
 
 
 def explain_errors() -> None:
