@@ -4,10 +4,13 @@
 can be one process only: `one_process` refuses another.
 """
 
+from typing import TYPE_CHECKING
+
 import flask_sock
 from flask import Flask, Request, Response, jsonify, request
 from flask.sessions import SessionInterface
-from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, HTTPException, InternalServerError, RequestEntityTooLarge
 from werkzeug.routing import MapAdapter
 
 from servers import echo, one_process
@@ -19,9 +22,21 @@ from servers.stream import Refused, Streams, parse_draft
 from servers.transports import TRANSPORTS
 from servers.upgrade import refuse_bad_handshakes
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+class PlainRequest(Request):
+    """Does not put itself into its own environ: the circle would be left to the garbage collector."""
+
+    def __init__(self, environ: "WSGIEnvironment", *_: object) -> None:
+        super().__init__(environ, populate_request=False)
+
 
 class Application(Flask):
     """Flask, without the search for a host name that no route here depends on."""
+
+    request_class = PlainRequest
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None or "HTTP_UPGRADE" in request.environ:
@@ -59,6 +74,7 @@ def create_app(settings: Settings) -> Flask:
         "max_message_bytes": settings.max_body_bytes,
         "permessage_deflate": settings.permessage_deflate,
     }
+    app.before_request(refuse_without_host)
     refuse_bad_handshakes(app, settings)
     for transport in TRANSPORTS.values():
         transport.add_route(app, streams)
@@ -75,13 +91,26 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
+def refuse_without_host() -> Response | None:
+    """RFC 9112, section 3.2: a request of HTTP/1.1 names its host."""
+    environ = request.environ
+    if "HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+        return problem(400, "The Host header is missing (RFC 9112, section 3.2).")
+    return None
+
+
 def _add_stream_routes(app: Flask, streams: Streams) -> None:
     @app.post("/streams/<name>/notifications")
     def publish(name: str) -> Response:
         stream = streams.get(name)
         if request.mimetype != "application/json":
             return problem(415, "Send the notification with Content-Type: application/json.")
-        accepted = stream.publish(parse_draft(request.get_data(cache=False)))
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            return problem(415, "Send the notification without Content-Encoding.")
+        body = request.get_data(cache=False)
+        if len(body) < (request.content_length or 0):
+            return problem(400, f"The body ended after {len(body)} of {request.content_length} bytes.")
+        accepted = stream.publish(parse_draft(body))
         response = jsonify(accepted._asdict())
         response.status_code = 201
         return response
@@ -106,6 +135,11 @@ def _add_error_handlers(app: Flask, settings: Settings) -> None:
     def client_gone(error: ConnectionError) -> Response:
         return problem(400, "The connection was lost before the request was whole.")
 
+    @app.errorhandler(ParseException)
+    def bad_body(error: Exception) -> Response:
+        """gunicorn reads a chunked body as the application asks for it; what follows cannot be read."""
+        return problem(400, f"The body is not well chunked: {error}.", Connection="close")
+
     @app.errorhandler(HTTPException)
     def http_exception(error: HTTPException) -> Response:
         if isinstance(error, RequestEntityTooLarge):
@@ -114,6 +148,8 @@ def _add_error_handlers(app: Flask, settings: Settings) -> None:
                 f"A body may take {settings.max_body_bytes} bytes at the most "
                 f"(max_notification_bytes is {settings.max_notification_bytes}).",
             )
+        if isinstance(error, ClientDisconnected):
+            return problem(400, "The body ended before its last chunk.", Connection="close")
         if isinstance(error, InternalServerError):
             return problem(500, "The server failed on this request; its log tells more.")
         return from_http_exception(error)

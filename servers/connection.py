@@ -5,7 +5,7 @@ It is simple-websocket's server with its reader thread, and these rules:
    count that `socket.send` returns, and its reader writes pongs of its own accord.)
 2. A message is handled where it is read, so a client that sends faster than it is served is slowed
    by TCP; nothing is queued here.
-3. A message that was encoded for everybody is written as it is: a server's frames carry no mask
+3. A batch that was encoded for everybody is written as it is: a server's frames carry no mask
    (RFC 6455, section 5.1), so all connections share its bytes.
 4. The close frame says why (RFC 6455, section 7.4.1). After it, what still comes in is read and
    dropped until the peer closes, `LINGER_S` at the most: closing with unread input would reset the
@@ -29,6 +29,8 @@ from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, generate_accept_token, split_comma_header
 
+from servers.stream import Batch
+
 GOING_AWAY = CloseReason.GOING_AWAY
 LINGER_S = 2.0
 RECEIVE_BYTES = 16 * 1024
@@ -47,12 +49,16 @@ class CloseWith(Exception):
 
 def text_frame(body: bytes) -> bytes:
     """An unmasked, unfragmented text frame (RFC 6455, section 5.2)."""
-    size = len(body)
+    return text_header(len(body)) + body
+
+
+def text_header(size: int) -> bytes:
+    """What goes before a text of so many bytes."""
     if size < 126:
-        return b"\x81%c%b" % (size, body)
+        return b"\x81%c" % size
     if size < 1 << 16:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), body)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), body)
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")
 
 
 def send_whole(sock: socket.socket, data: bytes) -> None:
@@ -71,6 +77,13 @@ def linger(sock: socket.socket, seconds: float = LINGER_S) -> None:
             sock.settimeout(remaining)
             if not sock.recv(RECEIVE_BYTES):
                 break
+    except OSError:
+        pass
+    _shut_down(sock)
+
+
+def _shut_down(sock: socket.socket) -> None:
+    try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
@@ -87,6 +100,7 @@ class Connection(Server):  # type: ignore[misc]
         self._write_lock = threading.Lock()
         self._permessage_deflate = permessage_deflate
         self._pong_awaited = False
+        self._refusal: CloseWith | None = None
         self._parts: list[Any] = []
         self.incoming_message_len = 0
         self.on_message: Callable[[str | bytes], None] = lambda message: None
@@ -135,12 +149,20 @@ class Connection(Server):  # type: ignore[misc]
         """Send one message; raises ConnectionClosed, or OSError where the peer takes nothing."""
         self._send_event(Message(data=data))
 
-    def send_frame(self, frame: bytes) -> None:
-        """Send a frame that was built for everybody; raises as `send` does."""
+    def send_batch(self, batch: Batch) -> None:
+        """Send a batch as one text message, whose bytes are everybody's; raises as `send` does."""
+        if self.compressed:
+            self.send(b"".join(batch.chunks()).decode())
+            return
         with self._write_lock:
             if self.ws.state is not ConnectionState.OPEN or not self.connected:
                 raise ConnectionClosed(self.close_reason, self.close_message)
-            send_whole(self.sock, frame)
+            if batch.is_small:
+                send_whole(self.sock, batch.shared(text_frame))
+                return
+            send_whole(self.sock, text_header(batch.size))
+            for chunk in batch.chunks():
+                send_whole(self.sock, chunk)
 
     def _send_event(self, event: Any) -> None:
         with self._write_lock:
@@ -172,7 +194,12 @@ class Connection(Server):  # type: ignore[misc]
             self._write_lock.release()
 
     def close(self, reason: int | None = None, message: str | None = None) -> None:
-        """Send a close frame, where none was sent, and see the connection out."""
+        """Send a close frame, where none was sent, and see the connection out.
+
+        Where a message was refused, the frame says that.
+        """
+        if self._refusal:
+            reason, message = self._refusal.code, self._refusal.reason
         try:
             self._send_event(CloseConnection(reason or CloseReason.NORMAL_CLOSURE, _short(message)))
         except (ConnectionClosed, OSError):
@@ -180,10 +207,7 @@ class Connection(Server):  # type: ignore[misc]
         if self.connected:
             self.thread.join(LINGER_S)
         self.connected = False
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        _shut_down(self.sock)
         self.event.set()
         self.thread.join()
 
@@ -206,7 +230,7 @@ class Connection(Server):  # type: ignore[misc]
     def _handle(self, event: Any) -> None:
         if isinstance(event, CloseConnection):
             self._handle_close(event)
-        elif self.ws.state is not ConnectionState.OPEN:
+        elif self.ws.state is not ConnectionState.OPEN or self._refusal:
             # After our close frame nothing that comes in matters but the peer's (section 7.1.6).
             return
         elif isinstance(event, Ping):
@@ -217,8 +241,9 @@ class Connection(Server):  # type: ignore[misc]
             try:
                 self._handle_data(event)
             except CloseWith as error:
+                # Whoever serves the connection closes it, after what was accepted before is delivered.
                 self._parts = []
-                self._send_event(CloseConnection(error.code, _short(error.reason)))
+                self._refusal = error
                 self.on_end()
 
     def _handle_close(self, event: CloseConnection) -> None:

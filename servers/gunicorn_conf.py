@@ -18,9 +18,11 @@ import errno
 import gc
 import logging
 import os
+import resource
 import socket
 import sys
 import time
+import weakref
 from typing import Any
 
 from servers import one_process, responses
@@ -38,21 +40,26 @@ GONE = {
     errno.EPIPE,
     errno.ETIMEDOUT,
 }
-STOP_POLLING_S = 2.0
+STOP_POLLING_S = 1.0
 GARBAGE_COLLECTION_THRESHOLDS = (20_000, 20, 20)
 
 settings = from_environ()
 server_model = os.environ.get("WIRELAB_SERVER_MODEL", "gevent")
+if server_model not in SERVER_MODELS:
+    raise ValueError(f"WIRELAB_SERVER_MODEL={server_model!r} must be one of {', '.join(SERVER_MODELS)}")
 
 wsgi_app = "servers.app:app()"
 bind = "127.0.0.1:8000"
 workers = 1
 worker_class = SERVER_MODELS[server_model]
 threads = 1 if server_model == "gevent" else settings.max_subscribers + SPARE_CONNECTIONS
-worker_connections = 2 * settings.max_subscribers + 2 * SPARE_CONNECTIONS
+worker_connections = min(
+    2 * settings.max_subscribers + 2 * SPARE_CONNECTIONS,
+    resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_CONNECTIONS,
+)
 keepalive = 75
 timeout = 120
-graceful_timeout = 5
+graceful_timeout = 3
 backlog = 4096
 loglevel = "warning"
 control_socket_disable = True
@@ -105,9 +112,9 @@ def post_request(worker: Any, request: Any, environ: dict[str, Any], response: A
 
 
 def post_worker_init(worker: Any) -> None:
-    """Take over SIGTERM and, for the first worker, say that the server answers."""
+    """Take over the signals to stop and, for the first worker, say that the server answers."""
     streams = worker.wsgi.extensions["streams"]
-    worker.idle_sockets = set()
+    worker.idle_sockets = weakref.WeakSet()
     leave = worker.handle_exit
 
     def stop() -> None:
@@ -125,7 +132,8 @@ def post_worker_init(worker: Any) -> None:
         _thread.start_new_thread(stop, ())
         leave(signal_number, frame)
 
-    worker.handle_exit = handle_exit
+    # Ctrl-C (INT, or QUIT by way of the arbiter) says goodbye as TERM does.
+    worker.handle_exit = worker.handle_quit = handle_exit
     worker.init_signals()
     if worker.age == 1:
         for listener in worker.sockets:

@@ -33,10 +33,10 @@ class BatchResponse(Response):
 
 def batch_response(batch: Batch) -> Response:
     return BatchResponse(
-        [batch.body],
+        batch.chunks(),
         headers=[
             ("Content-Type", "application/json"),
-            ("Content-Length", str(len(batch.body))),
+            ("Content-Length", str(batch.size)),
             ("Cache-Control", "no-store"),
         ],
     )

@@ -13,6 +13,7 @@ from gunicorn.http import wsgi
 
 from servers import problems
 from servers.connection import send_whole
+from servers.stream import JOINED_BYTES
 
 
 class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
@@ -50,6 +51,10 @@ class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
         head, self._head = self._head, b""
         if self.chunked:
             data = b"%X\r\n%b\r\n" % (len(data), data)
+        if head and len(data) > JOINED_BYTES:
+            # A copy would cost more than the segment that it saves.
+            send_whole(self.sock, head)
+            head = b""
         send_whole(self.sock, head + data if head else data)
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from servers.settings import Settings, to_environ
 
 SERVER_MODELS = ("gevent", "gthread")
-# Beside its connections: the log, the poller, the interpreter's own.
-SPARE_FILE_DESCRIPTORS = 64
+# Beside the subscribers' own: the interpreter's, and connections that are refused or only ask.
+SPARE_FILE_DESCRIPTORS = 160
 BACKLOG = 4096
 
 
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    _raise_file_descriptor_limit(settings.max_subscribers)
+    settings = _within_file_descriptors(settings)
     os.set_inheritable(listener.fileno(), True)
     environ = os.environ | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
     command = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf"]
@@ -88,15 +88,18 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _raise_file_descriptor_limit(max_subscribers: int) -> None:
-    """Take what the hard limit allows, and say so where that is too little for what was asked."""
-    needed = max_subscribers + SPARE_FILE_DESCRIPTORS
+def _within_file_descriptors(settings: Settings) -> Settings:
+    """Take what the hard limit allows; where that is too little, say so and serve fewer subscribers."""
+    needed = settings.max_subscribers + SPARE_FILE_DESCRIPTORS
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        print(
-            f"wirelab serve: {max_subscribers} subscribers need {needed} file descriptors, but the hard "
-            f"limit is {hard}; raise it (ulimit -Hn) or lower --max-subscribers",
-            file=sys.stderr,
-            flush=True,
-        )
+    if hard == resource.RLIM_INFINITY or hard >= needed:
+        return settings
+    possible = max(1, hard - SPARE_FILE_DESCRIPTORS)
+    print(
+        f"wirelab serve: {settings.max_subscribers} subscribers need {needed} file descriptors, but the "
+        f"hard limit is {hard}: serving {possible}; raise it (ulimit -Hn) or lower --max-subscribers",
+        file=sys.stderr,
+        flush=True,
+    )
+    return dataclasses.replace(settings, max_subscribers=possible)

@@ -40,9 +40,13 @@ MAX_BATCH_BYTES = 8 * MIB
 MAX_SHARED_BYTES = 32 * MIB
 MAX_NESTING = 100
 MAX_DUE_US = 1 << 53
+JOINED_BYTES = 64 * 1024
+ENVELOPE_BYTES = 1024
 
 NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 CURSOR = re.compile(r"([a-z0-9]{1,16})\.(0|[1-9][0-9]{0,15})", re.ASCII)
+# A string without end runs to the text's end, or each quote in it would be looked at as a beginning.
+BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 EPOCH_ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -97,10 +101,14 @@ class Waiter:
 
 
 class Draft(NamedTuple):
-    """A notification before it is accepted: its data, encoded, and when it was due, if said."""
+    """A notification before it is accepted: its data, encoded, and when it was due, if said.
+
+    `source_length` is that of the JSON it came in: 1e15 takes four characters there and eighteen encoded.
+    """
 
     data: bytes
     due_us: int | None
+    source_length: int
 
 
 class Accepted(NamedTuple):
@@ -119,26 +127,50 @@ class Entry(NamedTuple):
 
 
 class Batch:
-    """Consecutive notifications, as the bytes that every transport sends.
+    """Consecutive notifications, as the bytes that every transport sends: `size` of them, in `chunks()`.
 
-    `shared(frame)` gives `frame(body)`, computed once: a transport that wraps the body uses it, so that
-    its wrapping too is paid once for all subscribers.
+    A small batch is one chunk, joined once for all. A large one is joined as it is sent, so that a reader
+    who is slow to take it holds no copy of what the log has.
+    `shared(frame)` gives `frame(body)` of a small batch, computed once: a transport that wraps the body
+    uses it, so that its wrapping too is paid once for all subscribers.
     """
 
-    __slots__ = ("_shared", "body", "count", "last_id", "news")
+    __slots__ = ("_pieces", "_shared", "count", "last_id", "news", "size")
 
-    def __init__(self, body: bytes, count: int, last_id: int, news: bool) -> None:
-        self.body = body
+    def __init__(self, pieces: list[bytes], count: int, last_id: int, news: bool) -> None:
+        self.size = sum(map(len, pieces))
+        self._pieces = [b"".join(pieces)] if self.size <= JOINED_BYTES else pieces
         self.count = count
         self.last_id = last_id
         self.news = news
         self._shared: dict[Callable[[bytes], bytes], bytes] = {}
 
+    @property
+    def is_small(self) -> bool:
+        return self.size <= JOINED_BYTES
+
+    @property
+    def bytes_held(self) -> int:
+        """What keeping this batch takes beside the log, about."""
+        return self.size if self.is_small else 8 * len(self._pieces)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body, in chunks of about `JOINED_BYTES`; a notification that is larger comes by itself."""
+        waiting: list[bytes] = []
+        size = 0
+        for piece in self._pieces:
+            if waiting and size + len(piece) > JOINED_BYTES:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+            waiting.append(piece)
+            size += len(piece)
+        yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
+
     def shared(self, frame: Callable[[bytes], bytes]) -> bytes:
-        """The body as `frame` wraps it."""
+        """The body of a small batch as `frame` wraps it."""
         framed = self._shared.get(frame)
         if framed is None:
-            framed = self._shared[frame] = frame(self.body)
+            framed = self._shared[frame] = frame(self._pieces[0])
         return framed
 
 
@@ -176,7 +208,7 @@ def parse_draft(body: bytes | str) -> Draft:
     if "due_us" in value and (type(due_us) is not int or not 0 <= due_us < MAX_DUE_US):
         raise BadNotification("due_us must be an integer, 0 <= due_us < 2^53, in microseconds of Unix time.")
     try:
-        return Draft(_encode(value["data"]), due_us)
+        return Draft(_encode(value["data"]), due_us, len(body))
     except UnicodeEncodeError:
         raise BadNotification("The data holds a lone surrogate, which UTF-8 cannot encode.") from None
 
@@ -195,7 +227,7 @@ def _finite(literal: str) -> float:
 def _nesting(text: str) -> int:
     """The depth of brackets outside strings."""
     depth = deepest = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
+    for token in BRACKET_OR_STRING.finditer(text):
         if token[0] in "[{":
             depth += 1
             deepest = max(deepest, depth)
@@ -252,7 +284,7 @@ class Stream:
                 draft.data,
             )
             limit = self._owner.settings.max_notification_bytes
-            if len(encoded) > limit:
+            if len(encoded) > limit and draft.source_length > limit // 2 + ENVELOPE_BYTES:
                 raise TooLarge(
                     f"The notification takes {len(encoded)} bytes as encoded; "
                     f"max_notification_bytes is {limit}."
@@ -347,31 +379,31 @@ class Stream:
 
     def _build(self, after: Position) -> Batch:
         batch = self._encode_batch(*after)
-        self._owner.make_room_for_built(len(batch.body))
+        self._owner.make_room_for_built(batch.bytes_held)
         self._built[after] = batch
-        self._built_bytes += len(batch.body)
-        self._owner.built_bytes += len(batch.body)
+        self._built_bytes += batch.bytes_held
+        self._owner.built_bytes += batch.bytes_held
         return batch
 
     def _encode_batch(self, same_epoch: bool, last_id: int) -> Batch:
         oldest_id = self.entries[0].id if self.entries else self.head_id + 1
         missed = max(0, oldest_id - 1 - last_id) if same_epoch else None
         start = max(0, last_id + 1 - oldest_id) if same_epoch else 0
-        encoded: list[bytes] = []
+        pieces = [b'{"notifications":[']
         size = 0
+        taken = 0
         for entry in islice(self.entries, start, start + MAX_BATCH_NOTIFICATIONS):
             size += len(entry.encoded) + 1
-            if encoded and size > MAX_BATCH_BYTES:
+            if taken and size > MAX_BATCH_BYTES:
                 break
-            encoded.append(entry.encoded)
-        last_id = oldest_id + start + len(encoded) - 1
-        body = b'{"notifications":[%b],"cursor":"%b.%d","missed":%b}' % (
-            b",".join(encoded),
-            self.epoch.encode(),
-            last_id,
-            b"null" if missed is None else b"%d" % missed,
-        )
-        return Batch(body, len(encoded), last_id, news=bool(encoded) or missed != 0)
+            if taken:
+                pieces.append(b",")
+            pieces.append(entry.encoded)
+            taken += 1
+        last_id = oldest_id + start + taken - 1
+        told = b"null" if missed is None else b"%d" % missed
+        pieces.append(b'],"cursor":"%b.%d","missed":%b}' % (self.epoch.encode(), last_id, told))
+        return Batch(pieces, taken, last_id, news=taken > 0 or missed != 0)
 
 
 class Streams:

@@ -23,6 +23,8 @@ def refuse_bad_handshakes(app: Flask, settings: Settings) -> None:
     def check() -> Response | None:
         if request.url_rule is None or not request.url_rule.websocket:
             return None
+        if request.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+            return problem(400, "A WebSocket's handshake is HTTP/1.1 (RFC 6455, section 4.2.1).")
         if request.headers.get("Sec-WebSocket-Version", "").strip() != VERSION:
             return upgrade_required("Sec-WebSocket-Version must be 13 (RFC 6455, section 4.2.1).")
         if not _is_key(request.headers.get("Sec-WebSocket-Key", "")):

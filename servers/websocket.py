@@ -11,7 +11,7 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 from wsproto.frame_protocol import CloseReason
 
-from servers.connection import GOING_AWAY, CloseWith, Connection, text_frame
+from servers.connection import GOING_AWAY, CloseWith, Connection
 from servers.http_poll import cursor_argument
 from servers.pinger import Pinger
 from servers.stream import BadNotification, Position, Stream, Streams, TooLarge, Waiter, parse_draft
@@ -46,13 +46,12 @@ def add_route(app: Flask, streams: Streams) -> None:
             try:
                 batch = stream.batch(position)
                 while True:
-                    if connection.compressed:
-                        connection.send(batch.body.decode())
-                    else:
-                        connection.send_frame(batch.shared(text_frame))
+                    connection.send_batch(batch)
                     stream.count(TRANSPORT, notifications=batch.count)
+                    if streams.stopping or waiter.interrupted:
+                        break
                     batch = stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
-                    if streams.stopping or not batch.news:
+                    if not batch.news:
                         break
             except (ConnectionClosed, OSError):
                 pass

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from raw import (
     refused_upgrade,
     stats,
 )
-from wsproto.events import BytesMessage, CloseConnection, Ping, Pong
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong
 
 from servers.transports import TRANSPORTS
 
@@ -361,7 +362,61 @@ def answer_pings(client: RawWebSocket) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_sigterm_answers_held_polls_and_closes_websockets(serve: Callable[..., Server], model: str) -> None:
+def test_clients_that_do_not_close_delay_nobody(serve: Callable[..., Server], model: str) -> None:
+    """Each of them is lingered for, two seconds, beside the others and not one after another."""
+    server = serve("--server-model", model, "--max-subscribers", "1")
+    kept = [RawWebSocket(server, "/streams/main/websocket")]
+    upgrade = (
+        "GET /streams/main/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    )
+    refused = [socket.create_connection(server.address, timeout=10) for _ in range(30)]
+    for connection in refused:
+        connection.sendall(upgrade.encode())
+    for connection in refused:
+        assert connection.recv(100).startswith(b"HTTP/1.1 503")
+    started_s = time.monotonic()
+    for _ in range(10):
+        assert ask(server, "GET", "/healthz").status == 200
+    assert time.monotonic() - started_s < 8, "one after another they took a minute"
+    for client in [*kept, *refused]:
+        client.close()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_stalled_readers_hold_no_copies(serve: Callable[..., Server], model: str) -> None:
+    """Forty of them, two at each of twenty cursors, before a log of 40 MiB."""
+    server = serve("--server-model", model)
+    for _ in range(40):
+        publish(server, "main", "x" * (MIB - 100))
+    epoch = stats(server, "main")["epoch"]
+    [worker] = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+
+    def resident_mib() -> float:
+        return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * 4096 / MIB
+
+    before_mib = resident_mib()
+    stalled: list[RawWebSocket | socket.socket] = []
+    for number in range(20):
+        path = f"/streams/main/%s?after={epoch}.{number}"
+        stalled.append(RawWebSocket(server, path % "websocket", receive_buffer=4096))
+        poll = socket.socket()
+        poll.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        poll.connect(server.address)
+        poll.sendall(f"GET {path % 'short-poll'} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        stalled.append(poll)
+    time.sleep(0.5)
+    assert ask(server, "GET", "/healthz").status == 200
+    assert resident_mib() - before_mib < 60, "a batch each would be 320 MiB"
+    for client in stalled:
+        client.close()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("model", MODELS)
+def test_stopping_answers_held_polls_and_closes_websockets(
+    serve: Callable[..., Server], model: str, stop: signal.Signals
+) -> None:
     server = serve("--server-model", model)
     clients = [RawWebSocket(server, path) for path in ["/streams/main/websocket", "/echo"]]
     held: list[Answer] = []
@@ -369,7 +424,7 @@ def test_sigterm_answers_held_polls_and_closes_websockets(serve: Callable[..., S
     poll.start()
     until(lambda: stats(server, "main")["transports"]["long-poll"]["subscribers"] == 1)
     started_s = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
+    server.process.send_signal(stop)
     assert [client.close_event().code for client in clients] == [1001, 1001]
     poll.join()
     assert time.monotonic() - started_s < 3
@@ -532,6 +587,51 @@ class TestBadInput:
                 answer += received
         assert answer.startswith(b"HTTP/1.1 4")
         assert b"application/problem+json" in answer
+
+    def test_truncated_and_badly_chunked_bodies(self, any_server: Server, stream: str) -> None:
+        head = (
+            f"POST /streams/{stream}/notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        )
+        for rest, words in [
+            ('Content-Length: 20\r\n\r\n{"data":1}', b"of 20 bytes"),
+            ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"chunked"),
+            ("Transfer-Encoding: chunked\r\n\r\n5\r\n{", b"last chunk"),
+        ]:
+            with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+                connection.sendall((head + rest).encode())
+                connection.shutdown(socket.SHUT_WR)
+                answer = b""
+                while received := connection.recv(65536):
+                    answer += received
+            assert answer.startswith(b"HTTP/1.1 400")
+            assert words in answer
+        assert stats(any_server, stream)["newest_id"] is None
+
+    def test_what_http_asks_of_a_request(self, any_server: Server, stream: str) -> None:
+        upgrade = (
+            f"GET /streams/{stream}/websocket HTTP/1.0\r\nHost: x\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+        )
+        for request, words in [("GET /healthz HTTP/1.1\r\n\r\n", b"Host"), (upgrade, b"HTTP/1.1")]:
+            with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+                connection.sendall(request.encode())
+                answer = connection.recv(65536)
+            assert answer.split(b" ")[1] == b"400"
+            assert words in answer
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        answer = ask(any_server, "POST", f"/streams/{stream}/notifications", b"x", headers)
+        assert_problem(answer, 415, "Content-Encoding")
+
+    def test_what_was_accepted_before_a_bad_message_is_delivered(
+        self, any_server: Server, stream: str
+    ) -> None:
+        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+            client.message()
+            messages = [client.wire.send(Message(data=text)) for text in ['{"data":1}', "bad", '{"data":2}']]
+            client.socket.sendall(b"".join(messages))
+            assert [each["data"] for each in json.loads(client.message())["notifications"]] == [1]
+            assert client.close_event().code == 1007
+        assert stats(any_server, stream)["newest_id"] == 1
 
     def test_unknown_paths_and_methods(self, any_server: Server, stream: str) -> None:
         assert_problem(get(any_server, "/nowhere"), 404, "")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from servers.settings import Settings
 from servers.stream import (
+    JOINED_BYTES,
     MAX_BATCH_BYTES,
     MAX_SHARED_BYTES,
     BadNotification,
@@ -31,6 +32,10 @@ def text(size: int) -> str:
     return json.dumps({"data": "x" * size})
 
 
+def body(batch: Batch) -> bytes:
+    return b"".join(batch.chunks())
+
+
 @given(Steps)
 def test_what_a_reader_gets_and_is_told_it_missed_is_all_there_was(steps: list[tuple[str, str, int]]) -> None:
     streams = Streams(SMALL)
@@ -43,7 +48,7 @@ def test_what_a_reader_gets_and_is_told_it_missed_is_all_there_was(steps: list[t
             stream.publish(parse_draft(text(size)))
             published[name] += 1
         else:
-            batch = json.loads(stream.batch(stream.position(cursors[name])).body)
+            batch = json.loads(body(stream.batch(stream.position(cursors[name]))))
             ids = [each["id"] for each in batch["notifications"]]
             assert ids == list(range(last_id[name] + batch["missed"] + 1, published[name] + 1))
             cursors[name] = batch["cursor"]
@@ -88,8 +93,36 @@ def test_built_batches_are_bounded_over_all_streams() -> None:
             stream.publish(parse_draft(text(1 << 20)))
         for last_id in range(20):
             batch = stream.batch(Position(True, last_id))
-            assert len(batch.body) <= MAX_BATCH_BYTES + 1024
+            assert batch.size == len(body(batch)) <= MAX_BATCH_BYTES + 1024
             assert streams.built_bytes <= MAX_SHARED_BYTES
+
+
+def test_a_large_batch_is_sent_in_chunks_that_are_not_copies() -> None:
+    streams = Streams(Settings())
+    stream = streams.get("main")
+    for size in [1, 30_000, 30_000, 1 << 20, 5, 40_000]:
+        stream.publish(parse_draft(text(size)))
+    batch = stream.batch(Position(True, 0))
+    assert not batch.is_small
+    chunks = list(batch.chunks())
+    assert sum(map(len, chunks)) == batch.size
+    large = [chunk for chunk in chunks if len(chunk) > JOINED_BYTES]
+    assert [chunk is entry.encoded for chunk in large for entry in stream.entries if entry.id == 4] == [True]
+    assert len(json.loads(b"".join(chunks))["notifications"]) == 6
+
+
+@pytest.mark.parametrize("tail", ['"' + '\\"' * 500_000, '"' + '"' * 500_001, '"' * 500_000 + "\\", '"\\'])
+def test_the_nesting_of_a_hostile_body_is_found_in_linear_time(tail: str) -> None:
+    """Quadratic, this took an hour; the suite's time limit would tell."""
+    with pytest.raises(BadNotification):
+        parse_draft('{"data":' + "[" * 101 + tail)
+
+
+@pytest.mark.parametrize("data", ["9e15,", '"é",', "[],", '"\\u0000",', "true,"])
+def test_a_mebibyte_of_data_always_fits(data: str) -> None:
+    count = (1 << 20) // len(data.encode())
+    source = '{"data":[' + (data * count).removesuffix(",") + "]}"
+    assert Streams(Settings()).get("main").publish(parse_draft(source.encode())).id == 1
 
 
 def test_an_interrupted_waiter_is_answered_and_a_wake_up_is_never_lost() -> None:
