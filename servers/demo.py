@@ -25,6 +25,8 @@ For the class (see `classroom.py`):
 - `POST /class/deal`, `POST /class/reset`: the teacher deals the transports out; begins again
 - `GET /class/summary.json`, `GET /class/latencies.csv`, `GET /class/qr.svg`
 
+For the page /wire (see `wire_page.py`): `GET /wire/<transport>.json`, `GET /wire/as-printed.json`
+
 A new state is published on the stream `control` too, as `{"state":{…}}`, and a cut as `{"cut":…}`.
 """
 
@@ -39,7 +41,7 @@ import flask_sock
 import segno
 from flask import Flask, Response, jsonify, request
 
-from servers import classroom
+from servers import classroom, wire_page
 from servers.classroom import BadReport, ClassFull, Classroom, TooSoon
 from servers.guard import COOKIE, PLAY_STREAMS, TEACHERS_ONLY, Guard
 from servers.pages import add_pages
@@ -70,6 +72,7 @@ def add_demo(app: Flask) -> None:
     guard.protect(app, app.extensions["settings"])
     flask_sock.Server = guard.connection_class()
     add_pages(app, lan=lan, join_url=join_url)
+    wire_page.add_routes(app)
     race = Race(streams)
     cuts = Cuts()
     _add_race(app, streams, race, guard, cuts, {"lan": lan, "join_url": join_url})

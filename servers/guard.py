@@ -8,7 +8,8 @@ Rules:
 3. Students publish to the play streams only, `MAX_PUBLISH_BYTES` at a time, at a rate; what they ask of the
    server by POST has a rate too. A rate is told by 429 and Retry-After, or on a WebSocket by 1013.
 4. A client is an address. `MAX_CLIENTS` are remembered; the longest silent one is forgotten first.
-5. The data member `teacher` is the server's own mark: students cannot publish it, so pages may believe it.
+5. The wire page's exchange is the server's own client: from this machine its stream may be published to.
+6. The data member `teacher` is the server's own mark: students cannot publish it, so pages may believe it.
 """
 
 import json
@@ -23,10 +24,12 @@ from typing import Any
 from flask import Flask, Response, request
 from wsproto.frame_protocol import CloseReason
 
+from clients.wire_exchange import STREAM as WIRE_STREAM
 from servers.connection import CloseWith, Connection
 from servers.problems import problem
 from servers.settings import Settings
 from servers.upgrade import is_own_origin
+from servers.wire_page import from_this_machine
 
 PLAY_STREAMS = ("whiteboard", "chat", "sensors", "game")
 COOKIE = "wirelab_teacher"
@@ -94,8 +97,8 @@ class Guard:
         return cookie is not None and self.is_token(cookie.value)
 
     def refuse_publish(self, stream: str, body: str | bytes, environ: dict[str, Any]) -> None:
-        """Raises CloseWith, with the code and the reason of a close frame, where rule 3 or 5 forbids it."""
-        if self.is_teacher(environ):
+        """Raises CloseWith, with the code and the reason of a close frame, where rule 3 or 6 forbids it."""
+        if self.is_teacher(environ) or (stream == WIRE_STREAM and from_this_machine(environ)):
             return
         if stream not in PLAY_STREAMS:
             raise CloseWith(CloseReason.POLICY_VIOLATION, NOT_A_PLAY_STREAM)
