@@ -26,10 +26,15 @@ export default class WebSocketSubscriber extends Subscriber {
     this.onWire({ exchange, kind: "request", up: true, atMs: nowMs(), headBytes: sizes.up, bodyBytes: 0, text: `GET ${target}\nUpgrade: websocket`, ids: [] });
     return new Promise((_, reject) => {
       let upgraded = false;
+      let ended = false;
       const end = (error) => {
+        if (ended) return;
+        ended = true;
         if (!upgraded) this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: error.message, ids: [] });
-        socket.onopen = socket.onmessage = socket.onclose = null;
-        socket.close();
+        socket.onmessage = socket.onclose = null;
+        // Closed while it still connects, a socket makes Chromium complain on the console.
+        if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+        else socket.close();
         reject(error);
       };
       socket.onopen = () => {

@@ -35,7 +35,7 @@ const withBlankLine = (lines) => byteLength(lines.join("\r\n")) + 4;
 /** Bytes of a fetch's request line and headers. */
 export function requestHeadBytes(method, target, bodyBytes = 0) {
   const lines = [`${method} ${target} HTTP/1.1`, ...commonLines(), "Connection: keep-alive", "Accept: */*"];
-  lines.push("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", `Referer: ${location.href}`);
+  lines.push("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty");
   const agent = navigator.userAgentData;
   if (agent) {
     const brands = agent.brands.map(({ brand, version }) => `"${brand}";v="${version}"`).join(", ");
