@@ -135,6 +135,8 @@ RESPONSE_WHYS = {
     "sec-websocket-version": "The version that this server speaks (RFC 6455, section 4.4).",
     "sec-websocket-extensions": "What was agreed of the extensions that the client offered.",
     "content-security-policy": "What a page made of this answer may load.",
+    "x-content-type-options": "`nosniff`: believe Content-Type, and do not guess.",
+    "referrer-policy": "Which addresses the browser may tell to others.",
     "retry-after": "Come back after so many seconds.",
     "allow": "The methods that this address knows.",
     "vary": "What else the answer depends on, for caches.",
