@@ -42,19 +42,30 @@ function explain(found) {
   if (now === before) return;
   if (before && before.step !== now?.step) before.clear();
   if (!now) {
-    panel.replaceChildren(...empty);
+    forget();
     return;
   }
   now.light();
   panel.dataset.part = now.span.part;
-  panel.replaceChildren(...explanation(now));
+  panel.replaceChildren(closer, ...explanation(now));
   panel.scrollTop = 0;
 }
 
 function forget() {
+  chosen?.clear();
+  lookedAt?.clear();
   chosen = lookedAt = null;
+  delete panel.dataset.part;
   panel.replaceChildren(...empty);
 }
+
+/** Where the panel lies over the bytes, on a phone, it can be put away. */
+const closer = make("button", "quiet close", "Close");
+closer.type = "button";
+closer.addEventListener("click", forget);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") forget();
+});
 
 function drawChoice() {
   byId("transports").replaceChildren(
