@@ -34,7 +34,8 @@ If the page does not come:
   - is the phone in the same network as this machine (the same Wi-Fi, not mobile data)?
   - does a firewall here block the port? Allow incoming TCP port {port} for the lesson.
   - many school and guest networks isolate clients, so that no device sees another. Then open a hotspot on
-    this machine or a phone and let the class join that, or plug in a router of your own; no internet is needed."""
+    this machine or a phone and let the class join that, or plug in a router of your own; nobody needs the
+    internet."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

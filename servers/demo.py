@@ -15,8 +15,8 @@ For the teacher:
 - `POST /demo/state` changes some of `publish_rate`, `schedule`, `payload_bytes`, `paused`, `poll_interval_s`
   and answers the new state
 - `POST /demo/publish` publishes one on `race` now: `{"id":…}`
-- `POST /demo/cut` `{"transport":…}` (null: all) cuts everybody's lanes: `cuts` counts up, and each page closes
-  its own connections
+- `POST /demo/cut` `{"transport":…}` (null: all) cuts everybody's lanes: `cuts` counts up, and each page
+  closes its own connections
 - `POST /demo/clear` `{"stream":…}` wipes a play stream: `{"teacher":true,"clear":true}` is published on it
 - `GET /teacher?token=…` sets the teacher's cookie and leads to /class, so that no token stays in the address
 
