@@ -30,7 +30,7 @@ export default class WebSocketSubscriber extends Subscriber {
       const end = (error) => {
         if (ended) return;
         ended = true;
-        if (!upgraded) this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: error.message, ids: [] });
+        this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: error.message, ids: [] });
         socket.onmessage = socket.onclose = null;
         // Closed while it still connects, a socket makes Chromium complain on the console.
         if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();

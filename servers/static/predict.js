@@ -126,7 +126,9 @@ export class Predict {
     }
     const title = document.createElement("p");
     const { publish_rate, poll_interval_s } = this.page.settings;
-    title.textContent = `${RACE_S} s at λ = ${publish_rate} a second, T = ${poll_interval_s} s; d, one way, ≈ ${(this.page.clock.round_trip_ms / 2).toFixed(1)} ms by the clocks' comparison.`;
+    title.textContent = `${RACE_S} s at λ = ${publish_rate} a second, T = ${poll_interval_s} s; d, one way, ≈ ${(this.page.clock.round_trip_ms / 2).toFixed(1)} ms by the clocks' comparison. `
+      + `${Math.max(...[...measured.values()].map(({ notifications }) => notifications))} notifications came, where ${Math.round(publish_rate * RACE_S)} were to be expected. `
+      + "The formulae leave out what server and browser take to do their work, which on one machine is most of it.";
     const wrapped = document.createElement("div");
     wrapped.className = "table";
     wrapped.append(table);

@@ -12,7 +12,7 @@ import { nowMs } from "/browser/subscriber.js";
 import { loadTransports } from "/browser/transports.js";
 import { Predict } from "/static/predict.js";
 import { RaceLane } from "/static/race_lane.js";
-import { showMs } from "/static/race_model.js";
+import { showBytes, showMs } from "/static/race_model.js";
 
 const WATCH_MS = 2000;
 const DRAW_MS = 250;
@@ -69,13 +69,16 @@ const page = {
       .flatMap((lane) => lane.model.events.filter(({ kind, atMs }) => kind !== "due" && kind !== "skipped" && atMs <= this.frozenAtMs).map((event) => ({ lane, event })))
       .sort((a, b) => a.event.atMs - b.event.atMs);
     if (!arrows.length) return;
-    const at = arrows.findIndex(({ lane, event }) => lane === this.selected?.lane && event === this.selected.event);
-    const next = arrows[at < 0 ? arrows.length - 1 : Math.min(arrows.length - 1, Math.max(0, at + by))];
+    const from = this.selected?.event;
+    const at = arrows.findIndex(({ event }) => event === from);
+    // From another lane's arrow: the nearest of this lane before it. From none: the last.
+    const near = from ? arrows.findLastIndex(({ event }) => event.atMs <= from.atMs) : arrows.length - 1;
+    const next = arrows[Math.min(arrows.length - 1, Math.max(0, at < 0 ? near : at + by))];
     this.select(next.lane, next.event, true);
     const { spanMs } = next.lane.sequence;
     const atMs = next.event.atMs;
     if (atMs < this.frozenMs - spanMs * 0.92) this.frozenMs = atMs + spanMs * 0.8;
-    if (atMs > this.frozenMs - spanMs * 0.05) this.frozenMs = Math.min(this.frozenAtMs, atMs + spanMs * 0.2);
+    if (atMs > this.frozenMs) this.frozenMs = Math.min(this.frozenAtMs, atMs + spanMs * 0.2);
     move();
   },
 
@@ -104,6 +107,9 @@ async function begin() {
   });
   $("lanes").replaceChildren(...page.lanes);
   $("lanes").removeAttribute("aria-busy");
+  // A phone's diagram is lower: half of the time, so that arrows stay apart.
+  if (matchMedia("(max-width: 46rem)").matches) $("span").value = "4";
+  showSpan();
   for (const lane of page.lanes) lane.start();
   setInterval(draw, DRAW_MS);
   setInterval(move, MOVE_MS);
@@ -151,7 +157,7 @@ function take(settings) {
   for (const each of document.querySelectorAll("[data-teacher]")) each.disabled = !teacher;
   $("controls").title = teacher ? "" : "Your teacher sets what is greyed out.";
   press("pause", paused);
-  const rate = paused ? "paused" : `${publish_rate} /s ${schedule === "poisson" ? "at random" : "evenly"}, ${payload_bytes} B`;
+  const rate = paused ? "paused" : `${publish_rate} /s ${schedule === "poisson" ? "at random" : "evenly"}, ${showBytes(payload_bytes)}`;
   const others = lan ? `, ${watchers} watching` : "";
   text($("publishing"), rate + others);
   for (const { subscriber } of page.lanes) if (subscriber) subscriber.pollIntervalS = poll_interval_s;
@@ -222,13 +228,15 @@ for (const select of document.querySelectorAll("[data-setting]")) {
   });
 }
 
-$("span").addEventListener("change", () => {
+$("span").addEventListener("change", showSpan);
+
+function showSpan() {
   for (const { sequence } of page.lanes) {
     sequence.spanMs = Number($("span").value) * 1000;
     sequence.redraw(page.frozen ? page.frozenMs : nowMs());
   }
   move();
-});
+}
 
 document.addEventListener("visibilitychange", () => {
   const now = nowMs();

@@ -13,6 +13,7 @@ import { Strip } from "/static/strip.js";
 
 const STREAM = "race";
 export const CUT_MS = 3000;
+const HINT = "Point at an arrow, or tap it, to read what it carried.";
 
 export class RaceLane extends HTMLElement {
   model = new LaneModel();
@@ -23,6 +24,8 @@ export class RaceLane extends HTMLElement {
   #caught = null;
   /** What there was when the connection was lost, until it is back. */
   #lost = null;
+  /** The request that joined, once, which is no rate. */
+  #joining = 0;
   #landedShown = -1;
 
   /** Build the lane. `page` is {clock, settings, select(lane, event)}. */
@@ -70,6 +73,8 @@ export class RaceLane extends HTMLElement {
       onState: (state, why) => this.#showState(state, why),
     });
     this.afresh();
+    this.#joining = 1;
+    this.read(null);
     this.subscriber.start();
   }
 
@@ -79,6 +84,7 @@ export class RaceLane extends HTMLElement {
     const { subscriber } = this;
     if (!subscriber) return;
     this.#before = { ...counters(subscriber) };
+    this.#joining = 0;
     this.draw(nowMs());
   }
 
@@ -103,7 +109,7 @@ export class RaceLane extends HTMLElement {
     const [p50, p99] = model.quantiles(0.5, 0.99);
     const since = Object.fromEntries(Object.entries(counters(subscriber)).map(([name, value]) => [name, value - (this.#before[name] ?? 0)]));
     const minutes = (now - model.sinceMs) / 60_000;
-    return { latency_ms_p50: p50, latency_ms_p99: p99, requests_per_minute: minutes > 0.03 ? since.requests / minutes : null, ...since };
+    return { latency_ms_p50: p50, latency_ms_p99: p99, requests_per_minute: minutes > 0.05 ? Math.max(0, since.requests - this.#joining) / minutes : null, ...since };
   }
 
   /** Bring figures, strip and list up to date. */
@@ -134,7 +140,7 @@ export class RaceLane extends HTMLElement {
   read(event) {
     this.sequence.select(event);
     if (!event) {
-      this.readout.replaceChildren();
+      this.readout.replaceChildren(HINT);
       return;
     }
     const { title, text } = describe(event, this.model);

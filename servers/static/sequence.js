@@ -11,23 +11,29 @@
 // 5. One tab stop a diagram: up and down step through its arrows, Escape goes live again.
 
 const SVG = "http://www.w3.org/2000/svg";
-const GAP = 9;
+const GAP = 8;
 const SLOPE = 4;
-const DRIFT = 34;
-const MARGIN = 46;
+const DRIFT = 24;
+/** Room for numbers beside each lifeline, in rem. */
+const MARGIN_REM = 2.9;
+const MOST_LETTERS = 6;
+/** How far right of the server's line news waits. */
+const NEWS_PX = 9;
 const TOP = 4;
+/** Room for arrows that are drawn later than they were, and for the last one's head. */
+const BOTTOM = DRIFT + 6;
 /** Drawn y's stay small enough for single precision. */
 const REBASE_PX = 100_000;
 
 export class Sequence {
   #width = 0;
   #height = 0;
+  #margin = 0;
   #baseMs = 0;
   #lastY = -Infinity;
   #labelY = { left: -Infinity, right: -Infinity };
   #open = new Map();
   #drawn = new Map();
-  #places = new Map();
   #selected = null;
 
   /** `onSelect(event)` is called for an arrow that somebody points at, taps or steps to; `picked` tells a mere hover
@@ -45,6 +51,7 @@ export class Sequence {
     for (const name of ["waits", "bars", "arrows", "labels"]) this.layers[name] = add(this.moving, "g", { class: name });
     new ResizeObserver(([{ contentRect }]) => {
       [this.#width, this.#height] = [contentRect.width, contentRect.height];
+      this.#margin = MARGIN_REM * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
       this.svg.setAttribute("viewBox", `0 0 ${this.#width} ${this.#height}`);
       this.redraw();
     }).observe(element);
@@ -61,7 +68,7 @@ export class Sequence {
   moveTo(endMs, live) {
     if (!this.#width) return;
     if ((endMs - this.#baseMs) * this.#scale > REBASE_PX) this.redraw(endMs);
-    const shift = this.#height - TOP - this.#y(endMs);
+    const shift = this.#height - BOTTOM - this.#y(endMs);
     this.moving.setAttribute("transform", `translate(0 ${shift.toFixed(1)})`);
     if (!live) return;
     for (const { bar, fromY } of this.#open.values()) {
@@ -71,7 +78,6 @@ export class Sequence {
       if (untilY + shift > -this.#height) break;
       for (const each of elements) each.remove();
       this.#drawn.delete(serial);
-      this.#places.delete(serial);
     }
   }
 
@@ -82,7 +88,6 @@ export class Sequence {
     this.lines.replaceChildren();
     this.#open.clear();
     this.#drawn.clear();
-    this.#places.clear();
     this.#lastY = -Infinity;
     this.#labelY = { left: -Infinity, right: -Infinity };
     this.#baseMs = endMs - 60_000;
@@ -99,15 +104,15 @@ export class Sequence {
   }
 
   get #left() {
-    return MARGIN;
+    return this.#margin;
   }
 
   get #right() {
-    return this.#width - MARGIN;
+    return this.#width - this.#margin;
   }
 
   get #scale() {
-    return (this.#height - 2 * TOP) / this.spanMs;
+    return (this.#height - TOP - BOTTOM) / this.spanMs;
   }
 
   #y(ms) {
@@ -117,8 +122,7 @@ export class Sequence {
   /** Where an arrow that happened at `ms` is drawn: rule 1. */
   #place(ms) {
     const y = this.#y(ms);
-    const apart = Math.max(y, this.#lastY + GAP);
-    this.#lastY = apart - y > DRIFT ? y : apart;
+    this.#lastY = Math.min(Math.max(y, this.#lastY + GAP), y + DRIFT);
     return this.#lastY;
   }
 
@@ -127,10 +131,10 @@ export class Sequence {
     let untilY = this.#y(event.atMs);
     if (event.kind === "due") {
       const y = this.#y(event.atMs);
-      const endY = Math.max(y, (this.#places.get("arrival") ?? this.#y(event.untilMs)) - SLOPE);
+      const endY = this.#y(event.untilMs);
       untilY = endY;
-      if (endY - y > 3) elements.push(add(this.layers.waits, "line", { class: "wait", x1: this.#right, x2: this.#right, y1: y, y2: endY }));
-      elements.push(add(this.layers.waits, "circle", { class: "due", cx: this.#right, cy: y, r: 4 }));
+      if (endY - y > 3) elements.push(add(this.layers.waits, "line", { class: "wait", x1: this.#right + NEWS_PX, x2: this.#right + NEWS_PX, y1: y, y2: endY }));
+      elements.push(add(this.layers.waits, "circle", { class: "due", cx: this.#right + NEWS_PX, cy: y, r: 4.5 }));
       elements.push(...this.#label("right", y, String(event.ids[0])));
     } else if (event.kind === "lost") {
       elements.push(...this.#close(event, this.#y(event.atMs)));
@@ -151,16 +155,16 @@ export class Sequence {
         elements.push(this.#arrow(event, y - SLOPE, y, kind, this.#right, this.#left));
         if (news) {
           const [first, count] = [event.ids[0], event.id_count];
-          elements.push(...this.#label("left", y, count > 1 ? `${first}…${first + count - 1}` : String(first)));
+          const range = `${first}…${first + count - 1}`;
+          elements.push(...this.#label("left", y, count === 1 ? String(first) : range.length <= MOST_LETTERS ? range : `${first}…`));
         }
-        this.#places.set("arrival", y);
       }
     }
     this.#drawn.set(event.serial, { untilY, elements });
   }
 
   #hold(event, fromY) {
-    const bar = add(this.layers.bars, "rect", { class: "held", x: this.#right - 4, width: 8, y: fromY, height: 0, rx: 2 });
+    const bar = add(this.layers.bars, "rect", { class: "held", x: this.#right - 5, width: 10, y: fromY, height: 0, rx: 2 });
     this.#open.set(event.exchange, { bar, fromY });
   }
 
@@ -196,7 +200,7 @@ export class Sequence {
   #label(side, y, text) {
     if (Math.abs(y - this.#labelY[side]) < 15) return [];
     this.#labelY[side] = y;
-    const label = add(this.layers.labels, "text", side === "left" ? { x: this.#left - 7, y: y + 4, class: "left" } : { x: this.#right + 9, y: y + 4 });
+    const label = add(this.layers.labels, "text", side === "left" ? { x: this.#left - 7, y: y + 4, class: "left" } : { x: this.#right + NEWS_PX + 8, y: y + 4 });
     label.textContent = text;
     return [label];
   }

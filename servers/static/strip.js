@@ -7,12 +7,14 @@ const SPAN_MS = 60_000;
 const LEAST_MS = 0.3;
 const MOST_MS = 10_000;
 const LINES = [[1, "1 ms"], [10, "10 ms"], [100, "100 ms"], [1000, "1 s"], [10_000, "10 s"]];
-const LEFT = 52;
 const PADDING = 6;
+/** Room for the scale, in rem: its letters grow with the screen. */
+const SCALE_REM = 3.1;
 
 export class Strip {
   #width = 0;
   #height = 0;
+  #left = 0;
 
   constructor(element) {
     this.svg = element.appendChild(document.createElementNS(SVG, "svg"));
@@ -30,13 +32,13 @@ export class Strip {
     if (!this.#width) return;
     const paths = { true: "", false: "" };
     for (const { atMs, latencyMs, counted } of points) {
-      const x = LEFT + (this.#width - LEFT - PADDING) * (1 - (nowMs - atMs) / SPAN_MS);
-      if (x > LEFT) paths[counted] += `M${x.toFixed(1)} ${this.#y(latencyMs).toFixed(1)}h0`;
+      const x = this.#left + (this.#width - this.#left - PADDING) * (1 - (nowMs - atMs) / SPAN_MS);
+      if (x > this.#left) paths[counted] += `M${x.toFixed(1)} ${this.#y(latencyMs).toFixed(1)}h0`;
     }
     this.dots.setAttribute("d", paths.true);
     this.pale.setAttribute("d", paths.false);
     const y = medianMs === null ? -10 : this.#y(medianMs);
-    for (const [name, value] of [["x1", LEFT], ["x2", this.#width], ["y1", y], ["y2", y]]) this.median.setAttribute(name, value);
+    for (const [name, value] of [["x1", this.#left], ["x2", this.#width], ["y1", y], ["y2", y]]) this.median.setAttribute(name, value);
   }
 
   #y(ms) {
@@ -47,11 +49,12 @@ export class Strip {
   #resize(width, height) {
     [this.#width, this.#height] = [width, height];
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.#left = SCALE_REM * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
     this.grid.replaceChildren();
     for (const [ms, text] of LINES) {
       const y = this.#y(ms);
-      add(this.grid, "line", { x1: LEFT, x2: width, y1: y, y2: y });
-      add(this.grid, "text", { x: LEFT - 6, y: y + 4 }).textContent = text;
+      add(this.grid, "line", { x1: this.#left, x2: width, y1: y, y2: y });
+      add(this.grid, "text", { x: this.#left - 6, y: y + 4 }).textContent = text;
     }
   }
 }
