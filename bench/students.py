@@ -1,9 +1,9 @@
 """Simulated students, for a rehearsal: `python -m bench.students URL COUNT PARENT`.
 
 Each follows the race by the transport that it is dealt and reports its latencies, as a student's browser
-does, and some draw on the whiteboard now and then. All are threads of this one process, which ends when PARENT
-does. Where the server is in LAN mode they bear the teacher's token (`WIRELAB_TEACHER_TOKEN`): they share one
-address, and the limits are for one student each.
+does, and some draw on the whiteboard now and then. All are threads of this one process, which ends when
+PARENT does. Where the server is in LAN mode they bear the teacher's token (`WIRELAB_TEACHER_TOKEN`): they
+share one address, and the limits are for one student each.
 """
 
 from __future__ import annotations

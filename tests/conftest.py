@@ -1,4 +1,4 @@
-"""Fixtures: a real server, on a free port, that is ended whatever happens, and a real browser to look at it."""
+"""Fixtures: a real server, on a free port, that is ended whatever happens, and a real browser."""
 
 import os
 import shutil

@@ -76,8 +76,9 @@ export class Play {
       return;
     }
     await this.#learnState();
-    this.#showChooser(transports);
     await this.clock.compare(6);
+    this.joinedMs = nowMs();
+    this.#showChooser(transports);
     setInterval(() => this.clock.compare(3), COMPARE_EVERY_MS);
     setInterval(() => this.#learnState(), STATE_EVERY_MS);
   }
@@ -143,7 +144,8 @@ export class Play {
     else this.tell("This browser has a client for none of the server's transports.");
   }
 
-  #use({ name, Subscriber }) {
+  #use({ name, label, Subscriber }) {
+    this.label = label;
     const before = this.subscriber;
     if (before) {
       // Its last words do not concern us any more.
@@ -202,7 +204,7 @@ export class Play {
       const sentMs = own ? this.#sent.get(data.key) : undefined;
       this.#totals.received += 1;
       // What was published before we came is not late.
-      if (this.joinedMs === undefined || due_us / 1000 >= this.clock.server(this.joinedMs)) this.#latencies.push(latencyMs);
+      if (due_us / 1000 >= this.clock.server(this.joinedMs)) this.#latencies.push(latencyMs);
       if (sentMs !== undefined) {
         this.#sent.delete(data.key);
         this.#put("round_trip_ms", milliseconds(arrivedMs - sentMs));
@@ -212,7 +214,6 @@ export class Play {
         else this.onNotification(data, { id, own, latencyMs });
       }
     }
-    this.joinedMs ??= arrivedMs;
     if (this.#latencies.length > LATENCIES) this.#latencies.splice(0, this.#latencies.length - LATENCIES);
     this.#paintSoon();
   }
@@ -231,10 +232,8 @@ export class Play {
     this.#put("requests", this.#totals.requests + this.subscriber.requests);
     const sorted = [...this.#latencies].sort((a, b) => a - b);
     this.#put("latency_ms_p50", sorted.length ? milliseconds(sorted[Math.ceil(sorted.length / 2) - 1]) : "–");
-    const { transport, requests, empty_responses, pollIntervalS } = this.subscriber;
-    byId("downstream").textContent = transport === "short-poll"
-      ? `Asked every ${pollIntervalS} s; ${empty_responses} of ${requests} answers were empty.`
-      : `${requests} ${requests === 1 ? "request" : "requests"} by ${transport.replace("-", " ")} so far, ${empty_responses} answered with nothing.`;
+    const { requests, empty_responses } = this.subscriber;
+    byId("downstream").textContent = `${requests} ${requests === 1 ? "request" : "requests"} by ${this.label} so far, ${empty_responses} answered with nothing.`;
   }
 
   #put(metric, value) {

@@ -16,8 +16,13 @@ function make(name, unit) {
   card.className = "card sensor";
   const title = document.createElement("h2");
   title.textContent = name;
-  const value = document.createElement("p");
-  value.className = "value number";
+  const shown = document.createElement("p");
+  shown.className = "value number";
+  const value = document.createElement("span");
+  const unitShown = document.createElement("span");
+  unitShown.className = "unit";
+  unitShown.textContent = ` ${unit}`;
+  shown.append(value, unitShown);
   const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   drawing.setAttribute("viewBox", "0 0 100 30");
   drawing.setAttribute("preserveAspectRatio", "none");
@@ -25,14 +30,13 @@ function make(name, unit) {
   drawing.setAttribute("aria-label", `The last readings of ${name}`);
   const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
   drawing.append(line);
-  card.append(title, value, drawing);
+  card.append(title, shown, drawing);
   grid.append(card);
-  return { card, value, line, unit, readings: [] };
+  return { card, value, line, readings: [] };
 }
 
-function show(sensor) {
-  const { readings, value, line, unit } = sensor;
-  value.textContent = `${readings.at(-1)} ${unit}`;
+function show({ readings, value, line }) {
+  value.textContent = String(readings.at(-1));
   const least = Math.min(...readings);
   const most = Math.max(...readings);
   const height = most - least || 1;
