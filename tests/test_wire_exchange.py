@@ -494,40 +494,35 @@ def test_the_command_says_what_to_mend(arguments: list[str], code: int, told: st
 
 
 @pytest.fixture(params=["gevent", "gthread"])
-def demo(
-    request: pytest.FixtureRequest, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
-) -> Server:
+def classroom(request: pytest.FixtureRequest, demo: Callable[..., Server]) -> Server:
     """A server with the pages, in LAN mode: the strictest."""
-    monkeypatch.setenv("WIRELAB_DEMO", "1")
-    monkeypatch.setenv("WIRELAB_DEMO_LAN", "1")
-    monkeypatch.setenv("WIRELAB_TEACHER_TOKEN", "secret")
-    return serve("--server-model", request.param)
+    return demo("--lan", "--server-model", request.param)
 
 
-def test_the_server_performs_exchanges_with_itself(demo: Server) -> None:
+def test_the_server_performs_exchanges_with_itself(classroom: Server) -> None:
     """Every transport, both header sets, and the printed handshake; what is unknown is refused by name."""
     for transport in KNOWN:
         for headers in HEADER_SETS:
-            answer = ask(demo, "GET", f"/wire/{transport}.json?headers={headers}")
+            answer = ask(classroom, "GET", f"/wire/{transport}.json?headers={headers}")
             assert answer.status == 200
             assert answer.json["transport"] == transport
             check_data(answer.json)
-    assert ask(demo, "GET", "/wire/as-printed.json").json["status"] == {"printed": 426, "completed": 101}
-    assert ask(demo, "GET", "/wire/fax.json").status == 404
-    assert ask(demo, "GET", "/wire/websocket.json?headers=many").status == 400
+    assert ask(classroom, "GET", "/wire/as-printed.json").json["status"] == {"printed": 426, "completed": 101}
+    assert ask(classroom, "GET", "/wire/fax.json").status == 404
+    assert ask(classroom, "GET", "/wire/websocket.json?headers=many").status == 400
 
 
-def test_a_class_that_looks_at_once_is_shown_one_exchange(demo: Server) -> None:
+def test_a_class_that_looks_at_once_is_shown_one_exchange(classroom: Server) -> None:
     """Thirty at a time: one exchange, for all of them."""
     with ThreadPoolExecutor(30) as threads:
-        answers = list(threads.map(lambda _: ask(demo, "GET", "/wire/websocket.json"), range(30)))
+        answers = list(threads.map(lambda _: ask(classroom, "GET", "/wire/websocket.json"), range(30)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
 
 
-def test_a_foreign_host_header_leads_nowhere(demo: Server) -> None:
+def test_a_foreign_host_header_leads_nowhere(classroom: Server) -> None:
     """The exchange goes where the request came in, whatever the request says."""
-    answer = ask(demo, "GET", "/wire/short-poll.json", headers={"Host": "192.0.2.1:9"})
+    answer = ask(classroom, "GET", "/wire/short-poll.json", headers={"Host": "192.0.2.1:9"})
     assert answer.status == 200
     first = bytes.fromhex(answer.json["steps"][0]["hex"]).decode()
-    assert f"Host: 127.0.0.1:{demo.address[1]}\r\n" in first
+    assert f"Host: 127.0.0.1:{classroom.address[1]}\r\n" in first
