@@ -10,11 +10,11 @@
 import { nowMs } from "/browser/subscriber.js";
 import { showMs } from "/static/race_model.js";
 
-const RACE_S = 30;
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Predict {
   #timer = null;
+  #seconds = 30;
 
   constructor(section, page) {
     this.section = section;
@@ -76,13 +76,14 @@ export class Predict {
     this.page.lanes.forEach((lane) => lane.afresh());
     this.form.hidden = true;
     this.running.hidden = false;
-    const untilMs = nowMs() + RACE_S * 1000;
+    this.#seconds = Number(this.form.querySelector("select").value);
+    const untilMs = nowMs() + this.#seconds * 1000;
     const left = this.section.querySelector("#predict-left");
     const progress = this.section.querySelector("#predict-progress");
     const tick = () => {
       const leftS = Math.max(0, (untilMs - nowMs()) / 1000);
       left.textContent = String(Math.ceil(leftS));
-      progress.value = RACE_S - leftS;
+      progress.value = 1 - leftS / this.#seconds;
       if (leftS > 0) return;
       clearInterval(this.#timer);
       this.#reveal(predictions);
@@ -126,8 +127,8 @@ export class Predict {
     }
     const title = document.createElement("p");
     const { publish_rate, poll_interval_s } = this.page.settings;
-    title.textContent = `${RACE_S} s at λ = ${publish_rate} a second, T = ${poll_interval_s} s; d, one way, ≈ ${(this.page.clock.round_trip_ms / 2).toFixed(1)} ms by the clocks' comparison. `
-      + `${Math.max(...[...measured.values()].map(({ notifications }) => notifications))} notifications came, where ${Math.round(publish_rate * RACE_S)} were to be expected. `
+    title.textContent = `${this.#seconds} s at λ = ${publish_rate} a second, T = ${poll_interval_s} s; d, one way, ≈ ${(this.page.clock.round_trip_ms / 2).toFixed(1)} ms by the clocks' comparison. `
+      + `${Math.max(...[...measured.values()].map(({ notifications }) => notifications))} notifications came, where ${Math.round(publish_rate * this.#seconds)} were to be expected. `
       + "The formulae leave out what server and browser take to do their work, which on one machine is most of it.";
     const wrapped = document.createElement("div");
     wrapped.className = "table";
