@@ -47,9 +47,7 @@ def text_of(step: dict[str, Any]) -> str:
 @pytest.mark.parametrize("as_bytes", [False, True], ids=["text", "bytes"])
 def test_vectors(page: Page, as_bytes: bool) -> None:
     """Each shared case gives in the browser what it gives in Python."""
-    cases = [
-        {"after": case["after"], "texts": [text_of(step) for step in case["steps"]]} for case in VECTORS
-    ]
+    cases = [{"after": case["after"], "texts": [text_of(step) for step in case["steps"]]} for case in VECTORS]
     found = page.evaluate(FEED, [cases, as_bytes, COUNTERS])
     for case, result in zip(VECTORS, found, strict=True):
         wanted = [None if step.get("bad") else step["gives"] for step in case["steps"]]
@@ -61,7 +59,12 @@ def test_vectors(page: Page, as_bytes: bool) -> None:
 def nonsense(rng: random.Random) -> str:
     """A batch such as no sane server sends: ids in any order, gaps that are none, epochs that come and go."""
     entries: list[Any] = [
-        {"id": rng.randint(0, 12), "due_us": rng.choice([0, 2**53 - 1, 2**53, 5]), "accepted_us": 1, "data": None}
+        {
+            "id": rng.randint(0, 12),
+            "due_us": rng.choice([0, 2**53 - 1, 2**53, 5]),
+            "accepted_us": 1,
+            "data": None,
+        }
         if rng.random() < 0.1
         else {"id": rng.randint(1, 30), "due_us": 1, "accepted_us": 2, "data": {"text": "ä\u2028"}}
         for _ in range(rng.randint(0, 5))
@@ -100,7 +103,11 @@ def test_bytes_that_are_no_utf8_are_refused(page: Page) -> None:
     refused = page.evaluate(
         """async () => {
           const { parseBatch } = await import("/browser/receiver.js");
-          try { parseBatch(new Uint8Array([0xff])); } catch (error) { return `${error.name}: ${error.message}`; }
+          try {
+            parseBatch(new Uint8Array([0xff]));
+          } catch (error) {
+            return `${error.name}: ${error.message}`;
+          }
         }"""
     )
     assert refused == "BadBatch: the batch is not UTF-8"

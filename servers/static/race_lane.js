@@ -170,10 +170,9 @@ export class RaceLane extends HTMLElement {
 
   #show(name, text, value) {
     const element = this.metrics.get(name);
-    if (element.textContent === text) return;
-    element.textContent = text;
-    if (value === null) delete element.dataset.value;
-    else element.dataset.value = value;
+    if (element.textContent !== text) element.textContent = text;
+    const exact = value === null ? "" : String(value);
+    if (element.dataset.value !== exact) element.dataset.value = exact;
   }
 
   #showState(state, why) {
