@@ -2,7 +2,7 @@
 //
 // Rules:
 // 1. Hex and text are two flows of cells, a fixed number to the line, so that both break alike; the bytes of one span
-//    are one element in each. The hex one is the control (focus, keyboard, name); the text one follows it.
+//    are one element in each. The hex one is the control (focus, keyboard), named by what it is; the text one follows it.
 // 2. What came over the wire is text: it is set as text, never as markup.
 // 3. One message is one stop for the tab key; the arrows move between its spans.
 
@@ -67,14 +67,15 @@ export function dump(step, explain) {
   const element = make("div", "dump", hex, text);
   const spans = step.spans.map((span, number) => {
     const slice = bytes.slice(span.start, span.end);
-    const control = make("span", "", ...cells(slice, asHex));
+    const shown = make("span", "", ...cells(slice, asHex));
+    shown.setAttribute("aria-hidden", "true");
+    const control = make("span", "", make("span", "visually-hidden", `${span.label}, ${countBytes(slice.length)}`), shown);
     const mirror = make("span", "", ...cells(slice, asText));
     for (const each of [control, mirror]) {
       each.dataset.part = span.part;
       each.dataset.span = number;
     }
     control.setAttribute("role", "button");
-    control.setAttribute("aria-label", `${span.label}, ${countBytes(slice.length)}`);
     control.tabIndex = number === 0 ? 0 : -1;
     hex.append(control);
     text.append(mirror);
