@@ -82,7 +82,7 @@ def nonsense(rng: random.Random) -> str:
 def test_both_make_the_same_of_nonsense(page: Page) -> None:
     """What the twins do with a server gone mad is the same, batch by batch."""
     rng = random.Random(20261123)
-    cases = [
+    cases: list[dict[str, Any]] = [
         {"after": rng.choice([None, "a.1"]), "texts": [nonsense(rng) for _ in range(rng.randint(1, 12))]}
         for _ in range(500)
     ]

@@ -83,6 +83,11 @@ const page = {
   },
 
   frozenAtMs: 0,
+
+  /** Whether nothing is drawn: then it is drawn anew later, from what the lanes kept. */
+  get still() {
+    return this.frozen || document.hidden;
+  },
 };
 
 const predict = new Predict($("predict"), page);

@@ -13,6 +13,8 @@ import { Strip } from "/static/strip.js";
 
 const STREAM = "race";
 export const CUT_MS = 3000;
+/** A page that is still being laid out is late itself. */
+const LAYOUT_MS = 1000;
 const HINT = "Point at an arrow, or tap it, to read what it carried.";
 
 export class RaceLane extends HTMLElement {
@@ -68,12 +70,13 @@ export class RaceLane extends HTMLElement {
       onNotifications: (notifications, arrivedMs) => this.#take(notifications, arrivedMs),
       onWire: (event) => {
         const kept = this.model.record(event);
-        if (!this.page.frozen) this.sequence.add(kept);
+        if (!this.page.still) this.sequence.add(kept);
       },
       onState: (state, why) => this.#showState(state, why),
     });
     this.afresh();
     this.#joining = 1;
+    this.leaveOutUntil(nowMs() + LAYOUT_MS);
     this.read(null);
     this.subscriber.start();
   }
@@ -154,7 +157,7 @@ export class RaceLane extends HTMLElement {
     if (document.hidden || this.#caught) this.leaveOutUntil(nowMs());
     const before = this.model.serial;
     this.model.take(notifications, arrivedMs, this.page.clock.offset_ms);
-    if (this.page.frozen) return;
+    if (this.page.still) return;
     for (const event of this.model.events) if (event.serial > before) this.sequence.add(event);
   }
 

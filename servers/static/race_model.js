@@ -3,7 +3,7 @@
 // Rules:
 // 1. Latency is arrival minus due time, both by the server's clock, in milliseconds.
 // 2. Left out of the latency figures, and counted as such: what fell due before `countFromMs`, which moves on whenever
-//    the page was hidden or the lane was cut from here. Such a wait tells of the page, not of the transport.
+//    the page was hidden or the lane was cut from here, and lies a little after its start. Such a wait tells of the page, not of the transport.
 // 3. Bounded: KEEP_LATENCIES for the figures, KEEP_POINTS for the strip, KEEP_LANDED for the list, KEEP_EVENTS for the
 //    diagram, each with KEEP_TEXT characters of what it carried. The oldest leave first.
 

@@ -15,8 +15,8 @@ const GAP = 8;
 const SLOPE = 4;
 const DRIFT = 24;
 /** Room for numbers beside each lifeline, in rem. */
-const MARGIN_REM = 2.9;
-const MOST_LETTERS = 6;
+const MARGIN_REM = 3;
+const MOST_LETTERS = 5;
 /** How far right of the server's line news waits. */
 const NEWS_PX = 9;
 const TOP = 4;
