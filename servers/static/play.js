@@ -17,6 +17,8 @@ import { Clock } from "/browser/clock.js";
 const LATENCIES = 500;
 const SENT = 200;
 const COMPARE_EVERY_MS = 30_000;
+/** A request that is out for so long is held. */
+const HELD_MS = 400;
 const STATE_EVERY_MS = 5_000;
 
 /** This page's own word: it marks what it sends, and says nothing about who sits before it. */
@@ -165,10 +167,7 @@ export class Play {
       onNotifications: (notifications, arrivedMs) => this.#take(notifications, arrivedMs),
       onWire: (event) => this.#onWire(event),
       onState: (state, why) => {
-        const shown = byId("state");
-        shown.dataset.state = state;
-        shown.textContent = state;
-        shown.title = why ?? "";
+        this.#showState(state, state, why);
         if (state === "refused") this.tell(`The server will not have it: ${why}.`);
       },
     });
@@ -176,7 +175,23 @@ export class Play {
     subscriber.start();
   }
 
+  #showState(state, text, why = "") {
+    const shown = byId("state");
+    shown.dataset.state = state;
+    shown.textContent = text;
+    shown.title = why;
+  }
+
   #onWire({ kind, up, headBytes, bodyBytes, text }) {
+    if (!up) clearTimeout(this.asked);
+    if (kind === "request" && text.startsWith("GET")) {
+      // A poll that is held has no answer to show, and is not the worse for it.
+      const subscriber = this.subscriber;
+      clearTimeout(this.asked);
+      this.asked = setTimeout(() => {
+        if (subscriber === this.subscriber && subscriber.state === "connecting") this.#showState("open", "asked, and held until there is news");
+      }, HELD_MS);
+    }
     if (!up) {
       const { epoch_changes, cursor } = this.subscriber.receiver;
       if (epoch_changes > this.#changes) {
