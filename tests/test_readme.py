@@ -35,8 +35,9 @@ def files() -> dict[str, str]:
 
 
 def commands(words: str) -> list[str]:
-    """The README's indented commands that hold these words, without their comments."""
-    lines = [line.strip() for line in README.splitlines() if line.startswith("    ")]
+    """The README's indented commands that hold these words, without their comments; no shown output."""
+    unfenced = re.sub(r"^ *```.*?^ *```$", "", README, flags=re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for line in unfenced.splitlines() if line.startswith("    ")]
     return [line.split(" #")[0].strip() for line in lines if re.search(rf"\b{words}( |$)", line)]
 
 
