@@ -32,6 +32,8 @@ from clients.wire_spans import (
     unmask,
     work_out_accept,
 )
+from servers.connection import CloseWith
+from servers.guard import Guard
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"
 KNOWN = ("short-poll", "long-poll", "websocket")
@@ -454,6 +456,9 @@ def wire(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_fits_80_columns_and_is_plain(server: Server) -> None:
     """No colour where there is no terminal; the arithmetic, the bits, the price and the refusal are there."""
+    for transport in KNOWN:
+        browser = wire(transport, "--url", server.url, "--headers", "browser")
+        assert max(len(line) for line in browser.stdout.splitlines()) <= 80
     result = wire("websocket", "--url", server.url)
     assert result.returncode == 0, result.stderr
     assert max(len(line) for line in result.stdout.splitlines()) <= 80
@@ -526,3 +531,15 @@ def test_a_foreign_host_header_leads_nowhere(classroom: Server) -> None:
     assert answer.status == 200
     first = bytes.fromhex(answer.json["steps"][0]["hex"]).decode()
     assert f"Host: 127.0.0.1:{classroom.address[1]}\r\n" in first
+
+
+def test_only_this_machine_may_publish_what_the_page_shows() -> None:
+    """In LAN mode: a peer with the address that it connected to; a student's publication is refused."""
+    guard = Guard("secret")
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        here = {"gunicorn.socket": own, "REMOTE_ADDR": "127.0.0.1"}
+        student = {"gunicorn.socket": own, "REMOTE_ADDR": "192.0.2.7"}
+        guard.refuse_publish("wire", b'{"data":"hello"}', here)
+        for stream, environ in (("wire", student), ("race", here)):
+            with pytest.raises(CloseWith):
+                guard.refuse_publish(stream, b'{"data":"hello"}', environ)
