@@ -15,7 +15,7 @@ export default class LongPollSubscriber extends Subscriber {
       latency_ms_p50: d,
       latency_formula: "d",
       requests_per_minute: 60 * rate,
-      requests_formula: "60·λ, one a batch",
+      requests_formula: "60·λ",
     };
   }
 

@@ -14,8 +14,8 @@
 // 6. Nothing here touches the page. What happens is told by callbacks, which must not throw:
 //      onNotifications(notifications, arrivedMs)   new ones, once each, in order; `arrivedMs` is when their message did
 //      onWire(event)     every message as it is sent or arrives: {exchange, kind, up, atMs, headBytes, bodyBytes,
-//                        text, ids, status}. kind: "request", "response", "frame", "lost" (an exchange's end without
-//                        an answer) or "skipped" (a tick that was not asked).
+//                        text, ids, status, reached}. kind: "request", "response", "frame", "lost" (an exchange's end without
+//                        an answer; `reached` tells whether the server may have got it) or "skipped" (a tick not asked).
 //      onState(state, why)   connecting, open, waiting (for the next attempt), cut, refused, closed
 // 7. Bounded: a subscriber keeps counters, one cursor and one batch; whoever listens keeps what it wants.
 
@@ -223,7 +223,7 @@ export class Subscriber {
       return { response, text, arrivedMs, exchange, bodyBytes: bytes.byteLength, headBytes };
     } catch (error) {
       const why = error.name === "AbortError" ? "cut from this side" : error.name === "TimeoutError" ? "no answer in time" : "the server cannot be reached";
-      this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: why, ids: [] });
+      this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: why, ids: [], reached: error.name !== "TypeError" });
       throw new ConnectionLost(why);
     } finally {
       inFlight.requests -= 1;

@@ -13,7 +13,7 @@ export default class WebSocketSubscriber extends Subscriber {
 
   /** What theory says of it (bench/predict.py). */
   static theory({ one_way_ms: d }) {
-    return { latency_ms_p50: d, latency_formula: "d", requests_per_minute: 0, requests_formula: "0 after the handshake" };
+    return { latency_ms_p50: d, latency_formula: "d", requests_per_minute: 0, requests_formula: "0" };
   }
 
   run() {
@@ -30,7 +30,7 @@ export default class WebSocketSubscriber extends Subscriber {
       const end = (error) => {
         if (ended) return;
         ended = true;
-        this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: error.message, ids: [] });
+        this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: error.message, ids: [], reached: upgraded });
         socket.onmessage = socket.onclose = null;
         // Closed while it still connects, a socket makes Chromium complain on the console.
         if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();

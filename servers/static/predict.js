@@ -10,6 +10,13 @@
 import { nowMs } from "/browser/subscriber.js";
 import { showMs } from "/static/race_model.js";
 
+const equation = (formula, value) => (formula === value ? value : `${formula} = ${value}`);
+const round = (value) => (value === null ? "–" : String(Math.round(value)));
+/** What is predicted: its name in a prediction, among a lane's figures and in a theory, and how it is shown. */
+const FIGURES = [
+  { name: "latency_ms", measuredAs: "latency_ms_p50", caption: "Median latency, ms", formula: "latency_formula", show: showMs },
+  { name: "requests_per_minute", measuredAs: "requests_per_minute", caption: "Requests a minute", formula: "requests_formula", show: round },
+];
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Predict {
@@ -108,32 +115,25 @@ export class Predict {
     } catch {
       // Without the class there is only our own.
     }
-    const table = document.createElement("table");
-    table.innerHTML = "<thead><tr><td rowspan=2></td><th colspan=3 scope=colgroup class=group>Median latency, ms</th><th colspan=3 scope=colgroup class=group>Requests a minute</th></tr>"
-      + "<tr><th scope=col class=group>you said</th><th scope=col>it was</th><th scope=col>formula</th><th scope=col class=group>you said</th><th scope=col>it was</th><th scope=col>formula</th></tr></thead>";
-    const body = table.createTBody();
-    for (const { transport } of this.#lanes) {
-      const said = predictions[transport.name] ?? {};
-      const was = measured.get(transport.name);
+    const lanes = this.#lanes;
+    const tables = FIGURES.map(({ name, measuredAs, caption, formula, show }) => revealed(lanes, caption, (transport) => {
+      const was = measured.get(transport.name)[measuredAs];
       const theory = theories.get(transport.name);
-      const row = body.insertRow();
-      row.append(head(transport));
-      cell(row, said.latency_ms === undefined ? "–" : String(said.latency_ms), "group");
-      cell(row, showMs(was.latency_ms_p50), "measured");
-      cell(row, theory ? `${theory.latency_formula} = ${showMs(theory.latency_ms_p50)}` : "–");
-      cell(row, said.requests_per_minute === undefined ? "–" : String(said.requests_per_minute), "group");
-      cell(row, was.requests_per_minute === null ? "–" : String(Math.round(was.requests_per_minute)), "measured");
-      cell(row, theory ? `${theory.requests_formula} = ${Math.round(theory.requests_per_minute)}` : "–");
-    }
+      return [
+        String(predictions[transport.name]?.[name] ?? "–"),
+        show(was),
+        theory ? equation(theory[formula], show(theory[measuredAs])) : "–",
+      ];
+    }));
     const title = document.createElement("p");
     const { publish_rate, poll_interval_s } = this.page.settings;
     title.textContent = `${this.#seconds} s at λ = ${publish_rate} a second, T = ${poll_interval_s} s; d, one way, ≈ ${(this.page.clock.round_trip_ms / 2).toFixed(1)} ms by the clocks' comparison. `
       + `${Math.max(...[...measured.values()].map(({ notifications }) => notifications))} notifications came, where ${Math.round(publish_rate * this.#seconds)} were to be expected. `
       + "The formulae leave out what server and browser take to do their work, which on one machine is most of it.";
-    const wrapped = document.createElement("div");
-    wrapped.className = "table";
-    wrapped.append(table);
-    this.result.replaceChildren(title, wrapped, ...(others ? [this.#classes(others, measured)] : []), close());
+    const box = document.createElement("div");
+    box.className = "reveal";
+    box.append(...tables);
+    this.result.replaceChildren(title, box, ...(others ? this.#classes(others, measured) : []), close());
     this.running.hidden = true;
     this.result.hidden = false;
     this.#cover(false);
@@ -143,21 +143,48 @@ export class Predict {
 
   /** The class's predictions as dots on a log scale, and the measurement as a line among them. */
   #classes(summary, measured) {
+    const said = document.createElement("p");
+    said.className = "class-said";
+    said.textContent = `What the class said (${summary.predictions_count} predictions): a dot each, on log scales from 0.1 to 10,000; the line is what this page measured.`;
     const box = document.createElement("div");
-    box.className = "table";
-    const table = box.appendChild(document.createElement("table"));
-    table.createCaption().textContent = `What the class said (${summary.predictions_count} predictions; 0.1 ms to 10 s, and 0.1 to 10,000 a minute, on log scales): a dot each, the line is what this page measured.`;
-    for (const { transport } of this.#lanes) {
-      const said = summary.transports[transport.name]?.predictions;
-      if (!said) continue;
-      const row = table.insertRow();
-      row.append(head(transport));
-      const was = measured.get(transport.name);
-      row.insertCell().append(dots(transport, said.latency_ms ?? [], was.latency_ms_p50));
-      row.insertCell().append(dots(transport, said.requests_per_minute ?? [], was.requests_per_minute));
+    box.className = "reveal";
+    for (const { name, measuredAs, caption } of FIGURES) {
+      const table = box.appendChild(document.createElement("table"));
+      table.createCaption().textContent = caption;
+      const body = table.createTBody();
+      for (const { transport } of this.#lanes) {
+        const values = summary.transports[transport.name]?.predictions[name];
+        if (!values) continue;
+        const row = body.insertRow();
+        row.append(head(transport));
+        row.insertCell().append(dots(transport, values, measured.get(transport.name)[measuredAs]));
+      }
     }
-    return box;
+    return [said, box];
   }
+}
+
+/** A table of one figure: a row for each lane, with the three texts that `texts` gives of its transport. */
+function revealed(lanes, caption, texts) {
+  const table = document.createElement("table");
+  table.createCaption().textContent = caption;
+  const header = table.createTHead().insertRow();
+  header.append(document.createElement("td"), ...["you said", "it was", "formula"].map((text) => {
+    const element = document.createElement("th");
+    element.scope = "col";
+    element.textContent = text;
+    return element;
+  }));
+  const body = table.createTBody();
+  for (const { transport } of lanes) {
+    const row = body.insertRow();
+    row.append(head(transport));
+    const [said, was, formula] = texts(transport);
+    cell(row, said);
+    cell(row, was, "measured");
+    cell(row, formula);
+  }
+  return table;
 }
 
 function head({ name, label }) {

@@ -137,6 +137,8 @@ export class Sequence {
       elements.push(add(this.layers.waits, "circle", { class: "due", cx: this.#right + NEWS_PX, cy: y, r: 4.5 }));
       elements.push(...this.#label("right", y, String(event.ids[0])));
     } else if (event.kind === "lost") {
+      const request = this.#open.get(event.exchange)?.arrow;
+      if (request && !event.reached) this.#breakOff(request);
       elements.push(...this.#close(event, this.#y(event.atMs)));
       const y = this.#place(event.atMs);
       elements.push(this.#arrow(event, y - 5, y + 5, "lost", this.#middle - 5, this.#middle + 5));
@@ -146,8 +148,9 @@ export class Sequence {
       const y = this.#place(event.atMs);
       untilY = y + SLOPE;
       if (event.up) {
-        elements.push(this.#arrow(event, y, y + SLOPE, "up", this.#left, this.#right));
-        if (event.kind === "request") this.#hold(event, y + SLOPE);
+        const arrow = this.#arrow(event, y, y + SLOPE, "up", this.#left, this.#right);
+        elements.push(arrow);
+        if (event.kind === "request") this.#hold(event, y + SLOPE, arrow);
       } else {
         elements.push(...this.#close(event, y - SLOPE));
         const news = event.ids.length > 0;
@@ -163,9 +166,15 @@ export class Sequence {
     this.#drawn.set(event.serial, { untilY, elements });
   }
 
-  #hold(event, fromY) {
+  /** A request that never came to the server ends midway. */
+  #breakOff(arrow) {
+    arrow.querySelector(".head").remove();
+    for (const line of arrow.querySelectorAll("line")) line.setAttribute("x2", this.#middle);
+  }
+
+  #hold(event, fromY, arrow) {
     const bar = add(this.layers.bars, "rect", { class: "held", x: this.#right - 5, width: 10, y: fromY, height: 0, rx: 2 });
-    this.#open.set(event.exchange, { bar, fromY });
+    this.#open.set(event.exchange, { bar, fromY, arrow });
   }
 
   #close(event, y) {
@@ -173,7 +182,7 @@ export class Sequence {
     if (!held) return [];
     this.#open.delete(event.exchange);
     const height = y - held.fromY;
-    if (height < 2) {
+    if (height < 2 || event.reached === false) {
       held.bar.remove();
       return [];
     }
