@@ -34,8 +34,8 @@ from servers.wire_page import from_this_machine
 PLAY_STREAMS = ("whiteboard", "chat", "sensors", "game")
 COOKIE = "wirelab_teacher"
 MAX_PUBLISH_BYTES = 8 * 1024
-PUBLISHES_PER_S = 20.0
-PUBLISH_BURST = 60
+PUBLISHES_PER_S = 30.0
+PUBLISH_BURST = 90
 ASKS_PER_S = 10.0
 ASK_BURST = 60
 MAX_CLIENTS = 1000

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import raw
-from conftest import Server, Visits
+from conftest import Server, Visits, stop_server
 from playwright.sync_api import Page, expect
 
 from servers.transports import TRANSPORTS
@@ -247,6 +247,41 @@ def test_the_game_is_played_by_keyboard_and_touch(demo: DEMO, visit: Visits) -> 
     page.wait_for_timeout(1000)
     page.keyboard.up("ArrowLeft")
     assert int(page.locator("[data-metric=sent]").inner_text()) - before >= 4
+
+
+@pytest.mark.parametrize("transport", list(TRANSPORTS))
+def test_a_lonely_player_is_seen_by_any_transport(demo: DEMO, visit: Visits, transport: str) -> None:
+    """Also where nobody else makes news: the first poll is held, and the player's own beat ends it."""
+    server = demo()
+    page = visit(f"{server.url}/game")
+    for each in (transport, "websocket", transport):
+        choose(page, each)
+        before = int(page.locator("[data-metric=notifications]").inner_text())
+        expect(page.locator("#scores .own")).to_be_visible()
+        page.wait_for_timeout(3500)
+        assert int(page.locator("[data-metric=notifications]").inner_text()) > before
+
+
+def test_a_restarted_server_is_an_empty_board(demo: DEMO, visit: Visits) -> None:
+    """Another epoch: what was drawn before is no longer so, and drawing goes on, by every transport."""
+    server = demo()
+    pages = [visit(f"{server.url}/whiteboard?transport={name}", viewport=PROJECTOR) for name in TRANSPORTS]
+    for page in pages:
+        is_open(page)
+    draw(pages[0], (0.1, 0.2), (0.4, 0.2))
+    for page in pages:
+        wait_inked(page, 0.25, 0.2)
+    stop_server(server)
+    demo(port=server.address[1])
+    for page in pages:
+        expect(page.locator("#state")).to_have_attribute("data-state", "open", timeout=20_000)
+    draw(pages[-1], (0.1, 0.8), (0.4, 0.8))
+    for page in pages:
+        wait_inked(page, 0.25, 0.8)
+        assert not inked(page, 0.25, 0.2)
+    # While the server was away the browser itself said so on the console.
+    assert all("Failed to load resource" in each or "WebSocket connection" in each for each in visit.console)
+    visit.console.clear()
 
 
 def test_every_tab_is_greeted(demo: DEMO, visit: Visits) -> None:

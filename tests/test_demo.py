@@ -144,9 +144,10 @@ def test_a_transport_without_a_colour_gets_a_spare_one() -> None:
     assert list(assign(names).values()) == [*SPARE_COLOURS, SPARE_COLOURS[0]]
 
 
-def test_the_race_publishes_while_somebody_watches(demo: DEMO) -> None:
-    """Nobody, nothing; somebody, at once; and after `WATCHED_S` nothing again."""
-    server = demo()
+@pytest.mark.parametrize("model", ["gevent", "gthread"])
+def test_the_race_publishes_while_somebody_watches(demo: DEMO, model: str) -> None:
+    """Nobody, nothing; somebody, at once; and nothing while it is paused."""
+    server = demo("--server-model", model)
 
     def newest() -> int:
         return ask(server, "GET", "/streams/race/stats").json["newest_id"] or 0
@@ -344,9 +345,10 @@ def test_students_publish_to_play_streams_only(demo: DEMO) -> None:
         assert json.loads(socket.message())["notifications"][0]["data"] == "hello"
 
 
-def test_students_are_held_to_a_rate(demo: DEMO) -> None:
+@pytest.mark.parametrize("model", ["gevent", "gthread"])
+def test_students_are_held_to_a_rate(demo: DEMO, model: str) -> None:
     """429 with Retry-After, and 1013 on a WebSocket; the teacher is not."""
-    server = demo("--lan")
+    server = demo("--lan", "--server-model", model)
     path = "/streams/chat/notifications"
     with closing(http.client.HTTPConnection(*server.address, timeout=20)) as connection:
         statuses = []

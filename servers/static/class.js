@@ -234,7 +234,7 @@ function drawBars(place, counts, figures, ticks) {
   if (below.childElementCount !== ticks.length) below.replaceChildren(...ticks.map((tick) => text("span", "", tick)));
 }
 
-const DECADES = ["0.1 ms", "1", "10", "100", "1 s", "10 s"];
+const DECADES = ["0.1", "1", "10", "100", "1000", "10,000 ms"];
 
 function showLatencies(summary) {
   let any = false;

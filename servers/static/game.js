@@ -105,7 +105,7 @@ function steer(seconds) {
 
 /** Tell the others where the ring is: at once for a catch, every MOVE_EVERY_MS while it moves, else each beat. */
 function tellOthers(nowMs) {
-  if (play.busy || play.subscriber?.state !== "open") return;
+  if (play.busy || !play.ready) return;
   const star = starOf(round);
   const caught = claimed !== round && players.has(me) && Math.hypot(star.x - ring.x, star.y - ring.y) < DOT + STAR;
   const sinceMs = nowMs - sentAtMs;

@@ -85,6 +85,11 @@ export class Play {
     setInterval(() => this.#learnState(), STATE_EVERY_MS);
   }
 
+  /** Whether what is sent now may be expected back: connected, or asked and held. */
+  get ready() {
+    return byId("state").dataset.state === "open";
+  }
+
   /** Send data upstream, the way that this transport has; resolves to whether it was taken. */
   async send(data) {
     if (!this.subscriber) return false;
@@ -168,6 +173,7 @@ export class Play {
       onWire: (event) => this.#onWire(event),
       onState: (state, why) => {
         this.#showState(state, state, why);
+        if (state === "open") this.tell("");
         if (state === "refused") this.tell(`The server will not have it: ${why}.`);
       },
     });
