@@ -19,6 +19,7 @@ from conftest import Server, Visits, start_server, stop_server
 from playwright.sync_api import expect
 
 from bench.claims import CLAIMS
+from bench.colours import LOOKS
 from bench.scenario import SHIPPED
 from servers.pages import PAGES
 from servers.settings import Settings
@@ -185,6 +186,15 @@ def test_every_page_is_documented() -> None:
     assert {word for command in (lan, students) for word in command.split() if word.startswith("--")} <= set(
         run(".venv/bin/wirelab demo --help", ROOT).stdout.replace(",", " ").split()
     )
+
+
+def test_the_lesson_plan_names_what_is_on_the_pages() -> None:
+    """Each *italic* is a page, a transport or a control, word for word; each link's page is there."""
+    plan = (ROOT / "docs/lesson-plan.md").read_text()
+    templates = " ".join(path.read_text() for path in (ROOT / "servers/templates").glob("*.html"))
+    known = {page.name for page in PAGES} | {look.label for look in LOOKS.values()}
+    for name in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", plan):
+        assert name in known or re.search(rf">{re.escape(name)}\b|>{re.escape(name)}<", templates), name
 
 
 def test_the_wire_is_explained() -> None:
