@@ -283,6 +283,12 @@ def test_the_diagram_is_read_by_keyboard_and_by_tap(served: Server, visit: Visit
     page.keyboard.press("Escape")
     expect(freeze).to_have_attribute("aria-pressed", "false")
     expect(picture.locator(".selected")).to_have_count(0)
+    page.wait_for_timeout(SETTLE_MS)
+    for _ in range(12):
+        page.locator('[data-action="back"]').click()
+        expect(page.locator(".selected")).to_have_count(1)
+    freeze.click()
+    expect(freeze).to_have_attribute("aria-pressed", "false")
     freeze.click()
     lane(page, "websocket").locator(".arrow .target").last.click(force=True)
     expect(lane(page, "websocket").locator(".readout")).to_contain_text("Frame: notification")

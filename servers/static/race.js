@@ -46,6 +46,8 @@ const page = {
     this.frozen = true;
     this.frozenMs = nowMs();
     press("freeze", true);
+    // What has left the picture may be stepped back to.
+    for (const { sequence } of this.lanes) sequence.redraw(this.frozenMs);
     move();
   },
 

@@ -6,8 +6,9 @@
 //    as that moves none by more than DRIFT. The slope says which way time goes, and is not to scale.
 // 2. A request is held from its arrival until its answer leaves; a bar on the server's line shows it, also
 //    while it lasts. A dot is news falling due, and the line from it is its wait for an arrow.
-// 3. Frozen, the picture stands, while the lane goes on; live again, it is drawn anew from what the lane kept.
-// 4. The drawing only moves: nothing is drawn twice. What has left the picture is removed.
+// 3. Frozen, the picture stands, while the lane goes on; then, and live again, it is drawn anew from all that the
+//    lane kept, so that one can step back beyond what was in view.
+// 4. Live, the drawing only moves: nothing is drawn twice. What has left the picture is removed.
 // 5. One tab stop a diagram: up and down step through its arrows, Escape goes live again.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -75,7 +76,7 @@ export class Sequence {
       bar.setAttribute("height", Math.max(0, this.#y(endMs) - fromY).toFixed(1));
     }
     for (const [serial, { untilY, elements }] of this.#drawn) {
-      if (untilY + shift > -this.#height) break;
+      if (untilY + shift > -GAP) break;
       for (const each of elements) each.remove();
       this.#drawn.delete(serial);
     }
