@@ -17,7 +17,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 demo: $(READY)
-	$(BIN)/wirelab serve
+	$(BIN)/wirelab demo
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv

@@ -243,10 +243,10 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "welcome",
         "The server greets each new connection, and the page shows the greeting.",
-        "In a real browser the page shows what the server sent on connecting.",
-        "needs a browser",
-        "the demo page, in a real browser",
-        (),
+        "Every client that connects gets the greeting as its first message; in a browser the page shows it.",
+        "each of at least two clients gets exactly `web Socket Works` first",
+        "the first message of several plain WebSocket clients (the page itself: in the tests' browser)",
+        ("quick", "article"),
         judges.welcome,
     ),
 )

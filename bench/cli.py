@@ -22,10 +22,12 @@ class UsageError(Exception):
 
 COMMANDS = {
     "serve": "serve one notification stream over every transport",
+    "demo": "serve the pages for a class",
     "publish": "publish notifications to a running server",
     "bench": "measure a scenario, judge the claims and write a report",
     "report": "write the report and the figures of a run again",
     "claims": "print the verdicts of a run",
+    "wire": "explain one real exchange byte by byte",
 }
 
 

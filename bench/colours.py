@@ -1,12 +1,14 @@
 """How each transport looks, everywhere: name, colour, marker and line.
 
-Rules: one entry a transport, and nothing else chooses a colour. Colours are Okabe and Ito's (2008), told
-apart with any colour vision; marker and line differ too, so that a grey print tells as much.
+Rules: one entry a transport. Name and colour are those of the pages (`servers/colours.py`); marker and line
+differ too, so that a grey print tells as much.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from servers.colours import COLOURS, LABELS
 
 
 class Look(NamedTuple):
@@ -18,12 +20,15 @@ class Look(NamedTuple):
     line: str | tuple[int, tuple[int, ...]]
 
 
+STYLES: dict[str, tuple[str, str | tuple[int, tuple[int, ...]]]] = {
+    "short-poll": ("s", "-"),
+    "long-poll": ("^", (0, (7, 2))),
+    "websocket": ("o", (0, (3, 1, 1, 1))),
+    "sse": ("D", (0, (5, 1, 1, 1, 1, 1))),
+    "socketio": ("v", (0, (1, 1))),
+}
 LOOKS: dict[str | None, Look] = {
-    "short-poll": Look("short poll", "#D55E00", "s", "-"),
-    "long-poll": Look("long poll", "#0072B2", "^", (0, (7, 2))),
-    "websocket": Look("WebSocket", "#009E73", "o", (0, (3, 1, 1, 1))),
-    "sse": Look("SSE", "#CC79A7", "D", (0, (5, 1, 1, 1, 1, 1))),
-    "socketio": Look("Socket.IO", "#56B4E9", "v", (0, (1, 1))),
+    **{name: Look(LABELS[name], COLOURS[name], *style) for name, style in STYLES.items()},
     None: Look("no subscribers", "#666666", "x", ":"),
 }
 OTHER = Look("", "#000000", "P", "-")

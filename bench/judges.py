@@ -58,6 +58,12 @@ HELD_FACTOR = 10.0
 """held-open: a request must be held at least this many times as long as the pause before it."""
 COST_FACTOR = 2.0
 """long-poll-cost: "lots" is at least this many times what a WebSocket costs."""
+GREETING = "web Socket Works"
+"""welcome: what the article's server says to each client that connects, to the letter."""
+WELCOME_LEAST_CLIENTS = 2
+"""welcome: fewer clients than this are not "each"."""
+MOST_SHOWN = 80
+"""Characters of a wrong greeting that are shown."""
 CHEAPER_MARGIN = 0.10
 """cheaper: less is below 1 − this, as a ratio; within the margin is the same."""
 MILLION = 1_000_000
@@ -642,9 +648,24 @@ def as_printed(measured: Measured) -> Judged:
 
 
 def welcome(measured: Measured) -> Judged:
-    """Needs a browser, which no run opens yet."""
-    del measured
-    return Judged(lacks="it is seen on a page in a browser, and this run opened none")
+    """The probe's clients and the first message of each. The page is seen in the tests' browser."""
+    probe = measured.probes.get("welcome")
+    if not probe:
+        return Judged(reasons=("this run did not connect to the greeting endpoint",))
+    messages = probe.get("messages") or []
+    if len(messages) < WELCOME_LEAST_CLIENTS:
+        return Judged(
+            reasons=(f"the greeting was not probed to the end: {probe.get('error', 'too few clients')}",)
+        )
+    greeted = sum(message == GREETING for message in messages)
+    says = f"{greeted} of {len(messages)} clients that connected were greeted with `{GREETING}` first"
+    share = greeted / len(messages)
+    found = (evidence("probe welcome", "share greeted", Figure(share, share, share), "all of them", says),)
+    if greeted == len(messages):
+        return Judged((Comparison("holds", says, {}, found),))
+    other = next(message for message in messages if message != GREETING)
+    got = "no message at all" if other is None else f"{other[:MOST_SHOWN]!r}"
+    return Judged((Comparison("fails", f"{says}; another got {got}", {}, found),))
 
 
 def accept_key(key: str) -> str:

@@ -27,20 +27,20 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from bench.child import Child, ChildFailed
 from bench.trial import START_TIMEOUT_S, STREAM, server_url
+from clients.printed_handshake import KEY, VERSION, handshake
 
 ROUND_TRIPS = 50
+WELCOME_CLIENTS = 5
+WELCOME_TARGET = "/welcome/websocket"
 MESSAGE = "x" * 100
 TIMEOUT_S = 10.0
 MOST_BYTES = 65536
 """Most that is read of an answer."""
 
-KEY = "Sec-WebSocket-Key: {key}"
-VERSION = "Sec-WebSocket-Version: 13"
-
 
 def run(name: str, scratch: Path) -> dict[str, Any]:
     """Run one probe against a server of its own and return its evidence, or {"error": …}."""
-    probe = {"upgrade": upgrade, "as-printed": as_printed}[name]
+    probe = {"upgrade": upgrade, "as-printed": as_printed, "welcome": welcome}[name]
     command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0"]
     server = None
     try:
@@ -58,7 +58,7 @@ def upgrade(url: str) -> dict[str, Any]:
     with _connected(url) as connection:
         local, remote = connection.getsockname(), connection.getpeername()
         host = urlsplit(url).netloc
-        request = _handshake("/echo", host, KEY.format(key=_key()), VERSION)
+        request = handshake("/echo", host, KEY.format(key=_key()), VERSION)
         connection.sendall(request)
         response, rest = _read_head(connection)
         status = _status(response)
@@ -104,7 +104,7 @@ def as_printed(url: str) -> dict[str, Any]:
         with _connected(url) as connection:
             lines = (line.format(key=_key()) for line in added)
             host = urlsplit(url).netloc
-            request = _handshake(f"ws://{host}/streams/{STREAM}/websocket", host, *lines)
+            request = handshake(f"ws://{host}/streams/{STREAM}/websocket", host, *lines)
             connection.sendall(request)
             response, _ = _read_head(connection)
         found[name] = {
@@ -115,20 +115,27 @@ def as_printed(url: str) -> dict[str, Any]:
     return found
 
 
-def _handshake(target: str, host: str, *added: str) -> bytes:
-    """The article's five lines, in its order, with target, Origin and Host replaced, and lines added at the
-    end.
+def welcome(url: str) -> dict[str, Any]:
+    """Several plain WebSocket clients, all connected at once, and the first message that each of them got.
 
-    The article's target has the form of a URL, `ws://…`; so has ours where it is sent as printed."""
-    lines = (
-        f"GET {target} HTTP/1.1",
-        f"Origin: http://{host}",
-        "Connection: Upgrade",
-        f"Host: {host}",
-        "Upgrade: websocket",
-        *added,
-    )
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+    A message is None where a client got none in time. The page itself is tested in a browser.
+    """
+    host = urlsplit(url).netloc
+    messages: list[str | None] = []
+    with contextlib.ExitStack() as connected:
+        for _ in range(WELCOME_CLIENTS):
+            connection = connected.enter_context(_connected(url))
+            connection.sendall(handshake(WELCOME_TARGET, host, KEY.format(key=_key()), VERSION))
+            response, rest = _read_head(connection)
+            if _status(response) != 101:
+                raise ValueError(f"the handshake with {WELCOME_TARGET} was answered {_status(response)}")
+            frames = FrameProtocol(client=True, extensions=[])
+            frames.receive_bytes(rest)
+            try:
+                messages.append(_read_message(connection, frames))
+            except (TimeoutError, ConnectionResetError):
+                messages.append(None)
+    return {"target": WELCOME_TARGET, "clients": WELCOME_CLIENTS, "messages": messages}
 
 
 def _post_round_trips_ms(url: str) -> list[float]:

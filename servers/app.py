@@ -4,6 +4,7 @@
 can be one process only: `one_process` refuses another.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 import flask_sock
@@ -13,7 +14,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException, InternalServerError, RequestEntityTooLarge
 from werkzeug.routing import MapAdapter
 
-from servers import echo, one_process
+from servers import echo, one_process, welcome
 from servers.connection import Connection
 from servers.pinger import Pinger
 from servers.problems import from_http_exception, from_refused, problem
@@ -57,7 +58,13 @@ class NoSessions(SessionInterface):
 def app() -> Flask:
     """The application that gunicorn serves, with settings from the environment."""
     one_process.refuse_more()
-    return create_app(from_environ())
+    application = create_app(from_environ())
+    if os.environ.get("WIRELAB_DEMO") == "1":
+        # Only then imported: what is measured has none of it.
+        from servers.demo import add_demo
+
+        add_demo(application)
+    return application
 
 
 def create_app(settings: Settings) -> Flask:
@@ -66,6 +73,7 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)
+    app.extensions["settings"] = settings
     app.extensions["pinger"] = Pinger(settings.ping_interval_s)
     app.extensions["sock"] = flask_sock.Sock(app)
     # flask-sock looks its connection class up by this name at each request.
@@ -79,6 +87,7 @@ def create_app(settings: Settings) -> Flask:
     for transport in TRANSPORTS.values():
         transport.add_route(app, streams)
     echo.add_routes(app, streams)
+    welcome.add_routes(app, streams)
     _add_stream_routes(app, streams)
     _add_error_handlers(app, settings)
 

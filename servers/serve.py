@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from servers.settings import Settings, to_environ
@@ -23,7 +24,9 @@ BACKLOG = 4096
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One option for each setting; see `settings.py`."""
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
-    parser.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default %(default)s)")
+    parser.add_argument(
+        "--port", type=port_number, default=8000, help="0 takes a free one (default %(default)s)"
+    )
     parser.add_argument(
         "--server-model",
         choices=SERVER_MODELS,
@@ -44,15 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
+    """An option's value as a port; argparse tells the error."""
     port = int(text)
     if not 0 <= port < 1 << 16:
         raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {port}")
     return port
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Returns 2 where the arguments cannot be served, else not at all."""
+def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]] | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C. Returns 2 where the arguments cannot be served, else not at all.
+
+    `listening` is called with the port once it is ours, and gives what to add to the environment.
+    """
     try:
         given: dict[str, Any] = {
             item.name: getattr(arguments, item.name) for item in dataclasses.fields(Settings)
@@ -72,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _within_file_descriptors(settings)
     os.set_inheritable(listener.fileno(), True)
     environ = os.environ | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
+    if listening:
+        environ |= listening(listener.getsockname()[1])
     command = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf"]
     sys.stdout.flush()
     return os.execve(sys.executable, [*command, "--bind", f"fd://{listener.fileno()}"], environ)

@@ -30,7 +30,7 @@ def refuse_bad_handshakes(app: Flask, settings: Settings) -> None:
         if not _is_key(request.headers.get("Sec-WebSocket-Key", "")):
             return problem(400, "Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455, section 4.2.1).")
         origin = request.headers.get("Origin")
-        if origin is not None and not _is_allowed(origin, request.headers.get("Host", ""), settings):
+        if origin is not None and not is_own_origin(origin, request.headers.get("Host", ""), settings):
             return problem(
                 403,
                 "WebSockets from a foreign Origin are refused; open the page from this host, "
@@ -51,7 +51,8 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def _is_allowed(origin: str, host: str, settings: Settings) -> bool:
+def is_own_origin(origin: str, host: str, settings: Settings) -> bool:
+    """Whether a page of this origin may act here: it came from this host, or is allowed by an option."""
     if origin in settings.allow_origins:
         return True
     try:

@@ -1,14 +1,18 @@
-"""Fixtures: a real server, on a free port, that is ended whatever happens."""
+"""Fixtures: a real server, on a free port, that is ended whatever happens, and a real browser."""
 
+import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 START_S = 30.0
 STOP_S = 15.0
@@ -16,11 +20,13 @@ STOP_S = 15.0
 
 @dataclass
 class Server:
-    """A running `wirelab serve`. What it prints on stderr is in `log`."""
+    """A running `wirelab serve` or `wirelab demo`. What it prints on stderr is in `log`."""
 
     process: subprocess.Popen[str]
     url: str
     log: Path
+    printed: str = ""
+    """What it printed on stdout before it said that it serves."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -29,19 +35,21 @@ class Server:
         return parts.hostname, parts.port
 
 
-def start_server(log: Path, *options: str) -> Server:
-    """Start `wirelab serve` on a free port and wait until it says that it serves."""
-    command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0", *options]
-    with log.open("w") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+def start_server(log: Path, *options: str, command: str = "serve", port: int = 0) -> Server:
+    """Start `wirelab serve` (or `demo`), by default on a free port, and wait until it says that it serves."""
+    line = [sys.executable, "-m", "bench.cli", command, "--port", str(port), *options]
+    with log.open("a") as stderr:
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdout
-    line = process.stdout.readline()
-    if not line.startswith("wirelab: serving on "):
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        pytest.fail(f"the server did not start: {line!r}\n{log.read_text()}")
-    return Server(process, line.split()[3], log)
+    printed = ""
+    for said in process.stdout:
+        if said.startswith("wirelab: serving on "):
+            return Server(process, said.split()[3].replace("0.0.0.0", "127.0.0.1"), log, printed)
+        printed += said
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    return pytest.fail(f"the server did not start: {printed!r}\n{log.read_text()}")
 
 
 def stop_server(server: Server) -> None:
@@ -85,3 +93,65 @@ def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     started = start_server(log, "--server-model", request.param)
     yield started
     stop_server(started)
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start `wirelab demo` with options of the test's own."""
+    started: list[Server] = []
+
+    def start(*options: str, port: int = 0) -> Server:
+        log = tmp_path / f"demo-{len(started)}.log"
+        started.append(start_server(log, *options, command="demo", port=port))
+        return started[-1]
+
+    yield start
+    for server in started:
+        stop_server(server)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+BROWSER_TIMEOUT_MS = 15_000
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium. Without one the test is skipped; in CI it fails: there nothing is skipped."""
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        missing = "no Chromium is installed; on Debian: apt-get install chromium"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=list(BROWSER_OPTIONS))
+        yield started
+        started.close()
+
+
+@dataclass
+class Visits:
+    """Opens pages, each in a browser context of its own unless told, and keeps what the console was told."""
+
+    browser: Browser
+    console: list[str] = field(default_factory=list)
+    """What pages wrote to the console, and what they threw. A test that expects some clears it."""
+
+    def __call__(self, url: str, *, beside: Page | None = None, **context: Any) -> Page:
+        """A page at this address. `beside` opens it as another tab of that page's browser."""
+        opened = beside.context if beside else self.browser.new_context(**context)
+        page = opened.new_page()
+        page.set_default_timeout(BROWSER_TIMEOUT_MS)
+        page.on("console", lambda message: self.console.append(f"{page.url} {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.console.append(f"{page.url} threw {error}"))
+        page.goto(url)
+        return page
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visits]:
+    """Visit pages; when the test is done, no page may have had anything to say on the console."""
+    visits = Visits(browser)
+    yield visits
+    for context in browser.contexts:
+        context.close()
+    assert visits.console == []

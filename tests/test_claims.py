@@ -384,13 +384,36 @@ def test_as_printed_needs_both_answers(printed: int | None, completed: int, verd
     assert judged("as-printed", [], {"as-printed": probe})["verdict"] == verdict
 
 
+@pytest.mark.parametrize(
+    ("messages", "verdict"),
+    [
+        (["web Socket Works"] * 3, "holds"),
+        (["web Socket Works", "web Socket Works", None], "fails"),
+        (["Web socket works"] * 3, "fails"),
+        (["web Socket Works"], "inconclusive"),
+        ([], "inconclusive"),
+    ],
+)
+def test_welcome_greets_every_client(messages: list[str | None], verdict: str) -> None:
+    """To the letter, first, and each of several; nothing less."""
+    probe = {"target": "/welcome/websocket", "clients": len(messages), "messages": messages}
+    assert judged("welcome", [], {"welcome": probe})["verdict"] == verdict
+
+
+def test_welcome_without_its_probe_names_who_can_decide() -> None:
+    """Runs from before the probe, and probes that failed."""
+    for probes in ({}, {"welcome": None}, {"welcome": {"error": "ConnectionRefusedError: refused"}}):
+        found = judged("welcome", [], probes)
+        assert found["verdict"] == "inconclusive"
+        assert "`wirelab bench quick`" in found["why"]
+
+
 def test_what_loopback_cannot_tell_stays_open() -> None:
-    """low-latency shows its figures and decides nothing; welcome needs a browser."""
+    """low-latency shows its figures and decides nothing."""
     found = judged("low-latency", three(500, 40, 5))
     assert found["verdict"] == "inconclusive"
     assert "network delay" in found["why"]
     assert found["evidence"]
-    assert judged("welcome", [])["verdict"] == "inconclusive"
 
 
 def test_a_bare_server_decides_nothing() -> None:

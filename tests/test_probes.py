@@ -41,6 +41,13 @@ def test_the_handshake_as_the_article_prints_it(server: Server) -> None:
     assert "application/problem+json" in found["printed"]["response"]
 
 
+def test_welcome_greets_each_of_several_clients(server: Server) -> None:
+    """The first message that each of them gets; all of them are connected at once."""
+    found = probes.welcome(server.url)
+    assert found["clients"] == len(found["messages"]) == probes.WELCOME_CLIENTS
+    assert found["messages"] == ["web Socket Works"] * probes.WELCOME_CLIENTS
+
+
 def test_a_probe_runs_on_a_server_of_its_own(tmp_path: Path) -> None:
     """And ends it."""
     assert probes.run("as-printed", tmp_path)["completed"]["status"] == 101

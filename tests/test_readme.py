@@ -15,10 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Server
+from conftest import Server, Visits, start_server, stop_server
+from playwright.sync_api import expect
 
 from bench.claims import CLAIMS
+from bench.colours import LOOKS
 from bench.scenario import SHIPPED
+from servers.pages import PAGES
 from servers.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -33,8 +36,9 @@ def files() -> dict[str, str]:
 
 
 def commands(words: str) -> list[str]:
-    """The README's indented commands that hold these words, without their comments."""
-    lines = [line.strip() for line in README.splitlines() if line.startswith("    ")]
+    """The README's indented commands that hold these words, without their comments; no shown output."""
+    unfenced = re.sub(r"^ *```.*?^ *```$", "", README, flags=re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for line in unfenced.splitlines() if line.startswith("    ")]
     return [line.split(" #")[0].strip() for line in lines if re.search(rf"\b{words}( |$)", line)]
 
 
@@ -111,25 +115,30 @@ def test_by_hand(serve: Callable[..., Server], tmp_path: Path) -> None:
         publishing.wait(20)
 
 
-def test_the_recipe_adds_a_transport(tmp_path: Path) -> None:
-    """In a copy of the repository: the README's files, its two registry lines, and a measurement."""
+def follow_recipe(root: Path) -> None:
+    """Add the README's transport to a copy of the repository: its files, and its two registry lines."""
     for package in ["servers", "clients", "bench"]:
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in files().items():
         if name.startswith(("servers/", "clients/")):
-            (tmp_path / name).write_text(text)
-    add_line(tmp_path / "servers/transports.py", "        websocket,\n", "        brief_poll,\n")
+            (root / name).write_text(text)
+    add_line(root / "servers/transports.py", "        websocket,\n", "        brief_poll,\n")
     add_line(
-        tmp_path / "servers/transports.py",
+        root / "servers/transports.py",
         "from servers import ",
         "from servers import brief_poll, ",
         instead=True,
     )
     entry = '    "websocket": WebSocketSubscriber,\n'
-    add_line(tmp_path / "clients/__init__.py", entry, '    "brief-poll": BriefPollSubscriber,\n')
+    add_line(root / "clients/__init__.py", entry, '    "brief-poll": BriefPollSubscriber,\n')
     first = "from clients.long_poll"
     imported = "from clients.brief_poll import BriefPollSubscriber\n"
-    add_line(tmp_path / "clients/__init__.py", first, imported + first, instead=True)
+    add_line(root / "clients/__init__.py", first, imported + first, instead=True)
+
+
+def test_the_recipe_adds_a_transport(tmp_path: Path) -> None:
+    """And it is measured like the others."""
+    follow_recipe(tmp_path)
     scenario = files()["mine.toml"].replace('"websocket"', '"brief-poll"').replace("[100, 10000]", "100")
     (tmp_path / "brief.toml").write_text(scenario)
     result = subprocess.run(
@@ -147,6 +156,52 @@ def test_the_recipe_adds_a_transport(tmp_path: Path) -> None:
     assert cell["metrics"]["deliveries"]["value"] > 0
     assert cell["metrics"]["latency_ms_p50"]["value"] > 0
     assert "brief-poll" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_recipe_adds_it_to_the_pages(
+    tmp_path: Path, visit: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a change to any of them: a lane of the race that delivers, and an exchange on the wire page."""
+    follow_recipe(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    server = start_server(tmp_path / "server.log", command="demo")
+    try:
+        race = visit(server.url)
+        received = race.locator('[data-transport="brief-poll"] [data-metric="notifications"]')
+        expect(received).not_to_have_text("0")
+        wire = visit(f"{server.url}/wire#brief-poll")
+        expect(wire.locator('#steps[data-transport="brief-poll"] .step')).to_have_count(6)
+        for page in (race, wire):
+            page.context.close()
+    finally:
+        stop_server(server)
+
+
+def test_every_page_is_documented() -> None:
+    section = README.split("## In the classroom")[1].split("\n## ")[0]
+    rows = " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`(.+?)`", rows)) == {page.path for page in PAGES}
+    [lan, students] = commands("wirelab demo")
+    assert {word for command in (lan, students) for word in command.split() if word.startswith("--")} <= set(
+        run(".venv/bin/wirelab demo --help", ROOT).stdout.replace(",", " ").split()
+    )
+
+
+def test_the_lesson_plan_names_what_is_on_the_pages() -> None:
+    """Each *italic* is a page, a transport or a control, word for word; each link's page is there."""
+    plan = (ROOT / "docs/lesson-plan.md").read_text()
+    templates = " ".join(path.read_text() for path in (ROOT / "servers/templates").glob("*.html"))
+    known = {page.name for page in PAGES} | {look.label for look in LOOKS.values()}
+    for name in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", plan):
+        assert name in known or re.search(rf">{re.escape(name)}\b|>{re.escape(name)}<", templates), name
+
+
+def test_the_wire_is_explained() -> None:
+    [wire] = commands("wirelab wire")
+    result = run(wire, ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "masking key" in result.stdout
 
 
 def add_line(path: Path, beside: str, line: str, instead: bool = False) -> None:

@@ -1,0 +1,294 @@
+// What every subscriber of a browser does the same way: one cursor, one stream of notifications. The twin of
+// clients/subscriber.py; a transport is a class in a file of its own that says in `run` how it asks.
+//
+// Rules:
+// 1. `start()` runs until `close()`. A lost connection, a 5xx, 408 or 429 is nobody's last word: the subscriber
+//    comes back after a pause and asks from its cursor. Any other 4xx ends it in the state `refused`.
+// 2. The pause doubles from BACKOFF_FIRST_MS to BACKOFF_MOST_MS, each drawn between half of it and the whole, and
+//    begins anew with the next batch. (The Python twin goes up to 5 s; here somebody is watching.) A Retry-After
+//    is obeyed up to RETRY_AFTER_MOST_S, and up to half as much again is added.
+// 3. `cut(ms)` drops the connection from this side, as a lost network would, and stays away for that long. Then it
+//    resumes from its cursor like after any other loss.
+// 4. Times are milliseconds of `nowMs()`: Unix time by this browser's clock, uncorrected. clock.js corrects.
+// 5. Bytes: bodies are counted, heads (headers, frame headers) are computed by wire_sizes.js.
+// 6. Nothing here touches the page. What happens is told by callbacks, which must not throw:
+//      onNotifications(notifications, arrivedMs)   new ones, once each, in order; `arrivedMs` is when their message did
+//      onWire(event)     every message as it is sent or arrives: {exchange, kind, up, atMs, headBytes, bodyBytes,
+//                        text, ids, status, reached}. kind: "request", "response", "frame", "lost" (an exchange's end without
+//                        an answer; `reached` tells whether the server may have got it) or "skipped" (a tick not asked).
+//      onState(state, why)   connecting, open, waiting (for the next attempt), cut, refused, closed
+// 7. Bounded: a subscriber keeps counters, one cursor and one batch; whoever listens keeps what it wants.
+
+import { Receiver } from "./receiver.js";
+import { byteLength, requestHeadBytes, responseHeadBytes } from "./wire_sizes.js";
+
+export const BACKOFF_FIRST_MS = 100;
+export const BACKOFF_MOST_MS = 2000;
+export const RETRY_AFTER_MOST_S = 60;
+export const ANSWER_TIMEOUT_MS = 30_000;
+
+/** Unix time in milliseconds by this browser's clock, at the resolution of performance.now(). */
+export const nowMs = () => performance.timeOrigin + performance.now();
+
+/** How many requests this page waits for the answers of, now. Six an origin is what HTTP/1.1 gives a browser. */
+export const inFlight = { requests: 0 };
+
+/** The connection was lost, or the server asks to come back later. */
+export class ConnectionLost extends Error {
+  constructor(message, retryAfterS = null) {
+    super(message);
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/** The server will not have what we ask; asking again would not help. */
+export class Refused extends Error {}
+
+export class Subscriber {
+  /** The transport's name: in the registry and in the URL. */
+  static transport = "";
+
+  #failures = 0;
+  #wake = () => {};
+  #pollIntervalS;
+
+  constructor(stream, { pollIntervalS = 1, waitS = 25, after = null, onNotifications, onWire, onState } = {}) {
+    this.stream = stream;
+    this.waitS = waitS;
+    this.receiver = new Receiver(after);
+    this.requests = 0;
+    this.empty_responses = 0;
+    this.skipped_ticks = 0;
+    this.reconnects = 0;
+    this.bytes = { headUp: 0, bodyUp: 0, headDown: 0, bodyDown: 0 };
+    this.state = "closed";
+    this.closed = true;
+    this.exchanges = 0;
+    this.onNotifications = onNotifications ?? (() => {});
+    this.onWire = onWire ?? (() => {});
+    this.onState = onState ?? (() => {});
+    this.#pollIntervalS = pollIntervalS;
+    this.aborter = new AbortController();
+    this.cutUntilMs = 0;
+  }
+
+  get transport() {
+    return this.constructor.transport;
+  }
+
+  get pollIntervalS() {
+    return this.#pollIntervalS;
+  }
+
+  /** A new T counts at once: whoever sleeps for the next tick is woken, and draws a new grid. */
+  set pollIntervalS(seconds) {
+    if (seconds === this.#pollIntervalS) return;
+    this.#pollIntervalS = seconds;
+    this.#wake();
+  }
+
+  /** Follow the stream until `close()`; resolves then. */
+  async start() {
+    if (!this.closed) return;
+    this.closed = false;
+    let connected = false;
+    while (!this.closed) {
+      this.tell("connecting");
+      try {
+        if (connected) this.reconnects += 1;
+        connected = true;
+        await this.run();
+      } catch (error) {
+        this.drop();
+        if (this.closed) break;
+        if (error instanceof ConnectionLost) {
+          await this.#backOff(error);
+        } else {
+          this.closed = true;
+          this.tell("refused", error.message);
+          return;
+        }
+      }
+    }
+    this.tell("closed");
+  }
+
+  /** End, soon and quietly. */
+  close() {
+    if (this.closed) return;
+    this.closed = true;
+    this.drop();
+    this.#wake();
+  }
+
+  /** Drop the connection and stay away for `ms`; then resume from the cursor. */
+  cut(ms) {
+    if (this.closed) return;
+    this.cutUntilMs = performance.now() + ms;
+    this.drop();
+    this.#wake();
+  }
+
+  /** Publish on this stream, the way that this transport has upstream. Resolves when it was sent and taken. */
+  async publish(data) {
+    const body = JSON.stringify({ data });
+    const target = `/streams/${this.stream}/notifications`;
+    const { response, text } = await this.ask("POST", target, body);
+    if (!response.ok) throw refusal(response, text);
+  }
+
+  /** Ask until ConnectionLost: this is what makes a transport. */
+  async run() {
+    throw new Error(`${this.constructor.name} does not say how it asks`);
+  }
+
+  /** Let go of the connection at once. Transports that hold more than fetches add to it. */
+  drop() {
+    this.aborter.abort();
+    this.aborter = new AbortController();
+  }
+
+  tell(state, why = "") {
+    if (state === this.state && !why) return;
+    this.state = state;
+    this.onState(state, why);
+  }
+
+  /** The request target: this stream on this transport, from the cursor. */
+  target(query = {}) {
+    const search = new URLSearchParams(query);
+    if (this.receiver.cursor !== null) search.set("after", this.receiver.cursor);
+    return `/streams/${this.stream}/${this.transport}${search.size ? `?${search}` : ""}`;
+  }
+
+  /** Ask for a batch and hand on what is new in it; throws ConnectionLost, Refused or BadBatch. */
+  async poll(query = {}) {
+    const { response, text, arrivedMs, exchange, bodyBytes, headBytes } = await this.ask("GET", this.target(query));
+    const arrived = { exchange, kind: "response", up: false, atMs: arrivedMs, headBytes, bodyBytes, status: response.status };
+    if (response.status !== 200) {
+      this.onWire({ ...arrived, text: `${response.status} ${response.statusText}\n${text}`, ids: [] });
+      throw refusal(response, text);
+    }
+    const notifications = this.take(text, arrivedMs, (ids) => this.onWire({ ...arrived, text, ids }));
+    this.requests += 1;
+    if (!notifications.length) {
+      this.empty_responses += 1;
+      // So answers a server that is stopping; to ask again at once would be a busy loop.
+      if (response.headers.get("connection")?.toLowerCase() === "close") {
+        throw new ConnectionLost("the server closes the connection");
+      }
+    }
+  }
+
+  /** Hand a message to the receiver, and tell who listens; `told` gets the new ids before the notifications go out. */
+  take(message, arrivedMs, told) {
+    const notifications = this.receiver.receive(message);
+    this.#failures = 0;
+    this.tell("open");
+    told(notifications.map(({ id }) => id));
+    if (notifications.length) this.onNotifications(notifications, arrivedMs);
+    return notifications;
+  }
+
+  /** One request and its whole answer, counted; throws ConnectionLost. */
+  async ask(method, target, body) {
+    const exchange = ++this.exchanges;
+    const signal = AbortSignal.any([this.aborter.signal, AbortSignal.timeout(this.waitS * 1000 + ANSWER_TIMEOUT_MS)]);
+    const upBytes = body === undefined ? 0 : byteLength(body);
+    const upHeadBytes = requestHeadBytes(method, target, upBytes);
+    const sentMs = nowMs();
+    this.bytes.headUp += upHeadBytes;
+    this.bytes.bodyUp += upBytes;
+    this.onWire({
+      exchange, kind: "request", up: true, atMs: sentMs, headBytes: upHeadBytes, bodyBytes: upBytes,
+      text: `${method} ${target}${body === undefined ? "" : `\n${body}`}`, ids: [],
+    });
+    inFlight.requests += 1;
+    try {
+      const response = await fetch(target, {
+        method, body, signal, headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      });
+      const bytes = await response.arrayBuffer();
+      const arrivedMs = nowMs();
+      const headBytes = responseHeadBytes(response);
+      this.bytes.headDown += headBytes;
+      this.bytes.bodyDown += bytes.byteLength;
+      const text = new TextDecoder().decode(bytes);
+      if (method !== "GET") {
+        this.onWire({
+          exchange, kind: "response", up: false, atMs: arrivedMs, headBytes, bodyBytes: bytes.byteLength,
+          text: `${response.status} ${response.statusText}\n${text}`, ids: [], status: response.status,
+        });
+      }
+      return { response, text, arrivedMs, exchange, bodyBytes: bytes.byteLength, headBytes };
+    } catch (error) {
+      const why = error.name === "AbortError" ? "cut from this side" : error.name === "TimeoutError" ? "no answer in time" : "the server cannot be reached";
+      this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: why, ids: [], reached: error.name !== "TypeError" });
+      throw new ConnectionLost(why);
+    } finally {
+      inFlight.requests -= 1;
+    }
+  }
+
+  /** Sleep for `ms`, or until something changes (cut, close, a new T): then resolves to false. */
+  sleep(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#wake = () => {};
+        resolve(true);
+      }, Math.max(0, ms));
+      this.#wake = () => {
+        this.#wake = () => {};
+        clearTimeout(timer);
+        resolve(false);
+      };
+    });
+  }
+
+  /** Whether we were told to stay away, or to end. */
+  get away() {
+    return this.closed || performance.now() < this.cutUntilMs;
+  }
+
+  async #backOff(lost) {
+    const cutMs = this.cutUntilMs - performance.now();
+    if (cutMs > 0) {
+      this.#failures = 0;
+      this.tell("cut", "cut from this side");
+      await this.#stay(cutMs);
+      return;
+    }
+    let pauseMs = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures, 16));
+    this.#failures += 1;
+    if (lost.retryAfterS === null) {
+      pauseMs *= 0.5 + Math.random() / 2;
+    } else {
+      pauseMs = Math.max(pauseMs, Math.min(lost.retryAfterS, RETRY_AFTER_MOST_S) * 1000) * (1 + Math.random() / 2);
+    }
+    this.tell("waiting", lost.message);
+    await this.#stay(pauseMs);
+  }
+
+  /** Sleep the whole time, whatever wakes us meanwhile, unless closed. */
+  async #stay(ms) {
+    const untilMs = performance.now() + ms;
+    for (let leftMs = ms; leftMs > 0 && !this.closed; leftMs = untilMs - performance.now()) await this.sleep(leftMs);
+  }
+}
+
+/** The error that an answer stands for: to be asked again, or to be told. */
+function refusal(response, text) {
+  const { status } = response;
+  let detail = "";
+  try {
+    detail = JSON.parse(text).detail ?? "";
+  } catch {
+    // an answer of something in between: the status has to do
+  }
+  const message = `the server answered ${status}${detail ? `: ${detail}` : ""}`;
+  if (status >= 500 || status === 408 || status === 429) {
+    const retryAfter = Number.parseFloat(response.headers.get("retry-after") ?? "");
+    return new ConnectionLost(message, Number.isFinite(retryAfter) ? retryAfter : null);
+  }
+  return new Refused(message);
+}

@@ -1,0 +1,29 @@
+// The transports of this server, as its registry lists them: a page that shows all of them loops over this, and
+// so shows one that is added later. A transport's module is its name's file (short-poll: short_poll.js), and its
+// class is the module's default export.
+
+/** Fetch the registry: [{name, label, colour, Subscriber, missing}]. Where this browser has no client for a transport,
+ *  Subscriber is null and `missing` is a sentence that says so. */
+export async function loadTransports() {
+  const response = await fetch("/demo/transports.json");
+  if (!response.ok) throw new Error(`the list of transports could not be had: ${response.status}`);
+  const listed = await response.json();
+  return Promise.all(listed.map(async ({ name, label, colour, module }) => {
+    try {
+      const { default: Subscriber } = await import(module);
+      return { name, label: label ?? name, colour, Subscriber, missing: "" };
+    } catch (error) {
+      return { name, label: label ?? name, colour, Subscriber: null, missing: `No browser client: ${module} could not be loaded (${error.message}).` };
+    }
+  }));
+}
+
+/** Start a subscriber of the transport called `name`; options as in subscriber.js. */
+export async function subscribe(name, stream, options) {
+  const transport = (await loadTransports()).find((each) => each.name === name);
+  if (!transport) throw new Error(`there is no transport called ${name}`);
+  if (!transport.Subscriber) throw new Error(transport.missing);
+  const subscriber = new transport.Subscriber(stream, options);
+  subscriber.start();
+  return subscriber;
+}

@@ -1,0 +1,56 @@
+// The article's example: connect, and show what the server says. Comes back by itself after a lost connection, with a
+// pause that doubles up to PAUSE_MOST_MS.
+
+const PAUSE_FIRST_MS = 250;
+const PAUSE_MOST_MS = 4000;
+
+const message = document.getElementById("message");
+const state = document.getElementById("state");
+const steps = document.getElementById("steps");
+let socket = null;
+let timer = null;
+let pauseMs = PAUSE_FIRST_MS;
+
+function tell(name, text) {
+  state.dataset.state = name;
+  state.textContent = text;
+}
+
+function step(startedMs, text) {
+  const item = document.createElement("li");
+  item.className = "number";
+  item.textContent = `${(performance.now() - startedMs).toFixed(1)} ms: ${text}`;
+  steps.append(item);
+}
+
+function connect() {
+  clearTimeout(timer);
+  if (socket) {
+    socket.onclose = socket.onopen = socket.onmessage = null;
+    socket.close();
+  }
+  const startedMs = performance.now();
+  tell("connecting", "connecting");
+  steps.replaceChildren();
+  message.textContent = "…";
+  step(startedMs, "the browser asks for a WebSocket");
+  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/welcome/websocket`);
+  socket.onopen = () => {
+    tell("open", "open");
+    step(startedMs, "the server agrees (101 Switching Protocols)");
+  };
+  socket.onmessage = ({ data }) => {
+    pauseMs = PAUSE_FIRST_MS;
+    message.textContent = String(data);
+    step(startedMs, `the server greets with “${data}”`);
+  };
+  socket.onclose = () => {
+    tell("waiting", "the connection was lost; trying again");
+    message.textContent = "…";
+    timer = setTimeout(connect, pauseMs);
+    pauseMs = Math.min(PAUSE_MOST_MS, pauseMs * 2);
+  };
+}
+
+document.getElementById("again").addEventListener("click", connect);
+connect();

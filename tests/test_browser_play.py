@@ -1,0 +1,360 @@
+"""The play pages and the greeting in a real browser; no page may say a word on the console (see `visit`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import raw
+from conftest import Server, Visits, stop_server
+from playwright.sync_api import Page, expect
+
+from servers.transports import TRANSPORTS
+
+DEMO = Callable[..., Server]
+PLAY = ("whiteboard", "chat", "sensors", "game")
+PHONE = {"width": 360, "height": 740}
+PROJECTOR = {"width": 1280, "height": 720}
+SCRIPT = "<script>window.hacked = true</script><img src=x onerror='window.hacked = true'>"
+
+
+def choose(page: Page, transport: str) -> None:
+    """Choose a transport and wait until it is open."""
+    page.locator(f"#chooser input[value='{transport}']").check(force=True)
+    expect(page.locator("#play")).to_have_attribute("data-transport", transport)
+    is_open(page)
+
+
+def is_open(page: Page) -> None:
+    """Wait until the page is connected, or its poll is held."""
+    expect(page.locator("#state")).to_have_attribute("data-state", "open")
+
+
+def draw(page: Page, begin: tuple[float, float], end: tuple[float, float]) -> None:
+    """A straight stroke with the mouse, by shares of the board."""
+    box = page.locator("#ink").bounding_box()
+    assert box
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (begin, end)]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=8)
+    page.mouse.up()
+
+
+def inked(page: Page, x: float, y: float) -> bool:
+    """Whether something is drawn around this place of the board, as delivered."""
+    return bool(
+        page.evaluate(
+            """([x, y]) => {
+              const canvas = document.getElementById("ink");
+              const small = Object.assign(document.createElement("canvas"), { width: 16, height: 16 });
+              const context = small.getContext("2d", { willReadFrequently: true });
+              const [left, top] = [Math.round(canvas.width * x) - 8, Math.round(canvas.height * y) - 8];
+              context.drawImage(canvas, left, top, 16, 16, 0, 0, 16, 16);
+              const { data } = context.getImageData(0, 0, 16, 16);
+              return data.some((value, at) => at % 4 === 3 && value > 0);
+            }""",
+            [x, y],
+        )
+    )
+
+
+def wait_inked(page: Page, x: float, y: float) -> None:
+    """Wait until it is."""
+    for _ in range(150):
+        if inked(page, x, y):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"nothing was drawn at {x}, {y}")
+
+
+@pytest.mark.parametrize("transport", list(TRANSPORTS))
+def test_two_browsers_draw_on_one_whiteboard(demo: DEMO, visit: Visits, transport: str) -> None:
+    """Each sees the other's lines, whichever transport both have; a third that comes late sees them too."""
+    server = demo()
+    ada, bob = (visit(f"{server.url}/whiteboard", viewport=PROJECTOR) for _ in range(2))
+    for page in (ada, bob):
+        choose(page, transport)
+    draw(ada, (0.1, 0.2), (0.4, 0.2))
+    draw(bob, (0.6, 0.8), (0.9, 0.8))
+    for page in (ada, bob):
+        wait_inked(page, 0.25, 0.2)
+        wait_inked(page, 0.75, 0.8)
+        assert not inked(page, 0.5, 0.5)
+    late = visit(f"{server.url}/whiteboard?transport={transport}", viewport=PHONE)
+    wait_inked(late, 0.25, 0.2)
+    wait_inked(late, 0.75, 0.8)
+    expect(ada.locator("[data-metric=round_trip_ms]")).not_to_have_text("–")
+    upstream = "One frame on the connection" if transport == "websocket" else "A request of its own, by POST"
+    expect(ada.locator("#upstream")).to_contain_text(upstream)
+
+
+def test_a_stroke_is_one_line_whatever_it_was_cut_into(demo: DEMO, visit: Visits) -> None:
+    """A long stroke leaves in pieces that meet."""
+    server = demo()
+    page = visit(f"{server.url}/whiteboard", viewport=PROJECTOR)
+    is_open(page)
+    box = page.locator("#ink").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    for step in range(1, 9):
+        page.mouse.move(box["x"] + box["width"] * (0.1 + step / 10), box["y"] + box["height"] * 0.5)
+        page.wait_for_timeout(120)
+    page.mouse.up()
+    for share in range(10, 90, 3):
+        wait_inked(page, share / 100, 0.5)
+    assert int(page.locator("#ink").get_attribute("data-pieces") or 0) > 3
+
+
+def test_the_whiteboard_by_keyboard_and_its_wipe(demo: DEMO, visit: Visits) -> None:
+    """Arrow keys draw from the middle; the teacher wipes it for everybody, late ones too."""
+    server = demo()
+    page, other = (visit(f"{server.url}/whiteboard", viewport=PROJECTOR) for _ in range(2))
+    for each in (page, other):
+        is_open(each)
+        expect(each.locator("#empty")).to_be_visible()
+    page.locator("#ink").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    for each in (page, other):
+        wait_inked(each, 0.55, 0.5)
+        wait_inked(each, 0.655, 0.5)
+        expect(each.locator("#empty")).to_be_hidden()
+    page.locator("#clear").click()
+    late = visit(f"{server.url}/whiteboard", viewport=PROJECTOR)
+    for each in (page, other, late):
+        expect(each.locator("#empty")).to_be_visible()
+        assert not inked(each, 0.655, 0.5)
+
+
+def test_a_script_typed_into_the_chat_stays_text(demo: DEMO, visit: Visits) -> None:
+    """In the message and in the name, for whoever reads it, also late."""
+    server = demo()
+    ada, bob = (visit(f"{server.url}/chat") for _ in range(2))
+    for page in (ada, bob):
+        is_open(page)
+    ada.locator("#name").fill("<b>Ada</b>")
+    ada.locator("#text").fill(SCRIPT)
+    ada.keyboard.press("Enter")
+    for page in (ada, bob, visit(f"{server.url}/chat")):
+        expect(page.locator("#messages .said")).to_have_text(SCRIPT)
+        expect(page.locator("#messages .who")).to_contain_text("<b>Ada</b>")
+        assert page.locator("#messages script, #messages img, #messages b").count() == 0
+        assert page.evaluate("window.hacked") is None
+
+
+def test_the_transport_is_changed_without_loss_or_repeat(demo: DEMO, visit: Visits) -> None:
+    """The cursor is kept: what is said meanwhile is read once."""
+    server = demo()
+    page = visit(f"{server.url}/chat")
+    is_open(page)
+    said = []
+    for number, transport in enumerate([*TRANSPORTS, *TRANSPORTS]):
+        said.append(f"message {number}")
+        raw.publish(server, "chat", {"text": said[-1]})
+        choose(page, transport)
+        said.append(f"by {transport} {number}")
+        page.locator("#text").fill(said[-1])
+        page.locator("#say button[type=submit]").click()
+        expect(page.locator("#messages .said").last).to_have_text(said[-1])
+    assert page.locator("#messages .said").all_text_contents() == said
+
+
+@pytest.mark.parametrize("stream", PLAY)
+def test_rubbish_on_the_stream_harms_no_page(demo: DEMO, visit: Visits, stream: str) -> None:
+    """A student may publish anything; pages pass over what they cannot show."""
+    server = demo()
+    huge = 10**15
+    rubbish: list[Any] = [None, 1, "text", [], [[]], {}, {"text": {}}, {"text": 5}, {"text": "  "}, {"by": 7}]
+    rubbish += [
+        {"points": value, "width": 3, "pen": 0} for value in ("x", [1], [None, 1], [1, huge], [[1], 2])
+    ]
+    rubbish += [
+        {"points": [1, 2], "width": huge, "pen": 0},
+        {"points": [1, 2], "width": 3, "pen": "__proto__"},
+    ]
+    rubbish += [
+        {"sensor": {}, "value": 1},
+        {"sensor": "s", "value": "high"},
+        {"sensor": "__proto__", "value": 1},
+    ]
+    rubbish += [
+        {"by": "me", "x": "a", "y": 1, "points": 0, "at": 0},
+        {"by": "z", "x": 1, "y": 1, "points": -1, "at": 0},
+    ]
+    rubbish += [{"by": "z" * 99, "x": 1, "y": 1, "points": 1, "at": 1}, {"teacher": "yes", "clear": 1}]
+    for data in rubbish:
+        assert raw.publish(server, stream, data).status == 201
+    page = visit(f"{server.url}/{stream}")
+    is_open(page)
+    for data in rubbish:
+        raw.publish(server, stream, data)
+    expect(page.locator("[data-metric=notifications]")).not_to_have_text("0")
+    page.wait_for_timeout(300)
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_sensors_report_and_everybody_sees_yours(demo: DEMO, visit: Visits) -> None:
+    """Six simulated ones, while somebody looks; a slider is one more; a late joiner has the past readings."""
+    server = demo()
+    page, other = (visit(f"{server.url}/sensors") for _ in range(2))
+    expect(page.locator(".sensor")).to_have_count(6)
+    page.locator("#slider").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".sensor", has_text="(you)").locator(".value")).to_have_text("55 %")
+    expect(other.locator(".sensor", has_text="Slider").locator(".value")).to_have_text("55 %")
+    page.wait_for_timeout(2000)
+    late = visit(f"{server.url}/sensors")
+    points = late.locator(".sensor", has_text="Greenhouse").locator("polyline")
+    expect(points).to_have_attribute("points", re.compile(r"^\S+ \S+ \S+"))
+
+
+def test_the_game_is_played_by_keyboard_and_touch(demo: DEMO, visit: Visits) -> None:
+    """A robot of few wits follows the star; the other player sees its score."""
+    server = demo()
+    page, other = (visit(f"{server.url}/game", viewport=PROJECTOR) for _ in range(2))
+    for each in (page, other):
+        is_open(each)
+        expect(each.locator("#scores li")).to_have_count(2)
+    box = page.locator("#arena").bounding_box()
+    assert box
+
+    def score() -> int:
+        return int(page.locator("#scores .own").inner_text().split()[-1])
+
+    # Sweep the field with the pointer: whatever the star's place, it is passed.
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    for row in range(60):
+        across = 0.04 if row % 2 else 0.96
+        page.mouse.move(
+            box["x"] + box["width"] * across, box["y"] + box["height"] * (0.06 + (row % 12) * 0.08)
+        )
+        page.wait_for_timeout(1500 if row else 100)
+        if score():
+            break
+    page.mouse.up()
+    assert score() > 0
+    expect(other.locator("#scores li").first).to_contain_text(str(score()))
+    # And by keyboard: messages go out while a key is down.
+    page.locator("#arena").focus()
+    before = int(page.locator("[data-metric=sent]").inner_text())
+    page.keyboard.down("ArrowLeft")
+    page.wait_for_timeout(1000)
+    page.keyboard.up("ArrowLeft")
+    assert int(page.locator("[data-metric=sent]").inner_text()) - before >= 4
+
+
+@pytest.mark.parametrize("transport", list(TRANSPORTS))
+def test_a_lonely_player_is_seen_by_any_transport(demo: DEMO, visit: Visits, transport: str) -> None:
+    """Also where nobody else makes news: the first poll is held, and the player's own beat ends it."""
+    server = demo()
+    page = visit(f"{server.url}/game")
+    for each in (transport, "websocket", transport):
+        choose(page, each)
+        before = int(page.locator("[data-metric=notifications]").inner_text())
+        expect(page.locator("#scores .own")).to_be_visible()
+        page.wait_for_timeout(3500)
+        assert int(page.locator("[data-metric=notifications]").inner_text()) > before
+
+
+def test_a_restarted_server_is_an_empty_board(demo: DEMO, visit: Visits) -> None:
+    """Another epoch: what was drawn before is no longer so, and drawing goes on, by every transport."""
+    server = demo()
+    pages = [visit(f"{server.url}/whiteboard?transport={name}", viewport=PROJECTOR) for name in TRANSPORTS]
+    for page in pages:
+        is_open(page)
+    draw(pages[0], (0.1, 0.2), (0.4, 0.2))
+    for page in pages:
+        wait_inked(page, 0.25, 0.2)
+    stop_server(server)
+    demo(port=server.address[1])
+    for page in pages:
+        expect(page.locator("#state")).to_have_attribute("data-state", "open", timeout=20_000)
+    draw(pages[-1], (0.1, 0.8), (0.4, 0.8))
+    for page in pages:
+        wait_inked(page, 0.25, 0.8)
+        assert not inked(page, 0.25, 0.2)
+    # While the server was away the browser itself said so on the console.
+    assert all("Failed to load resource" in each or "WebSocket connection" in each for each in visit.console)
+    visit.console.clear()
+
+
+def test_every_tab_is_greeted(demo: DEMO, visit: Visits) -> None:
+    """Each connection is, also one that is made again."""
+    server = demo()
+    first = visit(f"{server.url}/welcome")
+    tabs = [first, *(visit(f"{server.url}/welcome", beside=first) for _ in range(7))]
+    for tab in tabs:
+        expect(tab.locator("#message")).to_have_text("web Socket Works")
+        assert tab.locator("h1#message").count() == 1
+    first.locator("#again").click()
+    expect(first.locator("#message")).to_have_text("web Socket Works")
+
+
+def test_a_student_in_the_lan_plays_and_sees_no_controls(demo: DEMO, visit: Visits) -> None:
+    """Drawing is for everybody; wiping is not offered, and a foreign page cannot publish."""
+    server = demo("--lan")
+    page = visit(f"{server.url}/whiteboard", viewport=PROJECTOR)
+    for transport in TRANSPORTS:
+        choose(page, transport)
+        draw(page, (0.1, 0.2), (0.4, 0.2))
+        wait_inked(page, 0.25, 0.2)
+    expect(page.locator("#clear")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
+    # A page of another host, in the same browser.
+    page.route(
+        "http://elsewhere.example/",
+        lambda route: route.fulfill(body="<p>elsewhere", content_type="text/html"),
+    )
+    page.goto("http://elsewhere.example/")
+    head = raw.stats(server, "chat")["newest_id"]
+    outcome = page.evaluate(
+        """async (url) => {
+          const options = { method: "POST", mode: "no-cors", body: JSON.stringify({ data: 1 }) };
+          const target = `${url}/streams/chat/notifications`;
+          const sent = await fetch(target, options).then(() => "sent", () => "failed");
+          const socket = new WebSocket(`${url.replace("http", "ws")}/streams/chat/websocket`);
+          const opened = await new Promise((resolve) => {
+            socket.onopen = () => resolve("opened");
+            socket.onerror = () => resolve("refused");
+          });
+          return [sent, opened];
+        }""",
+        server.url,
+    )
+    assert outcome[1] == "refused"
+    assert raw.stats(server, "chat")["newest_id"] == head
+    visit.console.clear()
+
+
+@pytest.mark.parametrize("size", [PHONE, PROJECTOR], ids=["phone", "projector"])
+def test_nothing_overflows_or_moves(demo: DEMO, visit: Visits, size: dict[str, int]) -> None:
+    """No page scrolls sideways, and nothing shifts while numbers change."""
+    server = demo("--students", "6")
+    paths = [*PLAY, "welcome", "class"]
+    pages = [visit(f"{server.url}/{path}", viewport=size, color_scheme="dark") for path in paths]
+    pages[0].wait_for_timeout(1500)
+    for page in pages:
+        page.evaluate(
+            """() => {
+              window.shifts = [];
+              new PerformanceObserver((list) => {
+                for (const each of list.getEntries()) window.shifts.push(each.value);
+              }).observe({ type: "layout-shift" });
+            }"""
+        )
+    pages[0].wait_for_timeout(3000)
+    for path, page in zip(paths, pages, strict=True):
+        wide, room, shifts = page.evaluate(
+            """() => {
+              const { scrollWidth, clientWidth } = document.documentElement;
+              return [scrollWidth, clientWidth, window.shifts];
+            }"""
+        )
+        assert wide <= room, path
+        assert sum(shifts) < 0.1, f"{path}: {shifts}"

@@ -1,0 +1,399 @@
+"""The race in a real browser: what each lane shows is what happened, also when things go wrong.
+
+Times are judged by order and ratio, or within wide bounds: the machine may be busy. Every test ends with a
+console that nobody wrote to (`visit`); one that stops the server clears the browser's own lines first.
+"""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from servers.transports import TRANSPORTS
+from tests.conftest import Server, Visits, stop_server
+
+NAMES = list(TRANSPORTS)
+UNREACHABLE = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
+SETTLE_MS = 2500
+
+
+@pytest.fixture
+def served(demo: Callable[..., Server]) -> Server:
+    return demo()
+
+
+def lane(page: Page, transport: str) -> Any:
+    return page.locator(f'[data-transport="{transport}"]')
+
+
+def figure(page: Page, transport: str, metric: str) -> float:
+    """A figure as the page holds it, exact where what it shows is rounded."""
+    element = lane(page, transport).locator(f'[data-metric="{metric}"]')
+    return float(element.get_attribute("data-value") or "nan")
+
+
+def receiver(page: Page, transport: str) -> dict[str, Any]:
+    """The counters of a lane's receiver."""
+    found: dict[str, Any] = lane(page, transport).evaluate("lane => ({ ...lane.subscriber.receiver })")
+    return found
+
+
+def has_received(page: Page, transport: str, count: int) -> bool:
+    return bool(receiver(page, transport)["received"] >= count)
+
+
+def connected(page: Page) -> None:
+    for name in NAMES:
+        expect(lane(page, name).locator(".state")).to_have_text("connected")
+
+
+def send(server: Server, path: str, **body: Any) -> Any:
+    request = Request(
+        server.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    with urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def stats(server: Server) -> Any:
+    with urlopen(f"{server.url}/streams/race/stats", timeout=10) as response:
+        return json.load(response)
+
+
+def until(condition: Callable[[], bool], page: Page, within_s: float, what: str) -> None:
+    """Wait in the browser's time, so that it goes on meanwhile."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {within_s} s"
+        page.wait_for_timeout(50)
+
+
+def test_a_lane_for_each_transport_that_starts_by_itself(served: Server, visit: Visits) -> None:
+    """The registry's transports, each connected and delivering without a click."""
+    page = visit(served.url)
+    connected(page)
+    assert page.locator("race-lane").evaluate_all("all => all.map((each) => each.dataset.transport)") == NAMES
+    for name in NAMES:
+        until(partial(has_received, page, name, 2), page, 15, f"a delivery by {name}")
+        expect(lane(page, name).locator(".log li")).not_to_have_count(0)
+        expect(lane(page, name).locator(".arrow")).not_to_have_count(0)
+    expect(page.locator("#clock")).to_contain_text("latencies ±")
+
+
+def test_a_transport_that_is_added_later_gets_a_lane(served: Server, visit: Visits) -> None:
+    """Nothing on the page knows a transport by name; one without a browser client says so."""
+    with urlopen(f"{served.url}/demo/transports.json", timeout=10) as response:
+        listed = json.load(response)
+    added = [
+        {
+            "name": "brief-poll",
+            "label": "brief poll",
+            "colour": "#E69F00",
+            "module": "/browser/brief_poll.js",
+        },
+        {"name": "pigeon", "label": "pigeon", "colour": "#8C6BB1", "module": "/browser/pigeon.js"},
+    ]
+    page = visit(f"{served.url}/welcome")
+    page.route("**/demo/transports.json", lambda route: route.fulfill(json=[*listed, *added]))
+    page.route(
+        "**/browser/brief_poll.js",
+        lambda route: route.fulfill(
+            content_type="text/javascript", body='export { default } from "/browser/long_poll.js";'
+        ),
+    )
+    page.goto(served.url)
+    expect(page.locator("race-lane")).to_have_count(len(NAMES) + 2)
+    expect(lane(page, "brief-poll").locator(".state")).to_have_text("connected")
+    expect(lane(page, "pigeon").locator(".told")).to_contain_text("/browser/pigeon.js could not be loaded")
+    assert [line for line in visit.console if "404" not in line] == []
+    visit.console.clear()
+
+
+def test_requests_as_the_browser_and_the_server_count_them(served: Server, visit: Visits) -> None:
+    """Short polling asks once an interval; long polling once a batch, and is held; a WebSocket once."""
+    send(served, "/demo/state", publish_rate=5, poll_interval_s=0.5)
+    page = visit(f"{served.url}/welcome")
+    asked: Counter[str] = Counter()
+    page.on("request", lambda request: asked.update([request.url.split("/")[-1].partition("?")[0]]))
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.goto(served.url)
+    connected(page)
+    began, before = time.monotonic(), asked["short-poll"]
+    page.wait_for_timeout(8000)
+    ticks = (time.monotonic() - began) / 0.5
+    assert ticks - 4 <= asked["short-poll"] - before <= ticks + 1
+    send(served, "/demo/state", paused=True)
+    page.wait_for_timeout(SETTLE_MS)
+    batches = lane(page, "long-poll").evaluate(
+        "lane => lane.model.events.filter(({ ids, kind }) => kind === 'response' && ids.length).length"
+    )
+    assert batches > 10
+    # One that joined, one a batch, and the one that is held now.
+    assert asked["long-poll"] == 1 + batches + 1
+    assert len([url for url in sockets if url.endswith("/streams/race/websocket")]) == 1
+
+    page.locator('[data-action="freeze"]').click()
+    served_by = stats(served)["transports"]
+    for name in NAMES:
+        assert figure(page, name, "notifications") == served_by[name]["notifications"]
+        # A short poll may have come between the two readings.
+        assert abs(figure(page, name, "requests") - served_by[name]["requests"]) <= (name == "short-poll")
+    assert asked["long-poll"] == figure(page, "long-poll", "requests") + 1
+
+
+def test_short_polling_is_late_by_half_its_interval(served: Server, visit: Visits) -> None:
+    """And the others by a few milliseconds: the race's point."""
+    send(served, "/demo/state", publish_rate=10)
+    page = visit(served.url)
+    connected(page)
+    until(lambda: figure(page, "short-poll", "notifications") >= 120, page, 40, "120 notifications")
+    medians = {name: figure(page, name, "latency_ms_p50") for name in NAMES}
+    assert 350 < medians["short-poll"] < 650
+    assert medians["long-poll"] < medians["short-poll"] / 5
+    assert medians["websocket"] < medians["short-poll"] / 5
+    assert figure(page, "short-poll", "bytes_up") > figure(page, "websocket", "bytes_up")
+    for name in NAMES:
+        assert figure(page, name, "latency_ms_p50") <= figure(page, name, "latency_ms_p99")
+
+
+def test_cut_lanes_catch_up(served: Server, visit: Visits) -> None:
+    """Each resumes from its cursor, tells what it caught up, and leaves that out of its latencies."""
+    send(served, "/demo/state", publish_rate=5)
+    page = visit(served.url)
+    connected(page)
+    page.locator('[data-action="cut"]').click()
+    for name in NAMES:
+        expect(lane(page, name).locator(".state")).to_have_text("cut")
+    for name in NAMES:
+        expect(lane(page, name).locator(".told")).to_have_text(
+            re.compile(r"^Cut for 3 s: caught up [1-9]\d*, missed 0\.$"), timeout=10_000
+        )
+        counters = receiver(page, name)
+        assert counters["duplicates"] == counters["lost"] == counters["missed"] == 0
+    page.wait_for_timeout(1500)
+    assert figure(page, "websocket", "latency_ms_p99") < 1500
+    assert lane(page, "websocket").evaluate("lane => lane.model.left_out") > 0
+
+
+def test_a_restarted_server_is_found_again(
+    served: Server, demo: Callable[..., Server], visit: Visits
+) -> None:
+    """Stopped and started on the same port: each lane resumes by itself, and tells of the new epoch."""
+    page = visit(served.url)
+    connected(page)
+    page.wait_for_timeout(1500)
+    stop_server(served)
+    for name in NAMES:
+        expect(lane(page, name).locator(".state")).to_have_text(re.compile("lost, trying again|connecting"))
+    demo(port=served.address[1])
+    for name in NAMES:
+        expect(lane(page, name).locator(".state")).to_have_text("connected", timeout=6000)
+        expect(lane(page, name).locator(".told")).to_contain_text("cannot be known")
+        got = receiver(page, name)["received"]
+        until(partial(has_received, page, name, got + 1), page, 15, f"news by {name}")
+        counters = receiver(page, name)
+        assert (counters["duplicates"], counters["lost"], counters["reordered"]) == (0, 0, 0)
+        assert counters["epoch_changes"] == counters["unknown_gaps"] == 1
+    # A browser itself reports what it cannot reach, and no page can keep it from that.
+    assert [line for line in visit.console if not UNREACHABLE.search(line)] == []
+    visit.console.clear()
+
+
+def test_pause_and_publish_one(served: Server, visit: Visits) -> None:
+    """Paused, nothing comes but what is published by hand, once in every lane."""
+    page = visit(served.url)
+    connected(page)
+    page.locator('[data-action="pause"]').click()
+    expect(page.locator('[data-action="pause"]')).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#publishing")).to_have_text("paused")
+    page.wait_for_timeout(SETTLE_MS)
+    before = {name: figure(page, name, "notifications") for name in NAMES}
+    page.locator('[data-action="publish"]').click()
+    page.wait_for_timeout(SETTLE_MS)
+    assert {name: figure(page, name, "notifications") - before[name] for name in NAMES} == dict.fromkeys(
+        NAMES, 1
+    )
+
+
+def test_settings_are_for_everybody(served: Server, visit: Visits) -> None:
+    """What one page sets, another one follows."""
+    one, two = visit(served.url), visit(served.url)
+    connected(one)
+    connected(two)
+    one.locator('[data-setting="poll_interval_s"]').select_option("0.2")
+    expect(two.locator('[data-setting="poll_interval_s"]')).to_have_value("0.2")
+    before = figure(two, "short-poll", "requests")
+    two.wait_for_timeout(2000)
+    assert 6 <= figure(two, "short-poll", "requests") - before <= 12
+
+
+def test_nothing_is_published_for_nobody(served: Server, visit: Visits) -> None:
+    """The publisher rests until a page is looked at."""
+    time.sleep(1.5)
+    assert stats(served)["newest_id"] in (0, None)
+    page = visit(served.url)
+    connected(page)
+    until(lambda: figure(page, "websocket", "notifications") > 0, page, 10, "a notification")
+
+
+def test_a_hidden_tab_leaves_its_samples_out(served: Server, visit: Visits) -> None:
+    """And says so when it is looked at again."""
+    send(served, "/demo/state", publish_rate=10)
+    page = visit(served.url)
+    connected(page)
+    hide = """hidden => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    page.wait_for_timeout(2000)
+    counted = lane(page, "websocket").evaluate("lane => lane.model.latencies.length")
+    page.wait_for_timeout(1000)
+    assert lane(page, "websocket").evaluate("lane => lane.model.left_out") >= 5
+    assert lane(page, "websocket").evaluate("lane => lane.model.latencies.length") == counted
+    page.evaluate(hide, False)
+    expect(page.locator("#notice")).to_contain_text("This tab was hidden for 3 s")
+
+
+def test_the_diagram_is_read_by_keyboard_and_by_tap(served: Server, visit: Visits) -> None:
+    """Freezing, stepping and reading, without a mouse and with one."""
+    page = visit(served.url)
+    connected(page)
+    page.wait_for_timeout(SETTLE_MS)
+    freeze = page.locator('[data-action="freeze"]')
+    picture = lane(page, "long-poll").locator(".sequence")
+    readout = lane(page, "long-poll").locator(".readout")
+    picture.focus()
+    page.keyboard.press("ArrowUp")
+    expect(freeze).to_have_attribute("aria-pressed", "true")
+    expect(readout).to_contain_text(re.compile("Request|Response"))
+    expect(picture.locator(".selected")).to_have_count(1)
+    last = readout.inner_text()
+    page.keyboard.press("ArrowUp")
+    expect(readout).not_to_have_text(last)
+    page.keyboard.press("Escape")
+    expect(freeze).to_have_attribute("aria-pressed", "false")
+    expect(picture.locator(".selected")).to_have_count(0)
+    page.wait_for_timeout(SETTLE_MS)
+    for _ in range(12):
+        page.locator('[data-action="back"]').click()
+        expect(page.locator(".selected")).to_have_count(1)
+    freeze.click()
+    expect(freeze).to_have_attribute("aria-pressed", "false")
+    freeze.click()
+    lane(page, "websocket").locator(".arrow .target").last.click(force=True)
+    expect(lane(page, "websocket").locator(".readout")).to_contain_text("Frame: notification")
+    page.locator('[data-action="back"]').click()
+    expect(page.locator(".selected")).to_have_count(1)
+
+
+def test_a_held_request_is_seen_held(served: Server, visit: Visits) -> None:
+    """With nothing published, long polling's bar grows while it waits, and no other lane has one."""
+    send(served, "/demo/state", paused=True)
+    page = visit(served.url)
+    connected(page)
+    bar = lane(page, "long-poll").locator(".held")
+    expect(bar).to_have_count(1)
+    first = float(bar.get_attribute("height") or 0)
+    page.wait_for_timeout(1000)
+    assert float(bar.get_attribute("height") or 0) > first + 10
+    expect(lane(page, "websocket").locator(".held")).to_have_count(0)
+
+
+def test_predict_then_reveal(served: Server, visit: Visits) -> None:
+    """Covered while predicting and racing; then prediction, measurement and formula, and the class's own."""
+    send(
+        served,
+        "/class/prediction",
+        page="another-page-of-the-class",
+        predictions={name: {"latency_ms": 50, "requests_per_minute": 30} for name in NAMES},
+    )
+    page = visit(served.url, viewport={"width": 390, "height": 844})
+    connected(page)
+    page.locator('[data-action="predict"]').click()
+    expect(page.locator(".figures").first).to_be_hidden()
+    for field in page.locator("#predict-rows input").all():
+        field.fill("77")
+    page.locator("#predict-form select").select_option("10")
+    page.locator("#predict-form button[type=submit]").click()
+    expect(page.locator("#predict-running")).to_be_visible()
+    result = page.locator("#predict-result")
+    expect(result).to_be_visible(timeout=20_000)
+    expect(page.locator(".figures").first).to_be_visible()
+    expect(result.locator("table").first.locator("tbody tr")).to_have_count(len(NAMES))
+    expect(result).to_contain_text("T/2 + d = 50")
+    expect(result).to_contain_text("60/T = 60")
+    asked = float(result.locator("table").nth(1).locator("tbody tr").first.locator("td").nth(1).inner_text())
+    assert 45 <= asked <= 75
+    expect(result.locator(".class-said")).to_contain_text("2 predictions")
+    expect(result.locator("svg.class").first.locator("circle")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    result.locator('[data-action="unpredict"]').click()
+    expect(page.locator("#predict")).to_be_hidden()
+
+
+def test_tabs_that_fill_the_six_connections_say_so(served: Server, visit: Visits) -> None:
+    """Seven tabs each hold a poll: the browser lets six through, and the page explains it."""
+    page = visit(served.url)
+    connected(page)
+    for _ in range(6):
+        visit(served.url, beside=page)
+    expect(page.locator("#connections-notice")).to_contain_text(
+        "HTTP/1.1 connections to one origin", timeout=20_000
+    )
+    for other in page.context.pages[1:]:
+        other.close()
+    expect(page.locator("#connections-notice")).to_be_hidden(timeout=20_000)
+    connected(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "size", [(390, 844), (820, 1180), (1280, 800), (1920, 1080)], ids=lambda size: str(size[0])
+)
+def test_it_fits_the_screen(
+    served: Server, visit: Visits, tmp_path: Path, size: tuple[int, int], scheme: str
+) -> None:
+    """From phone to projector nothing overflows sideways, and nothing jumps while numbers change."""
+    send(served, "/demo/state", publish_rate=20, payload_bytes=10_000)
+    page = visit(served.url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    connected(page)
+    page.wait_for_timeout(1500)
+    page.evaluate(
+        """() => {
+          window.shifts = [];
+          const keep = (list) => window.shifts.push(...list.getEntries().map(({ value }) => value));
+          new PerformanceObserver(keep).observe({ type: "layout-shift" });
+        }"""
+    )
+    page.wait_for_timeout(2500)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert sum(page.evaluate("window.shifts")) < 0.005
+    page.screenshot(path=tmp_path / "race.png", full_page=True)
+
+
+def test_in_a_class_the_teacher_decides(demo: Callable[..., Server], visit: Visits) -> None:
+    """A student's page cannot change what is everybody's; the teacher's cut reaches it."""
+    served = demo("--lan")
+    link = re.search(r"http://127\.0\.0\.1:\d+/teacher\?token=\S+", served.printed)
+    assert link
+    student, teacher = visit(served.url), visit(link[0])
+    teacher.goto(served.url)
+    connected(student)
+    connected(teacher)
+    for control in student.locator("[data-teacher]").all():
+        expect(control).to_be_disabled()
+    expect(student.locator('[data-action="cut"]')).to_be_enabled()
+    teacher.locator('[data-action="cut"]').click()
+    for page in (student, teacher):
+        for name in NAMES:
+            expect(lane(page, name).locator(".told")).to_contain_text("caught up", timeout=10_000)
