@@ -28,7 +28,7 @@ from bench.reading import Run, RunDirectoryError, Trial, load
 
 SUMMARY_SCHEMA = 1
 """Version of summary.json's form. History: 1, the first."""
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 INPUTS = (
@@ -172,7 +172,7 @@ def conservation(trial: Trial) -> dict[str, Any] | None:
     ids = np.sort(ids[~np.isnan(ids)])
     joined = trial.subscribers["joined_id"].astype(float)
     missed = trial.subscribers["missed"].astype(float)
-    if np.isnan(joined).any() or np.isnan(missed).any():
+    if not (np.isfinite(joined).all() and np.isfinite(missed).all()):
         return {"expected": None, "delivered": len(trial.deliveries["id"]), "missed": None, "holds": False}
     expected = int((len(ids) - np.searchsorted(ids, joined, side="right")).sum())
     delivered, told = len(trial.deliveries["id"]), int(missed.sum())
@@ -287,7 +287,7 @@ def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compa
         finished_losses=tuple(
             str(result.record["id"])
             for result in group
-            if result.record.get("exit", "finished") == "finished"
+            if result.record.get("exit") == "finished"
             and (
                 result.gates.get("delivered", {}).get("passed") is False
                 or not (result.conservation or {"holds": True})["holds"]

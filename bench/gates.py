@@ -8,6 +8,8 @@ Rules:
 - A steadiness gate that fails makes it *not steady*: its counts and costs stand, its latency wins nothing.
 - Each gate tells its value, its limit and whether it was passed; `passed` None means that this trial has
   nothing to measure it on (no polls, nothing published, a system that does not tell), which fails nobody.
+- Evidence that the harness always writes, and that is not there or contradicts itself, fails: what cannot be
+  shown is not believed.
 - Each failure is one sentence, with the figure and the limit in it.
 """
 
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench import metrics
 from bench.reading import Trial
@@ -29,6 +32,11 @@ it."""
 GENERATOR_DELAY_MS = 1.0
 GENERATOR_DELAY_OF_P50 = 0.1
 CLOCK_MOVED_MS = 1.0
+CLOCK_TOLERANCE_US = 1000
+"""All times of a trial are read from one machine's clock, whose steps `CLOCK_MOVED_MS` bounds."""
+WINDOW_OFF_S = 0.1
+WINDOW_OFF_SHARE = 0.05
+"""How far the window's length may lie from what the scenario asked for: the larger of the two."""
 SERVER_CORE_BUSY_SHARE = 0.95
 
 Gate = dict[str, Any]
@@ -56,16 +64,29 @@ class Outcome:
 def check(trial: Trial) -> Outcome:
     """Every gate on one trial. A trial whose window never ended is invalid whatever else holds."""
     outcome = Outcome()
-    exit_ = str(trial.record.get("exit") or "finished")
+    exit_ = str(trial.record.get("exit") or "run.json does not tell how it ended")
     if trial.window_us is None:
-        outcome.why.append(f"the window was never measured: {exit_}")
+        ends = trial.record.get("window_end_us") is not None
+        backwards = ends and trial.record.get("window_start_us") is not None
+        outcome.why.append(
+            "the window does not end after its start, so nothing was measured in it"
+            if backwards
+            else f"the window was never measured: {exit_}"
+        )
     alive = exit_ == "finished"
     outcome.gates["server_alive"] = {"value": int(alive), "limit": 1, "passed": alive}
     if not alive and trial.window_us is not None:
         outcome.why.append(f"the trial was cut short: {exit_}")
     if trial.window_us is None:
         return outcome
+    _window_length(trial, outcome)
+    _edge_samples(trial, outcome)
     _delivered(trial, outcome)
+    _due_times(trial, outcome)
+    _order_of_times(trial, outcome)
+    if alive:
+        _requests_kept(trial, outcome)
+    _published(trial, outcome)
     _publisher_late(trial, outcome)
     _generator(trial, outcome)
     _generator_delay(trial, outcome)
@@ -73,6 +94,45 @@ def check(trial: Trial) -> Outcome:
     _told_gap(trial, outcome)
     _server_core(trial, outcome)
     return outcome
+
+
+def _window_length(trial: Trial, outcome: Outcome) -> None:
+    """The window is as long as the scenario asked."""
+    start, end = _window(trial)
+    length_s, asked_s = (end - start) / 1e6, trial.record.get("window_s")
+    if asked_s is None:
+        outcome.why.append("run.json does not tell how long the window was to be")
+        return
+    limit_s = max(WINDOW_OFF_S, WINDOW_OFF_SHARE * asked_s)
+    if _limit(outcome, "window_off_s", abs(length_s - asked_s), limit_s):
+        outcome.why.append(f"the window was {length_s:.2f} s long where {asked_s:g} s were asked for")
+
+
+def _edge_samples(trial: Trial, outcome: Outcome) -> None:
+    """The resource samples that are the window's edges are there, with all that the run's system tells:
+    without them nobody knows what the load generator, the server's core and the clock did."""
+    missing = [
+        name.replace("_", "'s ")
+        for name, at_us in zip(("window_start", "window_end"), _window(trial), strict=True)
+        if not _whole(trial, metrics.edge(trial, name), at_us)
+    ]
+    if _limit(outcome, "edge_samples_missing", len(missing), 0):
+        edges = " and the ".join(missing)
+        outcome.why.append(f"the resource samples at the {edges} are missing or not whole")
+
+
+def _whole(trial: Trial, sample: dict[str, Any] | None, at_us: int) -> bool:
+    """Whether an edge's sample was read at that edge and holds what this run's system tells."""
+    if sample is None or sample.get("at_us") != at_us or sample.get("monotonic_us") is None:
+        return False
+    cores = sample.get("cores") or {}
+    if any(str(core) not in cores for core in (trial.pinning or {}).get("server", ())):
+        return False
+    # A baseline has no load generator.
+    read = ["server"] if trial.record["transport"] is None else ["server", "generator"]
+    return trial.measured.get("cpu") is None or all(
+        (sample.get(name) or {}).get("cpu_us") is not None for name in read
+    )
 
 
 def _delivered(trial: Trial, outcome: Outcome) -> None:
@@ -87,6 +147,12 @@ def _delivered(trial: Trial, outcome: Outcome) -> None:
     refused = int(np.isnan(ids).sum())
     expected_ids = np.sort(ids[~np.isnan(ids)]).astype(np.int64)
     subscribers, deliveries = trial.subscribers, trial.deliveries
+    counts = {
+        name: subscribers[name].astype(float)
+        for name in ("missed", "duplicates", "reordered", "epoch_changes")
+    }
+    unknown = int((~np.isfinite(list(counts.values()))).any(axis=0).sum())
+    missed = np.nan_to_num(counts["missed"], posinf=0, neginf=0)
     joined = subscribers["joined_id"].astype(float)
     lost = reordered = duplicated = uncounted = 0
     order = np.argsort(deliveries["subscriber"], kind="stable")
@@ -103,16 +169,17 @@ def _delivered(trial: Trial, outcome: Outcome) -> None:
         reordered += int((np.diff(got) < 0).sum())
         missing = len(np.setdiff1d(expected, distinct, assume_unique=True))
         strangers = len(np.setdiff1d(distinct, expected, assume_unique=True))
-        told = int(subscribers["missed"][row])
+        told = int(missed[row])
         lost += max(0, missing - told)
         uncounted += max(0, told - missing) + strangers
     # The receiver keeps back what came twice or late, so its own counts are looked at as well.
-    duplicated += int(subscribers["duplicates"].sum())
-    reordered += int(subscribers["reordered"].sum())
-    epoch_changes = int(np.sum(subscribers.get("epoch_changes", np.zeros(0, dtype=np.int64))))
+    duplicated += _sum(counts["duplicates"])
+    reordered += _sum(counts["reordered"])
+    epoch_changes = _sum(counts["epoch_changes"])
     absent = int(trial.record["subscribers"]) - len(subscribers["subscriber"])
     faults = {
         f"{absent} subscribers never reported": absent,
+        f"{unknown} subscribers do not tell what they missed, or got twice or out of order": unknown,
         f"{lost} notifications were lost without a told gap": lost,
         f"{duplicated} came twice": duplicated,
         f"{reordered} came out of order": reordered,
@@ -124,6 +191,68 @@ def _delivered(trial: Trial, outcome: Outcome) -> None:
     outcome.gates["delivered"] = {"value": value, "limit": 0, "passed": value == 0}
     if value:
         outcome.why.append("; ".join(sentence for sentence, count in faults.items() if count))
+
+
+def _due_times(trial: Trial, outcome: Outcome) -> None:
+    """Each delivery carries the due time with which its notification was published."""
+    ids = trial.published["id"].astype(float)
+    accepted = ~np.isnan(ids)
+    order = np.argsort(ids[accepted], kind="stable")
+    ids, due_us = ids[accepted][order], trial.published["due_us"][accepted][order]
+    altered = 0
+    if len(ids):
+        # An id that was never published is `_delivered`'s to tell.
+        place = np.minimum(np.searchsorted(ids, trial.deliveries["id"]), len(ids) - 1)
+        known = ids[place] == trial.deliveries["id"]
+        altered = int((known & (due_us[place] != trial.deliveries["due_us"])).sum())
+    if _limit(outcome, "due_times_altered", altered, 0):
+        outcome.why.append(f"{altered} deliveries carry another due time than was published")
+
+
+def _order_of_times(trial: Trial, outcome: Outcome) -> None:
+    """Nothing is written before it is due, arrives before it was sent or accepted, or is handled before it
+    arrived."""
+    columns = {"published": trial.published, "deliveries": trial.deliveries, "requests": trial.requests}
+    orders = (
+        ("published", "due_us", "written_us", "notifications were written before they were due"),
+        ("deliveries", "accepted_us", "received_us", "deliveries arrived before the server accepted them"),
+        ("deliveries", "received_us", "handled_us", "deliveries were handled before they arrived"),
+        ("requests", "sent_us", "received_us", "answers arrived before their requests were sent"),
+        ("requests", "received_us", "handled_us", "answers were handled before they arrived"),
+    )
+    found = []
+    for table, first, then, fault in orders:
+        in_order = columns[table][first] <= columns[table][then] + CLOCK_TOLERANCE_US
+        count = int((~in_order).sum())
+        found += [(count, f"{count} {fault}")] if count else []
+    if _limit(outcome, "times_out_of_order", sum(count for count, _ in found), 0):
+        outcome.why.append("; ".join(fault for _, fault in found))
+
+
+def _requests_kept(trial: Trial, outcome: Outcome) -> None:
+    """The requests that were answered well are as many as the subscribers counted themselves; refused ones
+    are not in their count."""
+    if trial.record["transport"] is None:
+        return
+    counted = trial.subscribers["requests"].astype(float)
+    answered_well = 101 if trial.record["transport"] == "websocket" else 200
+    kept = int((trial.requests["status"] == answered_well).sum())
+    if _limit(outcome, "requests_unaccounted", abs(_sum(counted) - kept), 0):
+        outcome.why.append(f"the subscribers counted {_sum(counted)} requests, and {kept} are kept")
+
+
+def _published(trial: Trial, outcome: Outcome) -> None:
+    """Where the scenario publishes, something was due in the window."""
+    rate, published = float(trial.record["publish_rate"]), None
+    if rate > 0:
+        published = int(metrics.in_window(trial.published, "due_us", *_window(trial)).sum())
+    outcome.gates["published"] = {
+        "value": published,
+        "limit": 1,
+        "passed": None if published is None else published > 0,
+    }
+    if published == 0:
+        outcome.why.append(f"nothing was published in the window, where {rate:g} a second were asked for")
 
 
 def _publisher_late(trial: Trial, outcome: Outcome) -> None:
@@ -192,7 +321,7 @@ def _clock_moved(trial: Trial, outcome: Outcome) -> None:
     offsets = [
         sample["at_us"] - sample["monotonic_us"]
         for sample in trial.resources
-        if sample.get("monotonic_us") is not None and start <= sample["at_us"] <= end
+        if sample.get("monotonic_us") is not None and start <= sample.get("at_us", 0) <= end
     ]
     moved_ms = (max(offsets) - min(offsets)) / 1000.0 if offsets else None
     if _limit(outcome, "clock_moved_ms", moved_ms, CLOCK_MOVED_MS):
@@ -200,7 +329,7 @@ def _clock_moved(trial: Trial, outcome: Outcome) -> None:
 
 
 def _told_gap(trial: Trial, outcome: Outcome) -> None:
-    missed = None if trial.record["transport"] is None else float(trial.subscribers["missed"].sum())
+    missed = None if trial.record["transport"] is None else float(_sum(trial.subscribers["missed"]))
     if _limit(outcome, "told_gap", missed, 0):
         outcome.not_steady_why.append(
             f"subscribers fell behind the log and were told of {missed:.0f} missed notifications"
@@ -213,6 +342,12 @@ def _server_core(trial: Trial, outcome: Outcome) -> None:
         outcome.not_steady_why.append(
             f"the server's core was {busy:.0%} busy, and from {SERVER_CORE_BUSY_SHARE:.0%} a queue only grows"
         )
+
+
+def _sum(counts: npt.NDArray[Any]) -> int:
+    """The sum of what is known."""
+    known = counts.astype(float)
+    return int(known[np.isfinite(known)].sum())
 
 
 def _limit(outcome: Outcome, name: str, value: float | None, limit: float, *, at_limit: bool = False) -> bool:

@@ -165,7 +165,7 @@ def figures(trial: Trial) -> dict[str, float | None]:
     threads = [
         sample["server"]["threads"]
         for sample in trial.resources
-        if (sample.get("server") or {}).get("threads") is not None and start <= sample["at_us"] <= end
+        if (sample.get("server") or {}).get("threads") is not None and start <= sample.get("at_us", 0) <= end
     ]
     found["server_threads"] = (
         max(threads) if threads else _edge_value(trial, "window_end", "server", "threads")
@@ -198,8 +198,11 @@ def elapsed_between_edges_us(trial: Trial) -> float | None:
     start, end = edge(trial, "window_start"), edge(trial, "window_end")
     if start is None or end is None:
         return None
-    clock = "monotonic_us" if "monotonic_us" in start and "monotonic_us" in end else "at_us"
-    return float(end[clock] - start[clock])
+    for clock in ("monotonic_us", "at_us"):
+        before, after = start.get(clock), end.get(clock)
+        if before is not None and after is not None:
+            return float(after - before)
+    return None
 
 
 def edge(trial: Trial, name: str) -> dict[str, Any] | None:

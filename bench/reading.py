@@ -43,6 +43,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "missed",
         "duplicates",
         "reordered",
+        "epoch_changes",
+        "requests",
     ),
 }
 
@@ -65,6 +67,8 @@ class Trial:
     resources: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     pinning: dict[str, list[int]] | None = None
+    measured: dict[str, Any] = field(default_factory=dict)
+    """Which clocks and counters the run's system gave, as in run.json."""
 
     @property
     def id(self) -> str:
@@ -73,9 +77,10 @@ class Trial:
 
     @property
     def window_us(self) -> tuple[int, int] | None:
-        """Start and end of the measured window in Unix microseconds; None where the trial never got there."""
+        """Start and end of the measured window in Unix microseconds; None where the trial never got there,
+        or where the end does not come after the start."""
         start, end = self.record.get("window_start_us"), self.record.get("window_end_us")
-        return None if start is None or end is None else (int(start), int(end))
+        return None if start is None or end is None or end <= start else (int(start), int(end))
 
 
 @dataclass(frozen=True)
@@ -179,10 +184,16 @@ class Run:
                 resources=samples.get(name, []),
                 errors=errors.get(name, []),
                 pinning=self.run.get("pinning"),
+                measured=self.run.get("measured") or {},
             )
 
     def _table(self, name: str, *, required: bool) -> pa.Table:
         path = self.directory / f"{name}.parquet"
+        if (self.directory / "pieces").exists():
+            raise RunDirectoryError(
+                f"{self.directory} was never finished: its `wirelab bench` still runs, or was killed before "
+                "it could put the trials together; wait for it to end, or run the scenario again"
+            )
         if not path.exists():
             raise RunDirectoryError(
                 f"{path} is missing: copy the whole run directory, or run the scenario again"

@@ -177,6 +177,8 @@ class RunDirectory:
         """Keep one trial, judge it by its gates, and return it as the analysis will read it."""
         tables = tables_of(collected)
         trial = as_trial(collected, tables, self.record["pinning"])
+        self._note_measured(trial, collected)
+        trial.measured = self.record["measured"]
         outcome = gates.check(trial)
         trial.record |= {
             "valid": outcome.valid,
@@ -189,7 +191,6 @@ class RunDirectory:
             pq.write_table(table, self._pieces / f"{collected.planned.order:05}.{name}.parquet")
         self._append("resources", collected.samples)
         self._append("errors", ({"trial": trial.id, **error} for error in collected.errors))
-        self._note_measured(trial, collected)
         self.record["trials"].append(trial.record)
         self._save()
         return trial

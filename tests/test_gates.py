@@ -1,13 +1,23 @@
-"""Each gate, broken on purpose, one at a time, on a small trial that passes them all."""
+"""Each gate, broken on purpose, one at a time: on a small trial that passes them all, and on copies of a real
+run."""
 
+import html
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from synthetic_run import change, change_run
 
-from bench import gates
-from bench.reading import Trial
+import bench
+from bench import analysis, gates, report
+from bench.reading import RunDirectoryError, Trial
 
+GOLDEN = Path(__file__).parent / "golden" / "quick"
 START_US = 1_763_874_000_000_000
 END_US = START_US + 5_000_000
 SUBSCRIBERS, NOTIFICATIONS = 4, 20
@@ -28,6 +38,7 @@ def good_trial(transport: str | None = "long-poll") -> Trial:
         "publish_rate": 4.0,
         "window_start_us": START_US,
         "window_end_us": END_US,
+        "window_s": 5.0,
         "exit": "finished",
     }
     return Trial(
@@ -36,18 +47,27 @@ def good_trial(transport: str | None = "long-poll") -> Trial:
             "subscriber": subscribers,
             "id": all_ids,
             "due_us": all_due,
+            "accepted_us": all_due + 300,
             "received_us": all_due + 2000,
             "handled_us": all_due + 2100,
         },
-        requests={"subscriber": subscribers, "received_us": all_due + 2000, "handled_us": all_due + 2100},
+        requests={
+            "subscriber": subscribers,
+            "sent_us": all_due - 1000,
+            "received_us": all_due + 2000,
+            "handled_us": all_due + 2100,
+            "status": np.full(len(subscribers), 101 if transport == "websocket" else 200),
+        },
         published={"id": ids, "due_us": due_us, "written_us": due_us + 100, "answered_us": due_us + 500},
         subscribers={
             "subscriber": np.arange(SUBSCRIBERS),
             "joined_id": count + 1,
             **{name: count.copy() for name in ("missed", "duplicates", "reordered", "epoch_changes")},
+            "requests": count + NOTIFICATIONS,
         },
         resources=[sample("window_start", START_US), sample("window_end", END_US)],
         pinning={"server": [0], "generator": [1]},
+        measured={"arrival": "kernel", "cpu": "process clocks"},
     )
 
 
@@ -206,6 +226,7 @@ def test_a_generator_that_handles_answers_late(
     trial = good_trial(transport)
     trial.record["implementation"] = implementation
     trial.deliveries["received_us"] = trial.deliveries["due_us"] + latency_us
+    trial.deliveries["handled_us"] = trial.deliveries["received_us"] + delay_us
     trial.requests["handled_us"] = trial.requests["received_us"] + delay_us
     outcome = gates.check(trial)
     assert outcome.gates["generator_delay_ms_p50"]["passed"] is passed
@@ -246,9 +267,255 @@ def test_a_saturated_server(share: float, steady: bool) -> None:
 def test_what_is_not_measured_fails_nobody() -> None:
     """Another system: no CPU clocks, no cores, no pinning."""
     trial = good_trial()
-    trial.pinning = None
+    trial.pinning, trial.measured = None, {"arrival": "handling", "cpu": None}
+    trial.deliveries["received_us"] = trial.deliveries["handled_us"]
     for found in trial.resources:
         found |= {"generator": {"cpu_us": None, "waited_us": None}, "cores": None}
     outcome = gates.check(trial)
     assert outcome.valid
     assert outcome.gates["generator_cpu_share"] == {"value": None, "limit": 0.85, "passed": None}
+
+
+def test_a_trial_that_does_not_tell_how_it_ended() -> None:
+    """Silence is no "finished"."""
+    trial = good_trial()
+    del trial.record["exit"]
+    outcome = gates.check(trial)
+    assert outcome.gates["server_alive"]["passed"] is False
+    assert "does not tell how it ended" in outcome.why[0]
+
+
+def without_samples(trial: Trial) -> None:
+    trial.resources.clear()
+
+
+def without_the_last_sample(trial: Trial) -> None:
+    del trial.resources[1]
+
+
+def moved_window(trial: Trial) -> None:
+    trial.record |= {"window_start_us": START_US + 10_000, "window_end_us": END_US + 10_000}
+
+
+def without_the_clock(trial: Trial) -> None:
+    trial.resources[0]["monotonic_us"] = None
+
+
+def without_the_servers_cpu(trial: Trial) -> None:
+    del trial.resources[0]["server"]
+
+
+def without_the_generators_cpu(trial: Trial) -> None:
+    trial.resources[1]["generator"]["cpu_us"] = None
+
+
+def without_the_servers_core(trial: Trial) -> None:
+    trial.resources[1]["cores"] = None
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (without_samples, "at the window's start and the window's end are missing"),
+        (without_the_last_sample, "at the window's end are missing"),
+        (moved_window, "at the window's start and the window's end are missing"),
+        (without_the_clock, "at the window's start are missing"),
+        (without_the_servers_cpu, "at the window's start are missing"),
+        (without_the_generators_cpu, "at the window's end are missing"),
+        (without_the_servers_core, "at the window's end are missing"),
+    ],
+)
+def test_the_samples_at_the_windows_edges_are_needed(break_it: Callable[[Trial], None], told: str) -> None:
+    """What the system tells must be there: without it no gate could fail."""
+    trial = good_trial()
+    break_it(trial)
+    outcome = gates.check(trial)
+    assert outcome.gates["edge_samples_missing"]["passed"] is False
+    assert told in " ".join(outcome.why)
+
+
+def test_a_baseline_needs_no_load_generator() -> None:
+    """It has none."""
+    trial = good_trial(None)
+    for found in trial.resources:
+        del found["generator"]
+    assert gates.check(trial).valid
+
+
+@pytest.mark.parametrize(("table", "name"), [("deliveries", "due_us"), ("published", "due_us")])
+def test_due_times_are_those_that_were_published(table: str, name: str) -> None:
+    """By a microsecond."""
+    trial = good_trial()
+    getattr(trial, table)[name][3] += 1
+    outcome = gates.check(trial)
+    assert outcome.gates["due_times_altered"]["passed"] is False
+    assert "another due time" in outcome.why[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "earlier", "later", "told"),
+    [
+        ("published", "written_us", "due_us", "written before they were due"),
+        ("deliveries", "received_us", "accepted_us", "arrived before the server accepted them"),
+        ("deliveries", "handled_us", "received_us", "handled before they arrived"),
+        ("requests", "received_us", "sent_us", "arrived before their requests were sent"),
+        ("requests", "handled_us", "received_us", "answers were handled before they arrived"),
+    ],
+)
+def test_effects_come_after_their_causes(table: str, earlier: str, later: str, told: str) -> None:
+    """Within the millisecond by which the clock may move."""
+    trial = good_trial()
+    columns = getattr(trial, table)
+    columns[earlier][3] = columns[later][3] - 1_000
+    assert gates.check(trial).gates["times_out_of_order"]["passed"] is True
+    columns[earlier][3] -= 1
+    outcome = gates.check(trial)
+    assert outcome.gates["times_out_of_order"]["passed"] is False
+    assert outcome.why[0].startswith("1 ")
+    assert told in outcome.why[0]
+
+
+def test_a_time_that_is_not_there_is_not_in_order() -> None:
+    """A column may hold nulls, which compare with nothing."""
+    trial = good_trial()
+    trial.deliveries["handled_us"] = np.where(
+        trial.deliveries["id"] == 5, np.nan, trial.deliveries["handled_us"]
+    )
+    assert not gates.check(trial).valid
+
+
+def test_requests_are_all_kept() -> None:
+    """As many as the subscribers counted; a refused one is kept and is in nobody's count."""
+    trial = good_trial()
+    trial.requests["status"][7] = 503
+    outcome = gates.check(trial)
+    assert outcome.why == ["the subscribers counted 80 requests, and 79 are kept"]
+    trial.subscribers["requests"][0] -= 1
+    assert gates.check(trial).valid
+
+
+@pytest.mark.parametrize(
+    ("window_s", "passed"), [(4.9, True), (5.2, True), (4.6, False), (10.0, False), (None, None)]
+)
+def test_the_window_is_as_long_as_was_asked(window_s: float | None, passed: bool | None) -> None:
+    """Within a twentieth."""
+    trial = good_trial()
+    trial.record["window_s"] = window_s
+    outcome = gates.check(trial)
+    assert outcome.valid is bool(passed)
+    assert "window_off_s" not in outcome.gates or outcome.gates["window_off_s"]["passed"] is passed
+
+
+def test_something_is_published_where_a_rate_is_asked() -> None:
+    """Else there is no latency to believe; an idle trial has nothing to measure it on."""
+    trial = good_trial()
+    for columns in (trial.published, trial.deliveries):
+        for name in columns.keys() - {"subscriber", "id"}:
+            columns[name] -= 10_000_000
+    assert gates.check(trial).why == ["nothing was published in the window, where 4 a second were asked for"]
+    trial.record["publish_rate"] = 0.0
+    outcome = gates.check(trial)
+    assert outcome.valid
+    assert outcome.gates["published"]["passed"] is None
+
+
+# Copies of a real run, damaged as files are.
+
+TRIAL = "r2-websocket-gevent-300x2-t1"
+
+
+def edit_column(run: Path, table: str, name: str, edit: Callable[[Any], Any]) -> None:
+    """Pass a column of one trial through `edit`."""
+
+    def whole(frame: pd.DataFrame) -> pd.DataFrame:
+        rows = frame["trial"] == TRIAL
+        frame[name] = frame[name].astype("Float64").astype(object)
+        frame.loc[rows, name] = edit(frame.loc[rows, name])
+        frame[name] = frame[name].astype("Float64").astype("Int64")
+        return frame
+
+    change(run, table, edit=whole)
+
+
+def edit_record(run: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change what run.json says of one trial."""
+    change_run(run, lambda record: [edit(one) for one in record["trials"] if one["id"] == TRIAL])
+
+
+def drop_samples(run: Path) -> None:
+    path = run / "resources.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if json.loads(line)["trial"] != TRIAL))
+
+
+def drop_a_request(run: Path) -> None:
+    change(run, "requests", edit=lambda frame: frame.drop(frame[frame["trial"] == TRIAL].index[3]))
+
+
+def publish_nothing_in_the_window(run: Path) -> None:
+    """Nor was anything delivered."""
+    record = next(one for one in json.loads((run / "run.json").read_text())["trials"] if one["id"] == TRIAL)
+    for table in ("published", "deliveries"):
+        change(
+            run,
+            table,
+            edit=lambda frame: frame[
+                (frame["trial"] != TRIAL) | (frame["due_us"] < record["window_start_us"])
+            ],
+        )
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda run: (run / "resources.jsonl").unlink(), "the resource samples at the window's start and"),
+        (drop_samples, "the resource samples at the window's start and"),
+        (lambda run: edit_column(run, "deliveries", "due_us", lambda due: due + 500), "another due time"),
+        (
+            lambda run: [
+                edit_column(run, table, "due_us", lambda due: due + 5_000)
+                for table in ("deliveries", "published")
+            ],
+            "were written before they were due",
+        ),
+        (lambda run: edit_column(run, "deliveries", "received_us", lambda at: at - 50_000), "accepted them"),
+        (
+            lambda run: edit_column(run, "deliveries", "received_us", lambda at: at + 900_000),
+            "before they arrived",
+        ),
+        (drop_a_request, "the subscribers counted 300 requests, and 299 are kept"),
+        (
+            lambda run: edit_column(run, "subscribers", "missed", lambda missed: pd.NA),
+            "do not tell what they missed",
+        ),
+        (lambda run: edit_record(run, lambda one: one.update(window_s=30.0)), "where 30 s were asked for"),
+        (publish_nothing_in_the_window, "nothing was published in the window"),
+        (lambda run: edit_record(run, lambda one: one.pop("exit")), "does not tell how it ended"),
+        (
+            lambda run: edit_record(run, lambda one: one.update(window_end_us=one["window_start_us"])),
+            "the window does not end after its start",
+        ),
+    ],
+)
+def test_a_damaged_run_is_told_in_a_sentence(
+    tmp_path: Path, damage: Callable[[Path], Any], told: str
+) -> None:
+    """The trial is invalid whatever run.json says of it, and the report can still be written."""
+    run = Path(shutil.copytree(GOLDEN, tmp_path / "run"))
+    damage(run)
+    summary = analysis.analyse(run)
+    trial = next(one for one in summary["trials"] if one["id"] == TRIAL)
+    assert not trial["valid"]
+    assert told in " ".join(trial["why"])
+    assert not summary["valid"]
+    assert told in html.unescape(report.write(run).read_text(encoding="utf-8"))
+
+
+def test_a_killed_harness_is_told(tmp_path: Path) -> None:
+    """It leaves run.json and pieces behind."""
+    run = Path(shutil.copytree(GOLDEN, tmp_path / "run"))
+    for file in run.glob("*.parquet"):
+        file.unlink()
+    (run / "pieces").mkdir()
+    with pytest.raises(RunDirectoryError, match=r"was never finished: .* run the scenario again"):
+        _ = bench.load(run).summary
