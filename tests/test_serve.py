@@ -70,7 +70,8 @@ def test_bad_options_are_told(options: list[str], words: str) -> None:
 def test_too_few_file_descriptors_are_told() -> None:
     command = "ulimit -n 300; exec timeout 5 " + sys.executable + " -m bench.cli serve --port 0"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30)
-    assert "2000 subscribers need 2160 file descriptors, but the hard limit is 300: serving 140" in result.stderr
+    sentence = "2000 subscribers need 2160 file descriptors, but the hard limit is 300: serving 140"
+    assert sentence in result.stderr
     assert "serving on" in result.stdout
 
 
