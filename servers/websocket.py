@@ -45,11 +45,14 @@ def add_route(app: Flask, streams: Streams) -> None:
         with pinger.watching(connection):
             try:
                 batch = stream.batch(position)
+                ending = False
                 while True:
                     connection.send_batch(batch)
                     stream.count(TRANSPORT, notifications=batch.count)
-                    if streams.stopping or waiter.interrupted:
+                    if ending or streams.stopping:
                         break
+                    # What came before the end is delivered; what goes on coming is not waited for.
+                    ending = waiter.interrupted
                     batch = stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
                     if not batch.news:
                         break
