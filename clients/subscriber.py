@@ -22,6 +22,7 @@ import random
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
@@ -66,7 +67,7 @@ class Request(NamedTuple):
     status: int
 
 
-class Subscriber:
+class Subscriber(ABC):
     """One client of one transport. Subclasses say how they ask; the module's docstring has the rules."""
 
     transport: ClassVar[str]
@@ -175,9 +176,9 @@ class Subscriber:
             if self._connection is not None:
                 self._connection.shutdown()
 
+    @abstractmethod
     def _deliveries(self) -> Iterator[Delivery]:
         """Ask and yield, until ConnectionLost: this is what makes a transport."""
-        raise NotImplementedError
 
     def _target(self, **query: str) -> str:
         """Return the request target: this stream on this transport, from the cursor."""
