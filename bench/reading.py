@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.cli import UsageError
+from bench.scenario import ADDED
 
 SCHEMA = 1
 """The newest run directory this code reads. History: 1, the first."""
@@ -243,6 +244,7 @@ def load(directory: str | os.PathLike[str]) -> Run:
     trials = run.get("trials")
     if not isinstance(trials, list) or not all(isinstance(trial, dict) and "id" in trial for trial in trials):
         raise RunDirectoryError(f"{source} has no list of trials with ids: it was not written by wirelab")
+    run["trials"] = [{**ADDED, **trial} for trial in trials]
     return Run(path, run)
 
 

@@ -27,6 +27,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from bench import gates, machine, resources
 from bench.cli import UsageError
 from bench.publisher_process import NEVER
 from bench.reading import Trial
-from bench.scenario import Scenario, Settings
+from bench.scenario import Scenario
 from bench.trial import Collected
 
 SCHEMA = 1
@@ -80,21 +81,6 @@ SCHEMAS = {
     for name, keys in _INTEGERS.items()
 }
 """The columns of each Parquet file."""
-
-TRIAL_SETTINGS = (
-    "transport",
-    "implementation",
-    "server_model",
-    "subscribers",
-    "publish_rate",
-    "schedule",
-    "payload_bytes",
-    "poll_interval_s",
-    "wait_s",
-    "headers",
-    "permessage_deflate",
-    "window_s",
-)
 
 
 def require_run(directory: Path) -> None:
@@ -275,16 +261,11 @@ def trial_record(collected: Collected) -> dict[str, Any]:
         "id": planned.id,
         "repeat": planned.repeat,
         "order": planned.order,
-        **settings_record(planned.settings),
+        **asdict(planned.settings),
         "window_start_us": start_us,
         "window_end_us": end_us,
         "exit": collected.exit,
     }
-
-
-def settings_record(settings: Settings) -> dict[str, Any]:
-    """The settings of a trial under their names in run.json."""
-    return {name: getattr(settings, name) for name in TRIAL_SETTINGS}
 
 
 def _columns(names: tuple[str, ...], rows: npt.NDArray[np.int64]) -> dict[str, Any]:

@@ -69,32 +69,19 @@ FACTORS_OF: dict[str | None, tuple[str, ...]] = {
 """Which of the transports' own factors each knows; `wait_s` sets how often a WebSocket is pinged.
 
 A transport that is not listed here knows all of them."""
-OWN_FACTORS = ("poll_interval_s", "wait_s", "headers", "permessage_deflate")
-
-DEFAULTS: dict[str, Any] = {
-    "implementation": "wirelab",
-    "server_model": "gevent",
-    "schedule": "poisson",
-    "payload_bytes": 100,
-    "poll_interval_s": 1.0,
-    "wait_s": 25.0,
-    "headers": "minimal",
-    "permessage_deflate": False,
-    "window_s": 5.0,
-    "settle_s": 1.0,
-    "memory": False,
-}
-REQUIRED = ("transport", "subscribers", "publish_rate")
-KEYS = (*REQUIRED, *DEFAULTS)
+OWN_FACTORS = tuple(dict.fromkeys(factor for known in FACTORS_OF.values() for factor in known))
 
 
 class ScenarioError(ValueError):
     """The scenario cannot be run; the message names the key and says what is allowed."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """One cell: everything that two trials share when they count as repeats of each other.
+
+    This is the one list of them: what a scenario may set, what run.json and summary.json tell of a trial, and
+    what tells two cells apart all follow from it. A field without a default has to be given.
 
     `transport` None is a baseline without subscribers; `server_model` None goes with `implementation`
     "bare", the noise floor. `publish_rate` is in notifications a second, 0 for an idle cell. `memory`
@@ -102,19 +89,19 @@ class Settings:
     """
 
     transport: str | None
-    implementation: str
-    server_model: str | None
+    implementation: str = "wirelab"
+    server_model: str | None = "gevent"
     subscribers: int
     publish_rate: float
-    schedule: str
-    payload_bytes: int
-    poll_interval_s: float
-    wait_s: float
-    headers: str
-    permessage_deflate: bool
-    window_s: float
-    settle_s: float
-    memory: bool
+    schedule: str = "poisson"
+    payload_bytes: int = 100
+    poll_interval_s: float = 1.0
+    wait_s: float = 25.0
+    headers: str = "minimal"
+    permessage_deflate: bool = False
+    window_s: float = 5.0
+    settle_s: float = 1.0
+    memory: bool = False
 
     @property
     def join_s(self) -> float:
@@ -131,6 +118,26 @@ class Settings:
         polls = self.poll_interval_s if self.transport == "short-poll" else 0.0
         cohort = COHORT_S if self.memory else 0.0
         return TRIAL_OVERHEAD_S + cohort + self.join_s + self.settle_s + self.window_s + 2 * polls
+
+
+SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
+DEFAULTS: dict[str, Any] = {
+    field.name: field.default
+    for field in dataclasses.fields(Settings)
+    if field.default is not dataclasses.MISSING
+}
+REQUIRED = tuple(name for name in SETTINGS if name not in DEFAULTS)
+KEYS = (*REQUIRED, *DEFAULTS)
+MEASURING = ("window_s", "settle_s", "memory")
+"""How a cell is measured, which no figure but its precision depends on."""
+KIND = ("transport", "implementation", "poll_interval_s", "wait_s", "permessage_deflate")
+"""What the subscribers, and the server, are: cells that differ in these alone may stand side by side."""
+LOAD = tuple(name for name in SETTINGS if name not in (*KIND, *MEASURING))
+"""What is asked of them, and where: cells that share these ran under the same load."""
+SERIES = tuple(name for name in SETTINGS if name not in ("subscribers", *MEASURING))
+"""Cells that share these differ in their number of subscribers alone: they lie on one curve."""
+ADDED: dict[str, Any] = {}
+"""Settings that runs of schema 1 do not name, with what these had."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,15 +343,18 @@ def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
     """A short name for each cell: what is usual, every factor of its own that varies in this scenario, and a
     number
     where that does not tell two apart."""
+    always = ("transport", "implementation", "server_model", "subscribers", "publish_rate")
     marks = {
-        "schedule": "{}",
         "payload_bytes": "{}B",
         "poll_interval_s": "T{:g}",
         "wait_s": "wait{:g}",
-        "headers": "{}",
         "permessage_deflate": "deflate-{}",
     }
-    varying = [key for key in marks if len({getattr(cell, key) for cell in cells}) > 1]
+    varying = [
+        key
+        for key in SETTINGS
+        if key not in (*always, *MEASURING) and len({getattr(cell, key) for cell in cells}) > 1
+    ]
     labels: dict[Settings, str] = {}
     for cell in cells:
         known = FACTORS_OF.get(cell.transport, OWN_FACTORS)
@@ -354,7 +364,7 @@ def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
             f"{cell.subscribers}x{cell.publish_rate:g}",
         ]
         own = [key for key in varying if key in known or key not in OWN_FACTORS]
-        parts += [marks[key].format(getattr(cell, key)).lower() for key in own]
+        parts += [marks.get(key, "{}").format(getattr(cell, key)).lower() for key in own]
         name = "-".join(parts)
         same = sum(label == name or label.startswith(f"{name}-again") for label in labels.values())
         labels[cell] = f"{name}-again{same + 1}" if same else name

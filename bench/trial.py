@@ -18,7 +18,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -159,23 +159,13 @@ class _Course:
         self.url = server_url(self.server.line(START_TIMEOUT_S))
         self.tree = resources.ProcessTree(self.server.pid)
         self.server_pids = self.tree.pids()
-        told = {
+        told = asdict(settings) | {
             "url": self.url,
             "stream": STREAM,
             "directory": str(self.scratch),
             "join_s": settings.join_s,
             "seed": self.publish_seed,
         }
-        names = (
-            "transport",
-            "subscribers",
-            "publish_rate",
-            "schedule",
-            "payload_bytes",
-            "poll_interval_s",
-            "wait_s",
-        )
-        told |= {name: getattr(settings, name) for name in (*names, "headers", "permessage_deflate")}
         for child in (self.generator, self.publisher):
             if child:
                 child.tell(told)
