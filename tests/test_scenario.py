@@ -3,6 +3,7 @@
 import pytest
 
 from bench import scenario
+from bench.link import Link
 from bench.scenario import ScenarioError
 from clients import headers, publisher
 
@@ -185,8 +186,8 @@ def test_choices_are_those_of_the_clients() -> None:
 
 def test_every_setting_is_checked_and_stands_in_one_kind() -> None:
     """A new field of Settings is known to the file, to its checks and to whoever groups cells."""
-    assert set(scenario.KEYS) == set(scenario.SETTINGS)
-    checked = {"transport", *scenario.BOUNDS, *scenario.CHOICES, *scenario.FLAGS}
+    assert {*scenario.KEYS, *Link._fields} == set(scenario.SETTINGS)
+    checked = {"transport", "link", *scenario.BOUNDS, *scenario.CHOICES, *scenario.FLAGS}
     assert checked == set(scenario.SETTINGS)
     kinds = [*scenario.KIND, *scenario.LOAD, *scenario.MEASURING]
     assert sorted(kinds) == sorted(scenario.SETTINGS)
