@@ -121,7 +121,7 @@ class Measured:
     def partner(self, cell: Cell, transport: str) -> Cell | None:
         """The cell of another transport under the same load on the same server model."""
         for other in self.of(transport):
-            same = all(other.settings.get(key) == cell.settings.get(key) for key in LOAD)
+            same = all(other.settings.get(key) == cell.settings.get(key) for key in (*LOAD, "connection"))
             if same and not other.settings.get("permessage_deflate"):
                 return other
         return None

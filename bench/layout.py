@@ -66,6 +66,8 @@ def transport_name(cell: Cell, among: Sequence[Cell] = ()) -> str:
     kin = [other for other in among if other["transport"] == cell["transport"]]
     if len({other["poll_interval_s"] for other in kin}) > 1:
         name += f", T = {cell['poll_interval_s']:g} s"
+    if len({other["connection"] for other in kin}) > 1 and cell["connection"] == "fresh":
+        name += ", fresh connections"
     if len({other["permessage_deflate"] for other in kin}) > 1 and cell["permessage_deflate"]:
         name += ", deflate"
     return name if cell.get("implementation", "wirelab") == "wirelab" else f"{name}, bare server"

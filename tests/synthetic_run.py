@@ -63,6 +63,7 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
         "poll_interval_s": 1.0,
         "wait_s": 25.0,
         "headers": "minimal",
+        "connection": "kept",
         "permessage_deflate": False,
         "window_s": 5.0,
     }
