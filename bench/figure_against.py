@@ -1,0 +1,219 @@
+"""One factor on the horizontal axis: how latency and costs grow with delay, rate, subscribers or payload.
+
+Rules: points are measured, with their intervals; where there is a theory its curve is drawn through them
+(`bench/curves.py`), else they are joined. Cells that differ in anything but the factor are never joined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench import layout
+from bench.colours import look
+from bench.figure_style import (
+    FAINT,
+    FLAGGED,
+    HALO,
+    PANELS,
+    PREDICTED,
+    End,
+    flag,
+    grid,
+    name_ends,
+    plain_log,
+)
+from bench.layout import Cell
+
+
+class Factor(NamedTuple):
+    """How a factor is called on its axis, and how many of its values make a curve worth drawing."""
+
+    label: str
+    logarithmic: bool
+    least: int
+    settings: tuple[str, ...]
+    """In what its cells may differ."""
+
+
+FACTORS = {
+    # A link that does nothing but delay is known by its delay: loopback, and the relay at 0 and at 20 ms, are
+    # points of one curve.
+    "one_way_ms": Factor("one-way network delay (ms)", False, 2, ("one_way_ms", "link")),
+    "subscribers": Factor("subscribers (log scale)", True, 3, ("subscribers",)),
+    "publish_rate": Factor("notifications per second (log scale)", True, 3, ("publish_rate",)),
+    "payload_bytes": Factor("payload (bytes, log scale)", True, 2, ("payload_bytes",)),
+}
+TRANSITS = ("1 transit", "2 transits", "3 transits")
+"""What RFC 6202 (section 2.2) counts long polling's latency in."""
+
+Series = list[Cell]
+
+
+def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tuple[Figure | None, str]:
+    """A panel a load and metric, a line a transport; None where no load has enough values of the factor."""
+    columns = _loads(summary, factor, metrics)
+    if not columns:
+        return None, f"This run does not vary what this figure is drawn against: {FACTORS[factor].label}."
+    shown = layout.spread(columns, PANELS // len(metrics))
+    common, own = layout.load_names([column[0][0] for column in shown], *FACTORS[factor].settings)
+    panels = [(metric, column) for metric in metrics for column in shown]
+    share = {"sharex": True, "sharey": "row" if len(shown) > 1 and len(metrics) > 1 else len(metrics) == 1}
+    figure, axes = grid(len(panels), 4.3 if len(panels) == 1 else 3.9, **share)
+    ends: dict[Axes, list[End]] = {}
+    flagged = predicted = False
+    for place, (panel, (metric, column)) in enumerate(zip(axes, panels, strict=True)):
+        ends[panel], marks, theory = _panel(panel, summary, factor, metric, column)
+        flagged, predicted = flagged or marks, predicted or theory
+        panel.set_title(own[place % len(shown)] if place < len(shown) else "")
+        if place % len(shown) == 0 or len(shown) == 1:
+            panel.set_ylabel(layout.label(metric))
+        panel.set_xlabel(FACTORS[factor].label)
+    name_ends(figure, ends)
+    caption = f"{layout.sentence(common)} Points: measured, medians over valid trials with 95 % intervals."
+    if predicted:
+        caption += (
+            " Dashed curves: predicted, with the service time, the acceptance and the client's turnaround as "
+            "measured in the same cells."
+        )
+    if any(
+        layout.floor(summary, cell, metric) for metric, column in panels for kin in column for cell in kin
+    ):
+        caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
+    if flagged:
+        caption += FLAGGED
+    if len(shown) < len(columns):
+        caption += f" {len(columns) - len(shown)} more loads are in the tables below."
+    return figure, caption
+
+
+def varies(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> bool:
+    """Is there a load in which the factor has enough values to draw against it?"""
+    return bool(_loads(summary, factor, metrics))
+
+
+def _loads(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> list[list[Series]]:
+    """Our cells as series by load, both without the factor; loads with too few values of it left out."""
+    differing = FACTORS[factor].settings
+    found: dict[str, dict[str, Series]] = {}
+    for cell in layout.cells_with(summary, metrics):
+        if layout.is_ours(cell) and cell.get(factor) is not None:
+            load = found.setdefault(layout.load_key(cell, *differing), {})
+            load.setdefault(layout.series_key(cell, *differing), []).append(cell)
+    kept = []
+    for load in found.values():
+        series = [sorted(cells, key=lambda cell: float(cell[factor])) for cells in load.values()]
+        if any(len({cell[factor] for cell in cells}) >= FACTORS[factor].least for cells in series):
+            kept.append(series)
+    # The fullest loads first, then in their usual order, the rarest notifications before the others.
+    most = max((len(series) for series in kept), default=0)
+    full = [series for series in kept if len(series) == most] or kept
+    return sorted(full, key=lambda series: (str(series[0][0]["server_model"]), series[0][0]["publish_rate"]))
+
+
+def _panel(
+    panel: Axes, summary: dict[str, Any], factor: str, metric: str, column: list[Series]
+) -> tuple[list[End], bool, bool]:
+    """One panel; returns the ends to be named, whether any point is flagged and whether theory was drawn."""
+    among = [cell for series in column for cell in series]
+    measured = [series for series in column if all(cell["metrics"].get(metric) for cell in series)]
+    values = [float(cell["metrics"][metric]["value"]) for series in measured for cell in series]
+    curves = {series[0]["id"]: _curve(summary, factor, metric, series) for series in measured}
+    positive = [value for value in values if value > 0]
+    logarithmic = FACTORS[factor].logarithmic and bool(positive)
+    if logarithmic:
+        panel.set_yscale("log")
+        panel.set_ylim(min(positive) / 2, max(positive) * 2)
+        plain_log(panel.yaxis)
+    else:
+        panel.set_ylim(0, (max(values, default=0) or 1) * 1.12)
+    if FACTORS[factor].logarithmic:
+        panel.set_xscale("log")
+    ticks = sorted({float(cell[factor]) for cell in among})
+    panel.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    panel.minorticks_off()
+    if factor == "one_way_ms" and metric.startswith("latency"):
+        _transits(panel, ticks[-1])
+    ends = []
+    flagged = False
+    for series in measured:
+        style = look(series[0]["transport"])
+        floor = panel.get_ylim()[0] if logarithmic else 0.0
+        x = [float(cell[factor]) for cell in series]
+        y = [max(float(cell["metrics"][metric]["value"]), floor) for cell in series]
+        curve = curves[series[0]["id"]]
+        if curve is not None:
+            panel.plot(*curve, color=style.colour, **PREDICTED)
+        panel.plot(
+            x, y, color=style.colour, linestyle="none" if curve else style.line, linewidth=2.2,
+            marker=style.marker, markersize=9, clip_on=False, zorder=3,
+        )  # fmt: skip
+        for at, cell in zip(x, series, strict=True):
+            figure = cell["metrics"][metric]
+            if figure["low"] is not None:
+                panel.vlines(
+                    at,
+                    max(figure["low"], floor),
+                    max(figure["high"], floor),
+                    color=style.colour,
+                    linewidth=4,
+                    alpha=0.5,
+                )
+            if layout.figure_mark(metric, cell):
+                flag(panel, at, max(figure["value"], floor))
+                flagged = True
+        name = layout.transport_name(series[0], among)
+        none = "" if any(cell["metrics"][metric]["value"] for cell in series) else ": none"
+        ends.append(End(x[-1], y[-1], name.replace(", ", ",\n") + none, style.colour))
+        _floor(panel, summary, factor, metric, series)
+    return ends, flagged, any(curves.values())
+
+
+def _curve(
+    summary: dict[str, Any], factor: str, metric: str, series: Series
+) -> tuple[list[float], list[float]] | None:
+    """The predicted curve through this series; None where there is none."""
+    mine = {cell["id"] for cell in series}
+    for curve in summary.get("curves") or []:
+        if curve["factor"] == factor and mine & set(curve["cells"]) and None not in curve.get(metric, [None]):
+            # Nothing is asked by a transport that asks nothing: a curve of zeros has no place on a log scale.
+            return (curve["x"], curve[metric]) if any(curve[metric]) else None
+    return None
+
+
+def _transits(panel: Axes, longest_ms: float) -> None:
+    """Lines of one, two and three one-way delays."""
+    for count, name in enumerate(TRANSITS, 1):
+        panel.plot([0, longest_ms], [0, count * longest_ms], color=FAINT, linewidth=0.9, zorder=1)
+        panel.annotate(
+            name,
+            (longest_ms * 0.97, count * longest_ms * 0.97),
+            xytext=(0, 3),
+            textcoords="offset points",
+            rotation=math.degrees(math.atan(count)),
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+            ha="right",
+            color=FAINT,
+            fontsize=11,
+            path_effects=HALO,
+        )
+
+
+def _floor(panel: Axes, summary: dict[str, Any], factor: str, metric: str, series: Series) -> None:
+    """The bare server under the same loads, hollow."""
+    style = look(series[0]["transport"])
+    points = [
+        (float(cell[factor]), bare["metrics"][metric]["value"])
+        for cell in series
+        if (bare := layout.floor(summary, cell, metric)) is not None
+    ]
+    if points:
+        panel.plot(
+            *zip(*points, strict=True), color=style.colour, linestyle=":", linewidth=1.2,
+            marker=style.marker, markersize=7, markerfacecolor="white",
+        )  # fmt: skip

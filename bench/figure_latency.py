@@ -1,0 +1,184 @@
+"""The distribution of delivery latency: measured, predicted, the bare server's, and what a naive clock shows.
+
+Rules: a distribution is drawn whole, as the share of deliveries that came within a latency; steep and to
+the left is better. Latency counts from when a notification was due, here and everywhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from bench import layout
+from bench.colours import look
+from bench.compare import number
+from bench.figure_style import FAINT, HALO, LABEL_SIZE, PANELS, PREDICTED, End, grid, name_ends
+from bench.layout import Cell
+
+RAISED, LOWERED = 44, -44
+"""Where a curve's label stands, in points above its middle."""
+LEAST_MS = 1e-3
+"""What is earlier is drawn here: a logarithmic axis has no zero."""
+
+
+def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
+    """A panel a load, a curve a transport, with the predicted one beside it."""
+    groups = [
+        group
+        for cells in layout.loads(summary)
+        if (group := [cell for cell in cells if cell["valid"] and cell["latency_quantiles_ms"]])
+    ]
+    if not groups:
+        return None, "Latency was not measured in any valid cell."
+    groups.sort(key=lambda group: -len({cell["transport"] for cell in group}))
+    most = [group for group in groups if len(group) == len(groups[0])]
+    shown = layout.spread(most, PANELS) + groups[len(most) : len(most) + max(0, PANELS - len(most))]
+    common, own = layout.load_names([group[0] for group in shown])
+    figure, axes = grid(len(shown), 5.0 if len(shown) == 1 else 4.3, sharex=True, sharey=True)
+    floors = False
+    for panel, group, title in zip(axes, shown, own, strict=True):
+        floors |= _panel(panel, group, summary, near=2.2 if len(shown) == 1 else 8.0)
+        panel.set_title(title)
+    # The first percent is left out on the left: a single early delivery would squeeze the rest.
+    least = min(cell["latency_quantiles_ms"][2] for group in shown for cell in group)
+    axes[0].set_xlim(left=max(least, LEAST_MS) / 4)
+    for panel in axes[:: 1 if len(shown) == 1 else 2]:
+        panel.set_ylabel("deliveries that came\nwithin this latency (%)")
+    for panel in axes[-2:]:
+        panel.set_xlabel("delivery latency (ms from when due; log scale)")
+    caption = (
+        f"{layout.sentence(common)} Thick: measured, the median over valid trials. Thin and dashed: predicted, with two "
+        "times as measured in the same cell: until acceptance, and the server's CPU for one delivery or "
+        "request. Steep and to the left is better."
+    )
+    if floors:
+        caption += (
+            " Dotted, with a hollow mark: the bare server, the harness's own floor, subtracted nowhere."
+        )
+    if len(shown) < len(groups):
+        caption += f" {len(groups) - len(shown)} more loads are in the tables below."
+    if any(cell["steady_trials"] < cell["valid_trials"] for group in shown for cell in group):
+        caption += " Cells marked “not steady” were saturated or fell behind: their latency decides nothing."
+    return figure, caption
+
+
+def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any], *, near: float) -> bool:
+    """One load. Curves whose medians are less than `near` times apart are labelled at different heights.
+    Returns whether the bare server's curve was drawn."""
+    shares = np.array(summary["quantiles"]) * 100.0
+    middle = int(np.searchsorted(shares, 50))
+    panel.set_xscale("log")
+    panel.set_ylim(0, 100)
+    labels = []
+    floors = False
+    for cell in group:
+        style = look(cell["transport"])
+        bare = layout.floor(summary, cell, "latency_ms_p50")
+        if bare is not None and bare["latency_quantiles_ms"]:
+            late = np.maximum(np.array(bare["latency_quantiles_ms"]), LEAST_MS)
+            panel.plot(late, shares, color=style.colour, linestyle=":", linewidth=1.4)
+            panel.plot(
+                late[middle],
+                50,
+                color=style.colour,
+                marker=style.marker,
+                markersize=8,
+                markerfacecolor="white",
+            )
+            floors = True
+        latency = np.maximum(np.array(cell["latency_quantiles_ms"]), LEAST_MS)
+        panel.plot(latency, shares, color=style.colour, linestyle=style.line, linewidth=2.8)
+        panel.plot(latency[middle], 50, color=style.colour, marker=style.marker, markersize=9)
+        predicted = (cell["predicted"] or {}).get("latency_quantiles_ms")
+        if predicted:
+            panel.plot(np.maximum(np.array(predicted), LEAST_MS), shares, color=style.colour, **PREDICTED)
+        name = layout.transport_name(cell, group).replace(", ", "\n")
+        steady = "" if cell["steady_trials"] >= cell["valid_trials"] else "\nnot steady"
+        mark = layout.figure_mark("latency_ms_mean", cell)
+        p50 = number(float(latency[middle]), 2)
+        labels.append((latency[middle], f"{name}\np50 {p50} ms{mark}{steady}", style.colour))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    ordered = sorted(labels)
+    height = LOWERED
+    for place, (x, words, colour) in enumerate(ordered):
+        # The fastest is named on its left, the others on their right at different heights, since curves of
+        # like latency would write over each other.
+        if place > 1 and x < near * ordered[place - 1][0]:
+            height = RAISED if height == LOWERED else LOWERED
+        offset, side = ((-10, RAISED), "right") if place == 0 else ((10, height), "left")
+        panel.annotate(
+            words,
+            (x, 50),
+            xytext=offset,
+            textcoords="offset points",
+            color=colour,
+            fontweight="bold",
+            fontsize=LABEL_SIZE,
+            ha=side,
+            va="center",
+            path_effects=HALO,
+        )
+    return floors
+
+
+PERCENTILES = (50, 90, 99, 99.9)
+
+
+def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
+    """Latency from when a notification was due beside latency from when the publisher wrote it, by
+    percentile, in the cell of each transport where the two lie furthest apart."""
+    cells: dict[str, Cell] = {}
+    for cell in summary["cells"]:
+        if cell["valid"] and layout.is_ours(cell) and cell.get("naive_latency_quantiles_ms"):
+            best = cells.get(cell["transport"])
+            if best is None or _hidden_ms(cell) > _hidden_ms(best):
+                cells[cell["transport"]] = cell
+    if not cells:
+        return None, "When the publisher wrote each notification is not known in this run."
+    shown = layout.in_order(cells.values())
+    common, own = layout.load_names(shown)
+    figure, (panel,) = grid(1, 4.8)
+    # A percentile stands at the number of deliveries among which one is later: 10, 100, 1,000.
+    rarity = 1.0 / (1.0 - np.array(summary["quantiles"]))
+    ends = []
+    for cell, load in zip(shown, own, strict=True):
+        style = look(cell["transport"])
+        for kind, corrected in (("latency_quantiles_ms", True), ("naive_latency_quantiles_ms", False)):
+            late = np.maximum(np.array(cell[kind]), LEAST_MS)
+            line = (
+                {"linewidth": 2.8, "linestyle": style.line}
+                if corrected
+                else {"linewidth": 1.6, "linestyle": ":"}
+            )
+            panel.plot(rarity, late, color=style.colour, **line)
+            name = layout.transport_name(cell) if corrected else "naive"
+            ends.append(End(rarity[-1], late[-1], f"{name}, {number(late[-1], 2)} ms", style.colour))
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xlim(1.6, rarity[-1])
+    panel.set_xticks(
+        [1 / (1 - percent / 100) for percent in PERCENTILES], [f"p{percent:g}" for percent in PERCENTILES]
+    )
+    panel.minorticks_off()
+    panel.set_ylabel("delivery latency (ms, log scale)")
+    panel.set_xlabel("percentile of deliveries (the further right, the rarer)")
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    name_ends(figure, {panel: ends})
+    loads = "; ".join(
+        f"{layout.transport_name(cell)}: {load}" for cell, load in zip(shown, own, strict=True) if load
+    )
+    return figure, (
+        f"{layout.sentence(common)} Thick: latency from when a notification was due. Dotted: the naive clock, which "
+        "starts when the publisher has written it, and so hides what a late publisher adds. Shown where the "
+        f"two differ most{f' ({loads})' if loads else ''}. Every other figure here counts from due."
+    )
+
+
+def _hidden_ms(cell: Cell) -> float:
+    """How much of the last percentile the naive clock hides in this cell: only to choose what to show."""
+    return float(cell["latency_quantiles_ms"][-1] - cell["naive_latency_quantiles_ms"][-1])
