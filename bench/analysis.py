@@ -22,9 +22,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, gates, metrics, predict
+from bench import bootstrap, claims, compare, curves, gates, metrics, predict
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
+from bench.scenario import SETTINGS
 
 SUMMARY_SCHEMA = 1
 """Version of summary.json's form. History: 1, the first."""
@@ -40,27 +41,6 @@ INPUTS = (
     "resources.jsonl",
     "errors.jsonl",
 )
-
-CELL_KEY = (
-    "transport",
-    "implementation",
-    "server_model",
-    "subscribers",
-    "publish_rate",
-    "schedule",
-    "payload_bytes",
-    "poll_interval_s",
-    "wait_s",
-    "headers",
-    "permessage_deflate",
-    "window_s",
-    "settle_s",
-    "memory",
-    "one_way_ms",
-    "link",
-)
-"""Trials with the same values of these are repeats of one cell; a key that a run does not have is left
-out."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,8 +63,9 @@ class TrialResult:
 
     @property
     def cell_key(self) -> str:
-        """The settings that make it a repeat of its cell, as canonical JSON."""
-        return json.dumps({key: self.record[key] for key in CELL_KEY if key in self.record}, sort_keys=True)
+        """The settings that make it a repeat of its cell, as canonical JSON; one that the run does not have
+        is left out."""
+        return json.dumps({key: self.record[key] for key in SETTINGS if key in self.record}, sort_keys=True)
 
 
 def analyse(directory: Path) -> dict[str, Any]:
@@ -146,6 +127,7 @@ def summarise(run: Run) -> dict[str, Any]:
     names = _cell_ids(groups)
     cells = [_cell(names[key], group, minimum, seed) for key, group in groups.items()]
     measured = compare.Measured(tuple(cells), run.run.get("probes") or {})
+    shown = [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)]
     interrupted = bool(run.run.get("interrupted"))
     return {
         "schema": SUMMARY_SCHEMA,
@@ -156,7 +138,10 @@ def summarise(run: Run) -> dict[str, Any]:
         "minimum_valid_trials": minimum,
         "confidence_percent": bootstrap.CONFIDENCE_PERCENT,
         "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
-        "cells": [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)],
+        "cells": shown,
+        "curves": curves.summarise(
+            [cell for cell, one in zip(cells, shown, strict=True) if one["predicted"]]
+        ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
         "trials": [_trial_json(result, names[result.cell_key]) for result in results],
         "inputs": input_digests(run.directory),

@@ -12,31 +12,9 @@ from typing import Any
 from bench.colours import LOOKS, look
 from bench.compare import number
 from bench.metrics import METRICS
-from bench.scenario import DEFAULTS
+from bench.scenario import DEFAULTS, KIND, LOAD
 
 Cell = dict[str, Any]
-
-LINK_KEYS = ("link", "one_way_ms", "jitter_ms", "loss_percent", "bandwidth_mbit")
-"""What lay between server and subscribers."""
-LOAD_KEYS = (
-    "server_model",
-    "subscribers",
-    "publish_rate",
-    "schedule",
-    "payload_bytes",
-    "headers",
-    *LINK_KEYS,
-)
-"""Cells that share these ran under the same load, so their transports may stand side by side."""
-KIND_KEYS = (
-    "transport",
-    "implementation",
-    "poll_interval_s",
-    "wait_s",
-    "permessage_deflate",
-    "connection",
-)
-"""What the subscribers, and the server, are."""
 
 ABSENT = "–"
 OUTSIDE = "†"
@@ -58,12 +36,12 @@ def loads(summary: dict[str, Any]) -> list[list[Cell]]:
 
 def load_key(settings: Mapping[str, Any], *without: str) -> str:
     """What cells under the same load share; without some factors, what is the same for all their values."""
-    return _key(settings, LOAD_KEYS, without)
+    return _key(settings, LOAD, without)
 
 
 def series_key(settings: Mapping[str, Any], *without: str) -> str:
     """What cells share that differ in some factors alone: they lie on one curve."""
-    return _key(settings, (*KIND_KEYS, *LOAD_KEYS), without)
+    return _key(settings, (*KIND, *LOAD), without)
 
 
 def _key(settings: Mapping[str, Any], keys: Sequence[str], without: Sequence[str]) -> str:
