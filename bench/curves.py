@@ -55,7 +55,7 @@ FACTORS = {
     ),
     "subscribers": Factor(
         lambda load: load.subscribers,
-        lambda load, value: dataclasses.replace(load, subscribers=value),
+        lambda load, value: dataclasses.replace(load, subscribers=round(value)),
         ("subscribers",),
     ),
     "notifications_per_interval": Factor(
@@ -82,7 +82,7 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
                 series.setdefault(layout.series_key(cell.settings, *factor.settings), []).append(cell)
         for kin in series.values():
             if len({factor.of(load_of(cell)) for cell in kin}) > 1:
-                found.append({"factor": name, **_curve(factor, kin)})
+                found.append({"factor": name, **_curve(factor, kin)})  # noqa: PERF401
     return found
 
 
@@ -98,7 +98,7 @@ def _curve(factor: Factor, cells: Sequence[Cell]) -> dict[str, Any]:
     }
     points = []
     for number, value in enumerate(x):
-        measured = {field: float(values[number]) for field, values in times.items()}
+        measured: dict[str, Any] = {field: float(values[number]) for field, values in times.items()}
         points.append(
             _point(factor.at(dataclasses.replace(loads[0], **measured), float(value)), factor.metrics)
         )

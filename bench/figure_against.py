@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,12 +19,14 @@ from bench.colours import look
 from bench.figure_style import (
     FAINT,
     FLAGGED,
+    FLOOR,
     HALO,
     PANELS,
     PREDICTED,
     End,
     flag,
     grid,
+    key,
     name_ends,
     plain_log,
 )
@@ -67,12 +70,24 @@ def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tup
     ends: dict[Axes, list[End]] = {}
     flagged = predicted = False
     for place, (panel, (metric, column)) in enumerate(zip(axes, panels, strict=True)):
+        values = [
+            float(cell["metrics"][metric]["value"])
+            for beside in shown
+            for series in beside
+            for cell in series
+            if cell["metrics"].get(metric)
+        ]
+        _scales(panel, factor, column, values)
         ends[panel], marks, theory = _panel(panel, summary, factor, metric, column)
         flagged, predicted = flagged or marks, predicted or theory
         panel.set_title(own[place % len(shown)] if place < len(shown) else "")
         if place % len(shown) == 0 or len(shown) == 1:
             panel.set_ylabel(layout.label(metric))
         panel.set_xlabel(FACTORS[factor].label)
+    floors = any(
+        layout.floor(summary, cell, metric) for metric, column in panels for kin in column for cell in kin
+    )
+    key(figure, {"marker": "o", "markersize": 9, "linestyle": "none"}, predicted=predicted, floor=floors)
     name_ends(figure, ends)
     caption = f"{layout.sentence(common)} Points: measured, medians over valid trials with 95 % intervals."
     if predicted:
@@ -80,9 +95,7 @@ def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tup
             " Dashed curves: predicted, with the service time, the acceptance and the client's turnaround as "
             "measured in the same cells."
         )
-    if any(
-        layout.floor(summary, cell, metric) for metric, column in panels for kin in column for cell in kin
-    ):
+    if floors:
         caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
     if flagged:
         caption += FLAGGED
@@ -115,17 +128,13 @@ def _loads(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> list
     return sorted(full, key=lambda series: (str(series[0][0]["server_model"]), series[0][0]["publish_rate"]))
 
 
-def _panel(
-    panel: Axes, summary: dict[str, Any], factor: str, metric: str, column: list[Series]
-) -> tuple[list[End], bool, bool]:
-    """One panel; returns the ends to be named, whether any point is flagged and whether theory was drawn."""
-    among = [cell for series in column for cell in series]
-    measured = [series for series in column if all(cell["metrics"].get(metric) for cell in series)]
-    values = [float(cell["metrics"][metric]["value"]) for series in measured for cell in series]
-    curves = {series[0]["id"]: _curve(summary, factor, metric, series) for series in measured}
+def _scales(panel: Axes, factor: str, column: list[Series], values: list[float]) -> None:
+    """The scales of a panel, from all values of its metric in this figure: panels in a row share them."""
     positive = [value for value in values if value > 0]
-    logarithmic = FACTORS[factor].logarithmic and bool(positive)
-    if logarithmic:
+    longest = max(float(cell[factor]) for series in column for cell in series)
+    # Lines of one to three transits would be squeezed at the foot of a linear scale by a slow short poll.
+    squeezed = factor == "one_way_ms" and max(values, default=0) > 2 * len(TRANSITS) * longest
+    if (FACTORS[factor].logarithmic or squeezed) and positive:
         panel.set_yscale("log")
         panel.set_ylim(min(positive) / 2, max(positive) * 2)
         plain_log(panel.yaxis)
@@ -133,16 +142,26 @@ def _panel(
         panel.set_ylim(0, (max(values, default=0) or 1) * 1.12)
     if FACTORS[factor].logarithmic:
         panel.set_xscale("log")
-    ticks = sorted({float(cell[factor]) for cell in among})
+    ticks = sorted({float(cell[factor]) for series in column for cell in series})
     panel.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     panel.minorticks_off()
+
+
+def _panel(
+    panel: Axes, summary: dict[str, Any], factor: str, metric: str, column: list[Series]
+) -> tuple[list[End], bool, bool]:
+    """One panel; returns the ends to be named, whether any point is flagged and whether theory was drawn."""
+    among = [cell for series in column for cell in series]
+    measured = [series for series in column if all(cell["metrics"].get(metric) for cell in series)]
+    curves = {series[0]["id"]: _curve(summary, factor, metric, series) for series in measured}
     if factor == "one_way_ms" and metric.startswith("latency"):
-        _transits(panel, ticks[-1])
+        _transits(panel, max(float(cell[factor]) for cell in among))
+    # On a logarithmic scale what is nothing stands at the bottom, and is named so.
+    floor = panel.get_ylim()[0]
     ends = []
     flagged = False
     for series in measured:
         style = look(series[0]["transport"])
-        floor = panel.get_ylim()[0] if logarithmic else 0.0
         x = [float(cell[factor]) for cell in series]
         y = [max(float(cell["metrics"][metric]["value"]), floor) for cell in series]
         curve = curves[series[0]["id"]]
@@ -187,16 +206,17 @@ def _curve(
 
 def _transits(panel: Axes, longest_ms: float) -> None:
     """Lines of one, two and three one-way delays."""
+    delay_ms = np.linspace(0, longest_ms, 101)
     for count, name in enumerate(TRANSITS, 1):
-        panel.plot([0, longest_ms], [0, count * longest_ms], color=FAINT, linewidth=0.9, zorder=1)
+        panel.plot(delay_ms, count * delay_ms, color=FAINT, linewidth=0.9, zorder=1)
         panel.annotate(
             name,
             (longest_ms * 0.97, count * longest_ms * 0.97),
             xytext=(0, 3),
             textcoords="offset points",
-            rotation=math.degrees(math.atan(count)),
+            rotation=math.degrees(math.atan(count)) if panel.get_yscale() == "linear" else 0.0,
             rotation_mode="anchor",
-            transform_rotates_text=True,
+            transform_rotates_text=panel.get_yscale() == "linear",
             ha="right",
             color=FAINT,
             fontsize=11,
@@ -214,6 +234,5 @@ def _floor(panel: Axes, summary: dict[str, Any], factor: str, metric: str, serie
     ]
     if points:
         panel.plot(
-            *zip(*points, strict=True), color=style.colour, linestyle=":", linewidth=1.2,
-            marker=style.marker, markersize=7, markerfacecolor="white",
+            *zip(*points, strict=True), color=style.colour, marker=style.marker, **FLOOR,
         )  # fmt: skip

@@ -70,7 +70,10 @@ def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]
     if any(_predicted(cell, metric) is not None for cell in drawn for metric in metrics):
         caption += " Upright marks: predicted."
     if not all(map(layout.is_ours, drawn)):
-        caption += " Bare server: the harness's own floor, precomputed bytes without a framework; subtracted nowhere."
+        caption += (
+            " Bare server: the harness's own floor, precomputed bytes without a framework; subtracted "
+            "nowhere."
+        )
     if any(layout.figure_mark(metric, cell) for cell in drawn for metric in metrics):
         caption += f" {layout.OUTSIDE}: outside the band around the prediction; see “What does theory miss?”."
     if len(chosen) < len(groups):
@@ -107,7 +110,15 @@ def _dots(panel: Axes, rows: Sequence[Cell | str], metric: str) -> None:
             panel.plot(
                 [figure["low"], figure["high"]], [row, row], color=style.colour, linewidth=5, alpha=0.6
             )
-        panel.plot(value, row, marker=style.marker, color=style.colour, markerfacecolor=hollow, markersize=10)
+        panel.plot(
+            value,
+            row,
+            marker=style.marker,
+            color=style.colour,
+            markerfacecolor=hollow,
+            markersize=10,
+            clip_on=False,
+        )
         predicted = _predicted(cell, metric)
         right = max(value, figure["high"] or value)
         if predicted is not None:
@@ -126,7 +137,7 @@ def _dots(panel: Axes, rows: Sequence[Cell | str], metric: str) -> None:
     panel.set_xlabel(layout.label(metric))
     panel.grid(axis="y", visible=False)
     panel.spines["left"].set_visible(False)
-    panel.tick_params(axis="y", length=0)
+    panel.tick_params(axis="y", length=0, pad=12)
 
 
 def _absent(metric: str, cell: Cell) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -16,11 +17,22 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from bench import layout
 from bench.colours import look
 from bench.compare import number
-from bench.figure_style import FAINT, HALO, LABEL_SIZE, PANELS, PREDICTED, End, grid, name_ends
+from bench.figure_style import (
+    FLOOR,
+    HALO,
+    LABEL_SIZE,
+    PANELS,
+    PREDICTED,
+    End,
+    grid,
+    key,
+    name_ends,
+    plain_log,
+)
 from bench.layout import Cell
 
-RAISED, LOWERED = 44, -44
-"""Where a curve's label stands, in points above its middle."""
+LEVELS = (18, 46, 74)
+"""Where on its curve, in percent of deliveries, a label stands: curves lie close, neighbours take turns."""
 LEAST_MS = 1e-3
 """What is earlier is drawn here: a logarithmic axis has no zero."""
 
@@ -41,18 +53,18 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     figure, axes = grid(len(shown), 5.0 if len(shown) == 1 else 4.3, sharex=True, sharey=True)
     floors = False
     for panel, group, title in zip(axes, shown, own, strict=True):
-        floors |= _panel(panel, group, summary, near=2.2 if len(shown) == 1 else 8.0)
+        floors |= _panel(panel, group, summary)
         panel.set_title(title)
-    # The first percent is left out on the left: a single early delivery would squeeze the rest.
-    least = min(cell["latency_quantiles_ms"][2] for group in shown for cell in group)
-    axes[0].set_xlim(left=max(least, LEAST_MS) / 4)
+    axes[0].set_xlim(*_limits(shown, 0.18 if len(shown) == 1 else 0.4))
     for panel in axes[:: 1 if len(shown) == 1 else 2]:
         panel.set_ylabel("deliveries that came\nwithin this latency (%)")
     for panel in axes[-2:]:
         panel.set_xlabel("delivery latency (ms from when due; log scale)")
+    theory = any((cell["predicted"] or {}).get("latency_quantiles_ms") for group in shown for cell in group)
+    key(figure, {"linewidth": 2.8}, predicted=theory, floor=floors)
     caption = (
-        f"{layout.sentence(common)} Thick: measured, the median over valid trials. Thin and dashed: predicted, with two "
-        "times as measured in the same cell: until acceptance, and the server's CPU for one delivery or "
+        f"{layout.sentence(common)} Thick: measured, the median over valid trials. Dashed: predicted, with "
+        "two times as measured in the same cell: until acceptance, and the server's CPU for one delivery or "
         "request. Steep and to the left is better."
     )
     if floors:
@@ -66,9 +78,19 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     return figure, caption
 
 
-def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any], *, near: float) -> bool:
-    """One load. Curves whose medians are less than `near` times apart are labelled at different heights.
-    Returns whether the bare server's curve was drawn."""
+def _limits(shown: list[list[Cell]], label: float) -> tuple[float, float]:
+    """From where to where latency is drawn (ms), with room for a label of that share of the axis to the left
+    of the fastest curve. The first percent is left out: a single early delivery would squeeze the rest."""
+    all_ms = np.array([cell["latency_quantiles_ms"] for group in shown for cell in group])
+    floor = np.maximum(all_ms, LEAST_MS).min(axis=0)
+    most = np.log(float(all_ms.max()) * 1.2 + LEAST_MS)
+    beside = np.log(float(np.interp(LEVELS[-1], np.linspace(0, 100, len(floor)), floor)))
+    left = min(np.log(floor[2]), (beside - label * most) / (1 - label))
+    return float(np.exp(left)), float(np.exp(most))
+
+
+def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> bool:
+    """One load; returns whether the bare server's curve was drawn."""
     shares = np.array(summary["quantiles"]) * 100.0
     middle = int(np.searchsorted(shares, 50))
     panel.set_xscale("log")
@@ -80,15 +102,7 @@ def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any], *, near: flo
         bare = layout.floor(summary, cell, "latency_ms_p50")
         if bare is not None and bare["latency_quantiles_ms"]:
             late = np.maximum(np.array(bare["latency_quantiles_ms"]), LEAST_MS)
-            panel.plot(late, shares, color=style.colour, linestyle=":", linewidth=1.4)
-            panel.plot(
-                late[middle],
-                50,
-                color=style.colour,
-                marker=style.marker,
-                markersize=8,
-                markerfacecolor="white",
-            )
+            panel.plot(late, shares, color=style.colour, marker=style.marker, markevery=[middle], **FLOOR)
             floors = True
         latency = np.maximum(np.array(cell["latency_quantiles_ms"]), LEAST_MS)
         panel.plot(latency, shares, color=style.colour, linestyle=style.line, linewidth=2.8)
@@ -100,27 +114,25 @@ def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any], *, near: flo
         steady = "" if cell["steady_trials"] >= cell["valid_trials"] else "\nnot steady"
         mark = layout.figure_mark("latency_ms_mean", cell)
         p50 = number(float(latency[middle]), 2)
-        labels.append((latency[middle], f"{name}\np50 {p50} ms{mark}{steady}", style.colour))
+        labels.append((float(latency[middle]), latency, f"{name}\np50 {p50} ms{mark}{steady}", style.colour))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     panel.xaxis.set_minor_formatter(NullFormatter())
-    ordered = sorted(labels)
-    height = LOWERED
-    for place, (x, words, colour) in enumerate(ordered):
-        # The fastest is named on its left, the others on their right at different heights, since curves of
-        # like latency would write over each other.
-        if place > 1 and x < near * ordered[place - 1][0]:
-            height = RAISED if height == LOWERED else LOWERED
-        offset, side = ((-10, RAISED), "right") if place == 0 else ((10, height), "left")
+    labels.sort(key=lambda one: one[0])
+    for place, (_, latency, words, colour) in enumerate(labels):
+        # The fastest is named on its left, the others on their right.
+        level = LEVELS[(place - 1) % len(LEVELS)]
+        at = int(np.searchsorted(shares, level))
         panel.annotate(
             words,
-            (x, 50),
-            xytext=offset,
+            (latency[at], level),
+            xytext=(-9 if place == 0 else 9, 0),
             textcoords="offset points",
             color=colour,
             fontweight="bold",
             fontsize=LABEL_SIZE,
-            ha=side,
-            va="center",
+            ha="right" if place == 0 else "left",
+            # A curve leans to the right: above a label on its left, and below one on its right, is room.
+            va="bottom" if place == 0 else "top",
             path_effects=HALO,
         )
     return floors
@@ -146,7 +158,7 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     # A percentile stands at the number of deliveries among which one is later: 10, 100, 1,000.
     rarity = 1.0 / (1.0 - np.array(summary["quantiles"]))
     ends = []
-    for cell, load in zip(shown, own, strict=True):
+    for cell in shown:
         style = look(cell["transport"])
         for kind, corrected in (("latency_quantiles_ms", True), ("naive_latency_quantiles_ms", False)):
             late = np.maximum(np.array(cell[kind]), LEAST_MS)
@@ -161,22 +173,30 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xlim(1.6, rarity[-1])
+    panel.set_ylim(*_from_to(shown, rarity > 1.6))
     panel.set_xticks(
         [1 / (1 - percent / 100) for percent in PERCENTILES], [f"p{percent:g}" for percent in PERCENTILES]
     )
     panel.minorticks_off()
     panel.set_ylabel("delivery latency (ms, log scale)")
     panel.set_xlabel("percentile of deliveries (the further right, the rarer)")
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    plain_log(panel.yaxis)
     name_ends(figure, {panel: ends})
     loads = "; ".join(
         f"{layout.transport_name(cell)}: {load}" for cell, load in zip(shown, own, strict=True) if load
     )
     return figure, (
-        f"{layout.sentence(common)} Thick: latency from when a notification was due. Dotted: the naive clock, which "
-        "starts when the publisher has written it, and so hides what a late publisher adds. Shown where the "
-        f"two differ most{f' ({loads})' if loads else ''}. Every other figure here counts from due."
+        f"{layout.sentence(common)} Thick: latency from when a notification was due. Dotted: the naive clock, "
+        "which starts when the publisher has written it, and so hides how late that was. Shown where "
+        f"the two differ most{f' ({loads})' if loads else ''}. Every other figure here counts from due."
     )
+
+
+def _from_to(cells: list[Cell], drawn: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """A little below and above all that is drawn."""
+    kinds = ("latency_quantiles_ms", "naive_latency_quantiles_ms")
+    all_ms = np.maximum([np.array(cell[kind])[drawn] for cell in cells for kind in kinds], LEAST_MS)
+    return float(all_ms.min()) / 1.4, float(all_ms.max()) * 1.4
 
 
 def _hidden_ms(cell: Cell) -> float:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -52,8 +53,8 @@ HALO = [withStroke(linewidth=4, foreground="white")]
 """Around a label, so that it can be read where it crosses a curve."""
 WIDTH = 11.0
 """Of every figure, in inches, so that their texts are of one size on a page."""
-PREDICTED: Any = {"linestyle": (0, (2, 2)), "linewidth": 1.3}
-FLOOR: Any = {"color": FAINT, "linestyle": ":", "linewidth": 1.2}
+PREDICTED: Any = {"linestyle": (0, (5, 2)), "linewidth": 1.3}
+FLOOR: Any = {"linestyle": ":", "linewidth": 1.4, "markerfacecolor": "white", "markersize": 8}
 PANELS = 4
 """Panels of one figure at most; the caption says what is left out."""
 LABEL_SIZE = 12.0
@@ -76,9 +77,31 @@ def grid(panels: int, height: float, **shared: Any) -> tuple[Figure, list[Axes]]
     rows = -(-panels // columns)
     figure = Figure(figsize=(WIDTH, 0.6 + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    for panel in axes.flat:
+        panel.tick_params(labelbottom=True)
     for panel in axes.flat[panels:]:
         panel.set_visible(False)
     return figure, list(axes.flat[:panels])
+
+
+def key(figure: Figure, measured: dict[str, Any], *, predicted: bool, floor: bool) -> None:
+    """Above the figure, how measured, predicted and the bare server are drawn: the one thing that no label at
+    a curve's end tells."""
+    kinds = [
+        ("measured", measured, True),
+        ("predicted", PREDICTED, predicted),
+        ("bare server", {"marker": "o", **FLOOR}, floor),
+    ]
+    handles = [Line2D([], [], color=FAINT, label=name, **drawn) for name, drawn, there in kinds if there]
+    if len(handles) > 1:
+        figure.legend(
+            handles=handles,
+            loc="outside upper right",
+            ncols=len(handles),
+            frameon=False,
+            fontsize=LABEL_SIZE,
+            labelcolor=FAINT,
+        )
 
 
 def name_ends(figure: Figure, ends: dict[Axes, list[End]]) -> None:
@@ -146,7 +169,10 @@ def flag(panel: Axes, x: float, y: float) -> None:
     )
 
 
-FLAGGED = f" A ring and {layout.OUTSIDE}: measured outside the band around the prediction; see “What does theory miss?”."
+FLAGGED = (
+    f" A ring and {layout.OUTSIDE}: measured outside the band around the prediction; see “What does theory "
+    "miss?”."
+)
 
 
 def plain_log(axis: Any) -> None:

@@ -15,6 +15,7 @@ from bench import layout
 from bench.colours import look
 from bench.figure_style import BAND, FAINT, HALO, INK, WIDTH
 from bench.layout import Cell
+from bench.metrics import METRICS
 
 NAMED_ROWS = 18
 """Up to so many cells each has its name; more are named by transport, and only those outside their band."""
@@ -27,9 +28,9 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     cells = [cell for cell in summary["cells"] if cell.get("residuals")]
     if not cells:
         return None, "No cell of this run has a prediction to be held against."
-    transports = list(dict.fromkeys(cell["transport"] for cell in layout.in_order(cells)))
+    transports = sorted({cell["transport"] for cell in cells}, key=layout.rank)
     cells = [cell for name in transports for cell in layout.in_order(cells) if cell["transport"] == name]
-    metrics = [metric for metric in layout.METRICS if any(metric in cell["residuals"] for cell in cells)]
+    metrics = [metric for metric in METRICS if any(metric in cell["residuals"] for cell in cells)]
     named = len(cells) <= NAMED_ROWS
     height = (0.42 if named else 0.2) * len(cells)
     figure = Figure(figsize=(WIDTH, 1.6 + min(height, 11.0)), layout="constrained")
@@ -60,11 +61,11 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     judged = [found for cell in cells for found in cell["residuals"].values()]
     count = {name: sum(one["outcome"] == name for one in judged) for name in ("within", "unclear", "outside")}
     caption = (
-        f"{layout.sentence(common)} Measured over predicted, less one, with 95 % intervals; shaded: the band that was stated "
-        f"beforehand. Of {len(judged)} figures {count['within']} lie within it, {count['unclear']} reach over "
-        f"its edge, {count['outside']} lie outside"
+        f"{layout.sentence(common)} Measured over predicted, less one, with 95 % intervals; shaded: the band "
+        f"that was stated beforehand. Of {len(judged)} figures {count['within']} lie within it, "
+        f"{count['unclear']} reach over its edge, {count['outside']} lie outside"
     )
-    far = [f"{layout.METRICS[metric].label}, {cell['id']}" for cell, metric in layout.outside(summary)]
+    far = [f"{METRICS[metric].label}, {cell['id']}" for cell, metric in layout.outside(summary)]
     return figure, f"{caption} ({layout.OUTSIDE} {'; '.join(far)})." if far else f"{caption}."
 
 
@@ -123,6 +124,6 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
                 fontweight="bold",
                 path_effects=HALO,
             )
-    panel.set_xlabel(f"{layout.METRICS[metric].label}:\nmeasured against predicted (%)")
+    panel.set_xlabel(f"{METRICS[metric].label}\n(% off its prediction)")
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0)

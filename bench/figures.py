@@ -27,9 +27,9 @@ from bench.figure_style import STYLE
 PNG_DPI = 150
 
 LATE, COST, MILLION, TRUST = (
-    "How late is a notification?",
+    "How late?",
     "At what cost?",
-    "A million users?",
+    "At a million?",
     "May it be believed?",
 )
 CHAPTERS = (LATE, COST, MILLION, TRUST)

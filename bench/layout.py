@@ -65,18 +65,32 @@ def main_load(summary: dict[str, Any]) -> list[Cell]:
     return max(loads(summary), key=merit, default=[])
 
 
+def far_load(summary: dict[str, Any]) -> list[Cell]:
+    """The load across the longest link, the most transports measured, the busiest; empty where no load is
+    linked."""
+
+    def merit(group: list[Cell]) -> tuple[Any, ...]:
+        transports = {cell["transport"] for cell in group if cell["valid"]}
+        return len(transports), group[0]["one_way_ms"], group[0]["publish_rate"]
+
+    return max((group for group in loads(summary) if is_linked(group[0])), key=merit, default=[])
+
+
 def in_order(cells: Iterable[Cell]) -> list[Cell]:
     """Cells by load, then transport in the order of `LOOKS`, then poll interval."""
-    transports = list(LOOKS)
 
     def place(cell: Cell) -> tuple[Any, ...]:
-        transport = cell["transport"]
-        rank = transports.index(transport) if transport in transports else len(transports)
         load = (str(cell["server_model"]), -cell["publish_rate"], cell["subscribers"])
         network = (cell.get("one_way_ms") or 0.0, str(cell.get("link")))
-        return (*load, *network, rank, cell["poll_interval_s"], cell["id"])
+        return (*load, *network, rank(cell["transport"]), cell["poll_interval_s"], cell["id"])
 
     return sorted(cells, key=place)
+
+
+def rank(transport: str | None) -> int:
+    """A transport's place in the order of `LOOKS`, after them one that is not listed."""
+    transports = list(LOOKS)
+    return transports.index(transport) if transport in transports else len(transports)
 
 
 def transport_name(cell: Cell, among: Sequence[Cell] = (), *, bare: bool = True) -> str:
@@ -175,13 +189,11 @@ def cells_with(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
 
 def floor(summary: dict[str, Any], cell: Cell, metric: str) -> Cell | None:
     """The bare server's cell under the same load as this one, where the run has it and it has the metric."""
-    if not is_ours(cell):
-        return None
-    for other in summary["cells"]:
-        same = other["transport"] == cell["transport"] and other["poll_interval_s"] == cell["poll_interval_s"]
-        if same and not is_ours(other) and other["valid"] and other["metrics"].get(metric):
-            if load_key(other, "server_model") == load_key(cell, "server_model"):
-                return other
+    here = series_key(cell, "server_model", "implementation")
+    for other in cells_with(summary, [metric]):
+        ours = is_ours(other) or not is_ours(cell)
+        if not ours and series_key(other, "server_model", "implementation") == here:
+            return other
     return None
 
 
