@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 
 from bench import layout
 from bench.colours import look
-from bench.figure_style import FAINT, FLAGGED, HALO, INK, PREDICTED, flag, grid, plain_log
+from bench.figure_style import FAINT, FLAGGED, HALO, INK, LABEL_SIZE, PREDICTED, flag, grid, plain_log
 from bench.layout import Cell
 
 LEAST = 3
 """Values of λT that make a curve worth drawing."""
 PANELS = (
-    ("requests_per_delivery", "requests for each notification\n(log scale)", "1 / λT"),
-    ("empty_response_share", "answers that bring nothing (%)", "e^(−λT)"),
+    ("requests_per_delivery", "requests for each notification\n(log scale)", r"$1\,/\,\lambda T$"),
+    ("empty_response_share", "answers that bring nothing (%)", r"$e^{-\lambda T}$"),
 )
 FILLS = ("white", "#F3C9A8", "#D55E00", "#8A3C00")
 
@@ -49,7 +49,7 @@ def per_interval(summary: dict[str, Any]) -> tuple[Figure | None, str]:
                 at = len(y) // 3
                 panel.annotate(
                     formula, (curve["x"][at], y[at]), xytext=(10, 8), textcoords="offset points",
-                    fontsize=14, fontstyle="italic", path_effects=HALO,
+                    fontsize=16, path_effects=HALO,
                 )  # fmt: skip
         panel.set_ylabel(name)
         panel.set_xlabel("notifications due in one interval, λT (log scale)")
@@ -108,5 +108,11 @@ def _panel(panel: Axes, cells: list[Cell], metric: str, percent: float) -> bool:
             if layout.figure_mark(metric, cell):
                 flag(panel, x, y)
                 flagged = True
+        if len(intervals) > 1 and mine and metric == PANELS[0][0]:
+            first = mine[0]["metrics"][metric]["value"] * percent
+            panel.annotate(
+                f"T = {interval:g} s", (_expected(mine[0]), first), xytext=(9, 7), textcoords="offset points",
+                color=style.colour, fontweight="bold", fontsize=LABEL_SIZE, path_effects=HALO,
+            )  # fmt: skip
     plain_log(panel.xaxis)
     return flagged

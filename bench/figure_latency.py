@@ -46,16 +46,18 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     ]
     if not groups:
         return None, "Latency was not measured in any valid cell."
-    groups.sort(key=lambda group: -len({cell["transport"] for cell in group}))
-    most = [group for group in groups if len(group) == len(groups[0])]
-    shown = layout.spread(most, PANELS) + groups[len(most) : len(most) + max(0, PANELS - len(most))]
+    # The loads with most transports, evenly from the first to the last, and where there is room the others.
+    transports = [len({cell["transport"] for cell in group}) for group in groups]
+    most = [group for group, count in zip(groups, transports, strict=True) if count == max(transports)]
+    fewer = [group for group in groups if group not in most]
+    shown = layout.spread(most, PANELS) + fewer[: max(0, PANELS - len(most))]
     common, own = layout.load_names([group[0] for group in shown])
     figure, axes = grid(len(shown), 5.0 if len(shown) == 1 else 4.3, sharex=True, sharey=True)
     floors = False
     for panel, group, title in zip(axes, shown, own, strict=True):
         floors |= _panel(panel, group, summary)
         panel.set_title(title)
-    axes[0].set_xlim(*_limits(shown, 0.18 if len(shown) == 1 else 0.4))
+    axes[0].set_xlim(*_limits(shown, 0.12 if len(shown) == 1 else 0.27))
     for panel in axes[:: 1 if len(shown) == 1 else 2]:
         panel.set_ylabel("deliveries that came\nwithin this latency (%)")
     for panel in axes[-2:]:
@@ -186,9 +188,9 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         f"{layout.transport_name(cell)}: {load}" for cell, load in zip(shown, own, strict=True) if load
     )
     return figure, (
-        f"{layout.sentence(common)} Thick: latency from when a notification was due. Dotted: the naive clock, "
-        "which starts when the publisher has written it, and so hides how late that was. Shown where "
-        f"the two differ most{f' ({loads})' if loads else ''}. Every other figure here counts from due."
+        f"{layout.sentence(common)} Thick: latency from when a notification was due. Dotted: the naive "
+        "clock, which starts when it was written, and so hides how late that was. Shown where the two differ "
+        f"most{f' ({loads})' if loads else ''}. Every other figure here counts from due."
     )
 
 

@@ -9,10 +9,12 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -175,8 +177,12 @@ FLAGGED = (
 )
 
 
-def plain_log(axis: Any) -> None:
-    """Write a logarithmic axis in plain numbers, at 1, 2 and 5."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+def plain_log(axis: Axis) -> None:
+    """Write a logarithmic axis, whose limits are set, in plain numbers, as densely as they have room."""
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    room = 1.3 if isinstance(axis, XAxis) else 3.0
+    marks = (1.0, 2.0, 5.0) if decades < room else (1.0, 3.0) if decades < 2 * room else (1.0,)
+    axis.set_major_locator(LogLocator(subs=marks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())

@@ -21,7 +21,14 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from bench import figure_against, figure_calls, figure_costs, figure_latency, figure_trust
+from bench import (
+    figure_against,
+    figure_calls,
+    figure_costs,
+    figure_latency,
+    figure_million,
+    figure_trust,
+)
 from bench.figure_style import STYLE
 
 PNG_DPI = 150
@@ -120,6 +127,9 @@ FIGURES: dict[str, FigureMaker] = {
             "Memory was not measured: it needs 200 subscribers or more.", "server_memory_kb_per_subscriber"
         ),
         usual=True,
+    ),
+    "cost-model": FigureMaker(
+        "Does a model of the costs predict a load that it has not seen?", MILLION, figure_million.costs
     ),
     "residuals": FigureMaker("What does theory miss?", TRUST, figure_trust.residuals),
     "naive": FigureMaker("What would a naive clock hide?", TRUST, figure_latency.naive),

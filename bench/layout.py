@@ -25,13 +25,12 @@ SHARES = ("empty_response_share", "generator_cpu_share", "server_core_busy_share
 
 
 def loads(summary: dict[str, Any]) -> list[list[Cell]]:
-    """Our server's cells with subscribers, grouped by load, transports in their usual order, in the run's
-    order."""
+    """Our server's cells with subscribers, grouped by load, loads and transports in their usual order."""
     groups: dict[str, list[Cell]] = {}
-    for cell in summary["cells"]:
+    for cell in in_order(summary["cells"]):
         if cell["transport"] is not None and is_ours(cell):
             groups.setdefault(load_key(cell), []).append(cell)
-    return [in_order(group) for group in groups.values()]
+    return list(groups.values())
 
 
 def load_key(settings: Mapping[str, Any], *without: str) -> str:
@@ -138,14 +137,20 @@ def _load_words(cell: Cell, without: Sequence[str] = ()) -> dict[str, str]:
         "server_model": str(cell["server_model"] or "bare server"),
         "subscribers": f"{cell['subscribers']:,} subscribers",
         "publish_rate": f"{rate:g} notifications/s" if rate else "nothing published",
-        "schedule": f"{cell['schedule']} schedule" if rate and cell["schedule"] != "poisson" else "",
-        "payload_bytes": f"{cell['payload_bytes']:,} B payload"
-        if cell["payload_bytes"] != DEFAULTS["payload_bytes"]
-        else "",
-        "headers": f"{cell['headers']} headers" if cell["headers"] != DEFAULTS["headers"] else "",
+        **unusual(cell),
         "one_way_ms": network_name(cell),
     }
-    return {key: said for key, said in words.items() if said and key not in without}
+    return {key: said for key, said in words.items() if key not in without}
+
+
+def unusual(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What of a load is not as it usually is, in words by the name of the setting."""
+    words = {
+        "schedule": f"{settings['schedule']} schedule",
+        "payload_bytes": f"{settings['payload_bytes']:,} B payload",
+        "headers": f"{settings['headers']} headers",
+    }
+    return {key: said for key, said in words.items() if settings[key] != DEFAULTS[key]}
 
 
 def network_name(cell: Cell) -> str:
