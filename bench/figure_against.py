@@ -34,8 +34,10 @@ from bench.layout import Cell
 
 
 class Factor(NamedTuple):
-    """How a factor is called on its axis, and how many of its values make a curve worth drawing."""
+    """How a factor is called, in a sentence and on its axis, and how many of its values make a curve worth
+    drawing."""
 
+    words: str
     label: str
     logarithmic: bool
     least: int
@@ -46,10 +48,14 @@ class Factor(NamedTuple):
 FACTORS = {
     # A link that does nothing but delay is known by its delay: loopback, and the relay at 0 and at 20 ms, are
     # points of one curve.
-    "one_way_ms": Factor("one-way network delay (ms)", False, 2, ("one_way_ms", "link")),
-    "subscribers": Factor("subscribers (log scale)", True, 3, ("subscribers",)),
-    "publish_rate": Factor("notifications per second (log scale)", True, 3, ("publish_rate",)),
-    "payload_bytes": Factor("payload (bytes, log scale)", True, 2, ("payload_bytes",)),
+    "one_way_ms": Factor(
+        "the network's one-way delay", "one-way network delay (ms)", False, 2, ("one_way_ms", "link")
+    ),
+    "subscribers": Factor("the number of subscribers", "subscribers (log scale)", True, 3, ("subscribers",)),
+    "publish_rate": Factor(
+        "the rate of publishing", "notifications per second (log scale)", True, 3, ("publish_rate",)
+    ),
+    "payload_bytes": Factor("the payload", "payload (bytes, log scale)", True, 2, ("payload_bytes",)),
 }
 TRANSITS = ("1 transit", "2 transits", "3 transits")
 """What RFC 6202 (section 2.2) counts long polling's latency in."""
@@ -61,7 +67,7 @@ def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tup
     """A panel a load and metric, a line a transport; None where no load has enough values of the factor."""
     columns = _loads(summary, factor, metrics)
     if not columns:
-        return None, f"This run does not vary what this figure is drawn against: {FACTORS[factor].label}."
+        return None, f"This run does not vary {FACTORS[factor].words}."
     shown = layout.spread(columns, PANELS // len(metrics))
     common, own = layout.load_names([column[0][0] for column in shown], *FACTORS[factor].settings)
     panels = [(metric, column) for metric in metrics for column in shown]
@@ -89,7 +95,10 @@ def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tup
     )
     key(figure, {"marker": "o", "markersize": 9, "linestyle": "none"}, predicted=predicted, floor=floors)
     name_ends(figure, ends)
-    caption = f"{layout.sentence(common)} Points: measured, medians over valid trials with 95 % intervals."
+    caption = (
+        f"{layout.sentence(common)} Points: measured, against {FACTORS[factor].words}; medians over valid "
+        "trials with 95 % intervals."
+    )
     if predicted:
         caption += (
             " Dashed curves: predicted, with the service time, the acceptance and the client's turnaround as "

@@ -19,8 +19,8 @@ from bench.layout import Cell
 LEAST = 3
 """Values of λT that make a curve worth drawing."""
 PANELS = (
-    ("requests_per_delivery", "requests for each notification\n(log scale)", r"$1\,/\,\lambda T$"),
-    ("empty_response_share", "answers that bring nothing (%)", r"$e^{-\lambda T}$"),
+    ("requests_per_delivery", "requests for each notification\n(log scale)", r"$1\,/\,\lambda T$", 0.6),
+    ("empty_response_share", "answers that bring nothing (%)", r"$e^{-\lambda T}$", 0.4),
 )
 FILLS = ("white", "#F3C9A8", "#D55E00", "#8A3C00")
 
@@ -39,17 +39,17 @@ def per_interval(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         )
     figure, axes = grid(2, 4.6)
     flagged = False
-    for panel, (metric, name, formula) in zip(axes, PANELS, strict=True):
+    for panel, (metric, name, formula, along) in zip(axes, PANELS, strict=True):
         percent = 100.0 if metric in layout.SHARES else 1.0
         flagged |= _panel(panel, cells, metric, percent)
         for curve in summary.get("curves") or []:
             if curve["factor"] == "notifications_per_interval":
                 y = [value * percent for value in curve[metric]]
                 panel.plot(curve["x"], y, color=INK, **PREDICTED)
-                at = len(y) // 3
+                at = int(len(y) * along)
                 panel.annotate(
-                    formula, (curve["x"][at], y[at]), xytext=(10, 8), textcoords="offset points",
-                    fontsize=16, path_effects=HALO,
+                    formula, (curve["x"][at], y[at]), xytext=(-12, -14), textcoords="offset points",
+                    fontsize=17, ha="right", path_effects=HALO,
                 )  # fmt: skip
         panel.set_ylabel(name)
         panel.set_xlabel("notifications due in one interval, λT (log scale)")

@@ -26,19 +26,31 @@ def costs(summary: dict[str, Any], metrics: Sequence[str], unmeasured: str) -> t
     measured = [metric for metric in metrics if layout.cells_with(summary, [metric])]
     if not measured:
         return None, unmeasured
+    left_out = ""
+    if any("cpu" in metric for metric in measured):
+        summary, left_out = _one_network(summary, measured)
     for factor in ("subscribers", "publish_rate", "payload_bytes"):
         if figure_against.varies(summary, factor, measured):
-            return figure_against.against(summary, factor, measured)
-    return _rows(summary, measured)
+            figure, caption = figure_against.against(summary, factor, measured)
+            return figure, caption + left_out
+    figure, caption = _rows(summary, measured)
+    return figure, caption + left_out
+
+
+def _one_network(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """The summary with cells on loopback alone where any have the metrics, and what to say of the others."""
+    linked = [layout.is_linked(cell) for cell in layout.cells_with(summary, metrics)]
+    if all(linked) or not any(linked):
+        return summary, ""
+    kept = [cell for cell in summary["cells"] if not layout.is_linked(cell)]
+    return {**summary, "cells": kept}, (
+        " Cells across a link are in the tables below: their CPU is not to be compared with loopback's."
+    )
 
 
 def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]:
     """A row a cell under the name of its load: a dot at the value on a line from zero, with its interval."""
     cells = layout.cells_with(summary, metrics)
-    if any("cpu" in metric for metric in metrics):
-        # Loopback where there is any.
-        linked = all(map(layout.is_linked, cells))
-        cells = [cell for cell in cells if layout.is_linked(cell) == linked]
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(layout.load_key(cell), []).append(cell)

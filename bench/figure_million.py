@@ -94,7 +94,9 @@ def _panel(panel: Axes, series: list[Series]) -> list[End]:
                 markeredgewidth=2,
             )
             values.append(held_out["predicted"])
-            name += f"\noff by {held_out['error'] * 100:+.0f} %" + ("" if mine["checked"] else ": refused")
+            name += f"\noff by {held_out['error'] * 100:+.0f} %".replace("-", "−") + (
+                "" if mine["checked"] else ": refused"
+            )
         if points:
             ends.append(End(points[-1]["load"], points[-1]["cost"]["value"], name, style.colour))
     panel.set_ylim(min(values) / 1.6, max(values) * 1.6)

@@ -19,6 +19,8 @@ from bench.metrics import METRICS
 
 NAMED_ROWS = 18
 """Up to so many cells each has its name; more are named by transport, and only those outside their band."""
+MOST_NAMED = 6
+"""Figures outside their bands that the caption names; all are marked in the tables."""
 LEAST_LIMIT_PERCENT = 30.0
 MOST_LIMIT_PERCENT = 100.0
 
@@ -32,7 +34,7 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     cells = [cell for name in transports for cell in layout.in_order(cells) if cell["transport"] == name]
     metrics = [metric for metric in METRICS if any(metric in cell["residuals"] for cell in cells)]
     named = len(cells) <= NAMED_ROWS
-    height = (0.42 if named else 0.2) * len(cells)
+    height = (0.42 if named else 0.17) * len(cells)
     figure = Figure(figsize=(WIDTH, 1.6 + min(height, 11.0)), layout="constrained")
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(axes, metrics, strict=True):
@@ -40,7 +42,9 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     common, own = layout.load_names(cells)
     if named:
         names = [
-            ", ".join(filter(None, (layout.transport_name(cell, cells), load)))
+            ", ".join(
+                filter(None, (layout.transport_name(cell, cells), load.replace(" notifications/s", "/s")))
+            )
             for cell, load in zip(cells, own, strict=True)
         ]
         axes[0].set_yticks(range(len(cells)), names)
@@ -66,7 +70,11 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         f"{count['unclear']} reach over its edge, {count['outside']} lie outside"
     )
     far = [f"{METRICS[metric].label}, {cell['id']}" for cell, metric in layout.outside(summary)]
-    return figure, f"{caption} ({layout.OUTSIDE} {'; '.join(far)})." if far else f"{caption}."
+    more = f"; and {len(far) - MOST_NAMED} more" if len(far) > MOST_NAMED else ""
+    return (
+        figure,
+        f"{caption} ({layout.OUTSIDE} {'; '.join(far[:MOST_NAMED])}{more})." if far else f"{caption}.",
+    )
 
 
 def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool) -> None:
@@ -114,7 +122,7 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
             where = "" if named else f" {layout.short_load(cell)}"
             left = at > 0
             panel.annotate(
-                f"{layout.OUTSIDE} {residual:+.0f} %{where}",
+                f"{layout.OUTSIDE} {residual:+.0f} %{where}".replace("-", "−"),
                 (at, row),
                 xytext=(-13 if left else 13, 0),
                 textcoords="offset points",

@@ -143,7 +143,9 @@ def make(name: str, summary: dict[str, Any]) -> tuple[Figure | None, str]:
     with mpl.rc_context(STYLE):
         figure, caption = FIGURES[name].draw(summary)
         if figure is not None:
+            # Laid out once, rather than again for each file.
             figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         return figure, caption
 
 

@@ -137,7 +137,7 @@ def _sentence(group: list[layout.Cell]) -> str:
         return ""
     told = f"With {layout.load_name(group[0])}, a delivery came on average {_listed(late)} after it was due."
     if len(bills) == len(late):
-        told += f" It cost the server {_listed(bills)} µs of CPU."
+        told += f" It cost the server, in the same order, {_listed(bills)} µs of CPU."
     return told
 
 
