@@ -154,6 +154,8 @@ KIND = ("transport", "implementation", "poll_interval_s", "wait_s", "permessage_
 """What the subscribers, and the server, are: cells that differ in these alone may stand side by side."""
 LOAD = tuple(name for name in SETTINGS if name not in (*KIND, *MEASURING))
 """What is asked of them, and where: cells that share these ran under the same load."""
+SERIES = tuple(name for name in SETTINGS if name not in ("subscribers", *MEASURING))
+"""Cells that share these differ in their number of subscribers alone: they lie on one curve."""
 ADDED: dict[str, Any] = Link()._asdict()
 """Settings that runs of schema 1 do not name, with what these had."""
 
