@@ -3,9 +3,10 @@
 Rules:
 - A curve belongs to cells that differ in one factor alone; it is drawn through all their values, from the
   least to the greatest, at evenly spaced points (on a logarithmic scale where the factor is read on one).
-- What theory cannot know (`bench/predict.py`: the service time s, the acceptance a, the turnaround) was
-  measured in those cells, and is interpolated between them. So at a cell's own value the curve is the
-  cell's own prediction.
+- What theory cannot know (`bench/predict.py`: s, a, g and the rate as it came out) was measured in those
+  cells, and is interpolated between them. So at a cell's own place the curve is the cell's own prediction.
+- Where the factor is the rate, a cell's place is the rate that came out: a few Poisson arrivals are seldom
+  what was asked for.
 - Only cells that have a prediction take part: a saturated one says nothing of its neighbours.
 """
 
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import layout, predict
+from bench import layout, predict, theory
 from bench.compare import Cell, load_of
 from bench.predict import Load
 
@@ -25,7 +26,7 @@ LATENCIES = ("latency_ms_mean", "latency_ms_p50", "latency_ms_p99")
 CALLS = ("requests_per_delivery", "empty_response_share")
 POINTS = 41
 """Points of a curve: it looks smooth, and can be read as numbers too."""
-INTERPOLATED = ("service_s", "turnaround_s", "accept_s")
+INTERPOLATED = ("service_s", "turnaround_s", "accept_s", "rate_share")
 
 
 class Factor(NamedTuple):
@@ -49,8 +50,8 @@ FACTORS = {
         logarithmic=False,
     ),
     "publish_rate": Factor(
-        lambda load: load.publish_rate,
-        lambda load, value: dataclasses.replace(load, publish_rate=value),
+        lambda load: load.rate,
+        lambda load, value: dataclasses.replace(load, publish_rate=value, rate_share=1.0),
         ("publish_rate",),
     ),
     "subscribers": Factor(
@@ -59,8 +60,10 @@ FACTORS = {
         ("subscribers",),
     ),
     "notifications_per_interval": Factor(
-        lambda load: load.publish_rate * load.poll_interval_s,
-        lambda load, value: dataclasses.replace(load, publish_rate=value / load.poll_interval_s),
+        lambda load: load.rate * load.poll_interval_s,
+        lambda load, value: dataclasses.replace(
+            load, publish_rate=value / load.poll_interval_s, rate_share=1.0
+        ),
         ("publish_rate", "poll_interval_s"),
         metrics=CALLS,
         transports=("short-poll",),
@@ -71,8 +74,9 @@ FACTORS = {
 def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Every curve through the given cells, which must be such as have a prediction.
 
-    Each is `{"factor", "cells": [id, …], "transport", "x": [value of the factor, …], METRIC: [value or null,
-    …]}`. The factors are those of FACTORS; the metrics LATENCIES and CALLS, in the units of the cells.
+    Each is `{"factor", "transport", "cells": [id, …], "at": [each cell's place, …], "x": [value of the
+    factor, …], METRIC: [value or null, …], "bands": {METRIC: [half the band's width or null, …]}}`. The
+    factors are those of FACTORS; the metrics LATENCIES and CALLS, in the units of the cells.
     """
     found = []
     for name, factor in FACTORS.items():
@@ -96,33 +100,23 @@ def _curve(factor: Factor, cells: Sequence[Cell]) -> dict[str, Any]:
         field: np.interp(place(x), place(at), [getattr(load, field) for load in loads])
         for field in INTERPOLATED
     }
-    points = []
+    points, bands = [], []
     for number, value in enumerate(x):
         measured: dict[str, Any] = {field: float(values[number]) for field, values in times.items()}
-        points.append(
-            _point(factor.at(dataclasses.replace(loads[0], **measured), float(value)), factor.metrics)
+        load = factor.at(dataclasses.replace(loads[0], **measured), float(value))
+        point = theory.of_load(load)
+        points.append(point)
+        bands.append(
+            {
+                metric: None if point[metric] is None else predict.band(load, metric, point[metric])
+                for metric in factor.metrics
+            }
         )
     return {
         "cells": [cell.id for cell in kin],
+        "at": at.tolist(),
         "transport": kin[0].transport,
         "x": x.tolist(),
         **{metric: [point[metric] for point in points] for metric in factor.metrics},
+        "bands": {metric: [band[metric] for band in bands] for metric in factor.metrics},
     }
-
-
-def _point(load: Load, metrics: Sequence[str]) -> dict[str, float | None]:
-    """Theory at one point of a curve, under the names and in the units of the metrics."""
-    found: dict[str, float | None] = {
-        "requests_per_delivery": predict.requests_per_delivery(load),
-        "empty_response_share": predict.empty_response_share(load),
-    }
-    if "latency_ms_mean" in metrics:
-        mean_s, quantiles_s = predict.mean_latency_s(load), predict.latency_quantiles_s(load)
-        found["latency_ms_mean"] = None if mean_s is None else mean_s * 1000.0
-        for metric, share in (("latency_ms_p50", 0.5), ("latency_ms_p99", 0.99)):
-            found[metric] = (
-                None
-                if quantiles_s is None
-                else float(np.interp(share, predict.QUANTILES, quantiles_s)) * 1000.0
-            )
-    return found

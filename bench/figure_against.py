@@ -101,8 +101,8 @@ def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tup
     )
     if predicted:
         caption += (
-            " Dashed curves: predicted, with the service time, the acceptance and the client's turnaround as "
-            "measured in the same cells."
+            " Dashed curves: predicted, from the service time, the acceptance and the client's turnaround "
+            "that were measured in the same cells; shaded: the band that was stated beforehand."
         )
     if floors:
         caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
@@ -161,55 +161,62 @@ def _panel(
 ) -> tuple[list[End], bool, bool]:
     """One panel; returns the ends to be named, whether any point is flagged and whether theory was drawn."""
     among = [cell for series in column for cell in series]
-    measured = [series for series in column if all(cell["metrics"].get(metric) for cell in series)]
-    curves = {series[0]["id"]: _curve(summary, factor, metric, series) for series in measured}
+    measured = [kin for series in column if (kin := [cell for cell in series if cell["metrics"].get(metric)])]
     if factor == "one_way_ms" and metric.startswith("latency"):
         _transits(panel, max(float(cell[factor]) for cell in among))
     # On a logarithmic scale what is nothing stands at the bottom, and is named so.
     floor = panel.get_ylim()[0]
     ends = []
-    flagged = False
+    flagged = theory = False
     for series in measured:
         style = look(series[0]["transport"])
-        x = [float(cell[factor]) for cell in series]
-        y = [max(float(cell["metrics"][metric]["value"]), floor) for cell in series]
-        curve = curves[series[0]["id"]]
+        curve = _curve(summary, factor, metric, series)
         if curve is not None:
-            panel.plot(*curve, color=style.colour, **PREDICTED)
+            theory = True
+            panel.plot(curve.x, curve.y, color=style.colour, **PREDICTED)
+            panel.fill_between(curve.x, curve.low, curve.high, color=style.colour, alpha=0.13, linewidth=0)
+        places = {} if curve is None else curve.at
+        x = [places.get(cell["id"], float(cell[factor])) for cell in series]
+        y = [max(float(cell["metrics"][metric]["value"]), floor) for cell in series]
         panel.plot(
             x, y, color=style.colour, linestyle="none" if curve else style.line, linewidth=2.2,
             marker=style.marker, markersize=9, clip_on=False, zorder=3,
         )  # fmt: skip
-        for at, cell in zip(x, series, strict=True):
-            figure = cell["metrics"][metric]
-            if figure["low"] is not None:
-                panel.vlines(
-                    at,
-                    max(figure["low"], floor),
-                    max(figure["high"], floor),
-                    color=style.colour,
-                    linewidth=4,
-                    alpha=0.5,
-                )
+        for at, value, cell in zip(x, y, series, strict=True):
+            low, high = (cell["metrics"][metric][side] for side in ("low", "high"))
+            if low is not None:
+                low, high = max(low, floor), max(high, floor)
+                panel.vlines(at, low, high, color=style.colour, linewidth=4, alpha=0.5)
             if layout.figure_mark(metric, cell):
-                flag(panel, at, max(figure["value"], floor))
+                flag(panel, at, value)
                 flagged = True
         name = layout.transport_name(series[0], among)
         none = "" if any(cell["metrics"][metric]["value"] for cell in series) else ": none"
         ends.append(End(x[-1], y[-1], name.replace(", ", ",\n") + none, style.colour))
         _floor(panel, summary, factor, metric, series)
-    return ends, flagged, any(curves.values())
+    return ends, flagged, theory
 
 
-def _curve(
-    summary: dict[str, Any], factor: str, metric: str, series: Series
-) -> tuple[list[float], list[float]] | None:
+class _Curve(NamedTuple):
+    """A predicted curve, the edges of the band around it, and each cell's place along it."""
+
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+    at: dict[str, float]
+
+
+def _curve(summary: dict[str, Any], factor: str, metric: str, series: Series) -> _Curve | None:
     """The predicted curve through this series; None where there is none."""
     mine = {cell["id"] for cell in series}
-    for curve in summary.get("curves") or []:
-        if curve["factor"] == factor and mine & set(curve["cells"]) and None not in curve.get(metric, [None]):
-            # Nothing is asked by a transport that asks nothing: a curve of zeros has no place on a log scale.
-            return (curve["x"], curve[metric]) if any(curve[metric]) else None
+    for curve in summary["curves"]:
+        y = curve.get(metric, [None])
+        # A transport that asks nothing has a curve of zeros, which has no place on a logarithmic scale.
+        if curve["factor"] == factor and mine & set(curve["cells"]) and None not in y and any(y):
+            edges = list(zip(y, curve["bands"][metric], strict=True))
+            low, high = [max(at - band, 0.0) for at, band in edges], [at + band for at, band in edges]
+            return _Curve(curve["x"], y, low, high, dict(zip(curve["cells"], curve["at"], strict=True)))
     return None
 
 

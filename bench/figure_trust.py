@@ -84,7 +84,7 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
         if metric in cell["residuals"]
     ]
     widest = max(abs(one["residual_share"]) for _, _, one in found) * 130
-    band = max(one["band_share"] for _, _, one in found) * 100
+    band = min(one["band_share"] for _, _, one in found) * 100
     limit = min(max(widest, 2 * band, LEAST_LIMIT_PERCENT), MOST_LIMIT_PERCENT)
     panel.set_xlim(-limit, limit)
     panel.axvline(0, color=INK, linewidth=1.2)
