@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -141,64 +140,58 @@ def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> bool:
 
 
 PERCENTILES = (50, 90, 99, 99.9)
+CLOCKS = (
+    ("latency_quantiles_ms", "", {"linewidth": 2.8}),
+    ("naive_latency_quantiles_ms", "from written", {"linewidth": 1.6, "linestyle": ":"}),
+    ("response_quantiles_ms", "request to answer", {"linewidth": 1.6, "linestyle": (0, (6, 2, 1, 2))}),
+)
+"""Three clocks of one delivery: the distribution, what it is called at the curve's end, how it is drawn."""
 
 
 def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
-    """Latency from when a notification was due beside latency from when the publisher wrote it, by
-    percentile, in the cell of each transport where the two lie furthest apart."""
-    cells: dict[str, Cell] = {}
-    for cell in summary["cells"]:
-        if cell["valid"] and layout.is_ours(cell) and cell.get("naive_latency_quantiles_ms"):
-            best = cells.get(cell["transport"])
-            if best is None or _hidden_ms(cell) > _hidden_ms(best):
-                cells[cell["transport"]] = cell
-    if not cells:
+    """Latency from when a notification was due beside what other clocks show, by percentile, under the load
+    in which the publisher's lateness hides most."""
+    groups = [
+        group
+        for cells in layout.loads(summary)
+        if (group := [cell for cell in cells if cell["valid"] and cell["naive_latency_quantiles_ms"]])
+    ]
+    if not groups:
         return None, "When the publisher wrote each notification is not known in this run."
-    shown = layout.in_order(cells.values())
-    common, own = layout.load_names(shown)
-    figure, (panel,) = grid(1, 4.8)
+    group = max(groups, key=lambda group: max(map(_hidden_ms, group)))
+    figure, (panel,) = grid(1, 5.2)
     # A percentile stands at the number of deliveries among which one is later: 10, 100, 1,000.
     rarity = 1.0 / (1.0 - np.array(summary["quantiles"]))
-    ends = []
-    for cell in shown:
+    drawn = rarity > 1.6
+    ends, values = [], []
+    for cell in group:
         style = look(cell["transport"])
-        for kind, corrected in (("latency_quantiles_ms", True), ("naive_latency_quantiles_ms", False)):
+        for kind, clock, line in CLOCKS:
+            if cell[kind] is None:
+                continue
             late = np.maximum(np.array(cell[kind]), LEAST_MS)
-            line = (
-                {"linewidth": 2.8, "linestyle": style.line}
-                if corrected
-                else {"linewidth": 1.6, "linestyle": ":"}
-            )
-            panel.plot(rarity, late, color=style.colour, **line)
-            name = layout.transport_name(cell) if corrected else "naive"
+            panel.plot(rarity, late, color=style.colour, **({"linestyle": style.line} | line))
+            name = clock or layout.transport_name(cell, group)
             ends.append(End(rarity[-1], late[-1], f"{name}, {number(late[-1], 2)} ms", style.colour))
+            values.append(late[drawn])
     panel.set_xscale("log")
     panel.set_yscale("log")
-    panel.set_xlim(1.6, rarity[-1])
-    panel.set_ylim(*_from_to(shown, rarity > 1.6))
+    panel.set_xlim(rarity[drawn][0], rarity[-1])
+    panel.set_ylim(np.min(values) / 1.4, np.max(values) * 1.4)
     panel.set_xticks(
         [1 / (1 - percent / 100) for percent in PERCENTILES], [f"p{percent:g}" for percent in PERCENTILES]
     )
     panel.minorticks_off()
-    panel.set_ylabel("delivery latency (ms, log scale)")
-    panel.set_xlabel("percentile of deliveries (the further right, the rarer)")
+    panel.set_ylabel("what the clock shows (ms, log scale)")
+    panel.set_xlabel("percentile (the further right, the rarer)")
     plain_log(panel.yaxis)
     name_ends(figure, {panel: ends})
-    loads = "; ".join(
-        f"{layout.transport_name(cell)}: {load}" for cell, load in zip(shown, own, strict=True) if load
-    )
     return figure, (
-        f"{layout.sentence(common)} Thick: latency from when a notification was due. Dotted: the naive "
-        "clock, which starts when it was written, and so hides how late that was. Shown where the two differ "
-        f"most{f' ({loads})' if loads else ''}. Every other figure here counts from due."
+        f"{layout.sentence(layout.load_name(group[0]))} Thick, under the transport's name: latency from when "
+        "a notification was due, which every other figure here shows. Dotted: the naive clock, which starts "
+        "when the publisher has written it, and hides how late that was. Dash-dotted: request to answer, which "
+        "a load generator prints, and which is no latency of a notification at all."
     )
-
-
-def _from_to(cells: list[Cell], drawn: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """A little below and above all that is drawn."""
-    kinds = ("latency_quantiles_ms", "naive_latency_quantiles_ms")
-    all_ms = np.maximum([np.array(cell[kind])[drawn] for cell in cells for kind in kinds], LEAST_MS)
-    return float(all_ms.min()) / 1.4, float(all_ms.max()) * 1.4
 
 
 def _hidden_ms(cell: Cell) -> float:

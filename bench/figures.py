@@ -27,6 +27,7 @@ from bench import (
     figure_costs,
     figure_latency,
     figure_million,
+    figure_saturation,
     figure_trust,
 )
 from bench.figure_style import STYLE
@@ -131,8 +132,9 @@ FIGURES: dict[str, FigureMaker] = {
     "cost-model": FigureMaker(
         "Does a model of the costs predict a load that it has not seen?", MILLION, figure_million.costs
     ),
+    "saturation": FigureMaker("How much load until it is too late?", MILLION, figure_saturation.budget),
     "residuals": FigureMaker("What does theory miss?", TRUST, figure_trust.residuals),
-    "naive": FigureMaker("What would a naive clock hide?", TRUST, figure_latency.naive),
+    "naive": FigureMaker("What would another clock have shown?", TRUST, figure_latency.naive),
 }
 """Every figure by its name, in the order of the report."""
 
