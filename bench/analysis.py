@@ -22,7 +22,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, gates, metrics, predict
+from bench import bootstrap, claims, compare, gates, metrics, predict, reproductions
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
 from bench.scenario import SETTINGS
@@ -139,6 +139,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
         "cells": [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)],
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
+        "reproduction": _plain(reproductions.summarise(run.run, measured)),
         "trials": [_trial_json(result, names[result.cell_key]) for result in results],
         "inputs": input_digests(run.directory),
     }

@@ -1,0 +1,154 @@
+"""P. Lubbers and F. Greco: 871 bytes of headers a poll against two bytes a frame.
+
+The article counts headers alone, in one exchange of its own; so do the first rows here (probe `headers`, one
+real exchange of each kind). The others are what 1,000 clients put on the wire: requests, answers and frames
+with their data (`wire_bytes_per_delivery`), and with the 52 bytes of IPv4, TCP and its time stamps on each
+packet, acknowledgements included. Its Mbps are 2^20 bits a second, as its arithmetic shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.compare import Cell, Figure, Measured
+from bench.gates import PACKET_HEADER_BYTES
+from bench.reproduce import READ, Band, Found, Reproduction, Row, Statement, cell, exact, figure, scaled
+
+HEADER_BYTES, FRAME_BYTES = 871, 2
+CLIENTS = 1000
+POLLING_MBPS, WEBSOCKET_MBPS = 6.6, 0.015
+TOLERANCE = 0.25
+"""How near a figure must come to the published one."""
+REDUCTION = 500
+BITS_PER_MBIT = 2**20
+KINDS = ("minimal", "browser")
+ARTICLE = f"{READ}, in a copy of the whole article in a public repository"
+
+
+def _near(published: float) -> Band:
+    return Band(published * (1 - TOLERANCE), published * (1 + TOLERANCE))
+
+
+def _steps(measured: Measured, exchange: str) -> list[dict[str, Any]] | str:
+    """One exchange's steps of the probe, or why there are none."""
+    probe = measured.probes.get("headers") or {}
+    return probe.get(exchange) or f"not measured: {probe.get('error', 'the run has no probe of headers')}"
+
+
+def _poll_headers(measured: Measured, kind: str) -> Found:
+    """Header bytes of the poll that brought a notification, request and answer."""
+    steps = _steps(measured, f"short-poll, {kind}")
+    if isinstance(steps, str):
+        return steps
+    return exact(sum(step["head"] for step in steps if step["phase"] == "deliver"))
+
+
+def _frames(measured: Measured) -> list[tuple[int, int]] | str:
+    """Payload and header bytes of each frame that the server sent before the end."""
+    steps = _steps(measured, "websocket, minimal")
+    if isinstance(steps, str):
+        return steps
+    pushed = [step for step in steps if step["sender"] == "server" and step["phase"] in ("join", "deliver")]
+    return [(step["payload"], step["framing"]) for step in pushed if step["framing"]]
+
+
+def poll(measured: Measured) -> list[Row]:
+    """Headers of a poll."""
+    band = _near(HEADER_BYTES)
+    return [Row(f"{kind} headers", str(HEADER_BYTES), _poll_headers(measured, kind), band) for kind in KINDS]
+
+
+def frame(measured: Measured) -> list[Row]:
+    """Headers of frames, which RFC 6455 makes longer from 126 bytes on."""
+    frames = _frames(measured)
+    band, published = Band(FRAME_BYTES, FRAME_BYTES), str(FRAME_BYTES)
+    if isinstance(frames, str):
+        return [Row("a frame", published, frames, band)]
+    return [Row(f"a message of {size} B", published, exact(head), band) for size, head in frames]
+
+
+def reduction(measured: Measured) -> list[Row]:
+    """Headers alone, then all that is sent, then the packets around it."""
+    frames, push = _frames(measured), cell(measured, "websocket")
+    band, published = Band(low=REDUCTION), "500 or 1,000"
+    rows = []
+    for kind in KINDS:
+        heads: Found = _poll_headers(measured, kind)
+        if isinstance(frames, str):
+            heads = frames
+        elif not isinstance(heads, str):
+            heads = scaled(heads, 1 / frames[-1][1])
+        rows.append(Row(f"headers alone, {kind}", published, heads, band))
+    for says, bytes_of in (("with data", _bytes), ("on the wire", _wire_bytes)):
+        for kind in KINDS:
+            over, under = bytes_of(_polled(measured, kind)), bytes_of(push)
+            rows.append(Row(f"{says}, {kind}", published, _divided(over, under), band))
+    return rows
+
+
+def throughput(measured: Measured) -> list[Row]:
+    """The article's use case A, on the wire."""
+    per_byte = CLIENTS * 8 / BITS_PER_MBIT
+    cases = [(f"polling, {kind} headers", POLLING_MBPS, _polled(measured, kind)) for kind in KINDS]
+    cases.append(("WebSocket", WEBSOCKET_MBPS, cell(measured, "websocket")))
+    rows = []
+    for case, published, of in cases:
+        found = _wire_bytes(of)
+        mbps = found if isinstance(found, str) else scaled(found, per_byte)
+        rows.append(Row(case, f"{published:g}", mbps, _near(published)))
+    return rows
+
+
+def _polled(measured: Measured, kind: str) -> Cell | None:
+    return cell(measured, "short-poll", headers=kind)
+
+
+def _bytes(of: Cell | None) -> Found:
+    return figure(of, "wire_bytes_per_delivery")
+
+
+def _wire_bytes(of: Cell | None) -> Found:
+    """Bytes a delivery with the headers of their packets; the interval adds both intervals, so it is wide."""
+    inside, packets = figure(of, "wire_bytes_per_delivery"), figure(of, "wire_packets_per_delivery")
+    if isinstance(inside, str) or isinstance(packets, str):
+        return inside if isinstance(inside, str) else packets
+    around = scaled(packets, PACKET_HEADER_BYTES)
+    return Figure(*(a + b for a, b in zip(inside, around, strict=True)))  # type: ignore[operator]
+
+
+def _divided(over: Found, under: Found) -> Found:
+    """A quotient, with the widest interval that both intervals allow."""
+    if isinstance(over, str) or isinstance(under, str):
+        return over if isinstance(over, str) else under
+    return Figure(over.value / under.value, over.low / under.high, over.high / under.low)  # type: ignore[operator]
+
+
+REPRODUCTION = Reproduction(
+    name="kaazing",
+    source="P. Lubbers, F. Greco: HTML5 WebSocket: A Quantum Leap in Scalability for the Web. Kaazing, "
+    "websocket.org/quantum.html (its headers were captured in November 2009)",
+    differs=(
+        "Headers of Chrome 143 and of gunicorn, with 151 bytes of cookies; the article's are of Firefox 3.5 "
+        "and a Java servlet.",
+        "Frames of RFC 6455; the article's are of an early draft: two bytes around a text of any length.",
+        "A notification is 20 bytes of data in a JSON batch (id, times, cursor); the article's is the data.",
+        "Measured with 1,000 clients. The article multiplies for 10,000 and 100,000 (66 and 665 against "
+        "0.153 and 1.526 Mbps), and so could we.",
+        "Its third figure, a third of the latency, is argued from transits as in `rfc6202`.",
+    ),
+    statements=(
+        Statement(
+            "A poll carries 871 bytes of headers.", ARTICLE, "bytes of headers, request and answer", poll
+        ),
+        Statement("A WebSocket frame carries two.", ARTICLE, "bytes of the frame's header", frame),
+        Statement(
+            "That is 500 or even 1,000 times less.", ARTICLE, "bytes of a poll / bytes of a frame", reduction
+        ),
+        Statement(
+            "1,000 clients, a message a second: polling takes 6.6 Mbps, WebSocket 0.015.",
+            ARTICLE,
+            "Mbps on the wire, all packets",
+            throughput,
+        ),
+    ),
+)
