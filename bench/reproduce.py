@@ -209,12 +209,18 @@ def _of_statements(verdicts: Sequence[str]) -> tuple[str, str]:
     """The verdict on the whole, and which statements got which."""
     kinds = list(dict.fromkeys(verdicts))
     numbers = {kind: [str(n) for n, verdict in enumerate(verdicts, 1) if verdict == kind] for kind in kinds}
-    why = "; ".join(f"{kind}: {_list(numbers[kind])}" for kind in kinds)
+    why = "; ".join(f"{_list(numbers[kind])} {_verb(kind, len(numbers[kind]))}" for kind in kinds)
     if len(kinds) == 1:
         return kinds[0], why
     if "depends" in kinds or {"holds", "fails"} <= set(kinds):
         return "depends", why
     return "inconclusive", why
+
+
+def _verb(verdict: str, count: int) -> str:
+    if verdict == "inconclusive":
+        return "is inconclusive" if count == 1 else "are inconclusive"
+    return verdict if count == 1 else verdict.removesuffix("s")
 
 
 def _list(words: Iterable[str]) -> str:
