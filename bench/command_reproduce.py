@@ -149,9 +149,9 @@ def _print_statement(console: Console, number: int, statement: dict[str, Any]) -
         rows.add_column(heading, justify="right")
     rows.add_column("")
     for row in statement["rows"]:
-        outcome = "inconclusive" if row["outcome"] == "unclear" else row["outcome"]
-        cells = (row["case"], row["published"], _figure(row), row["band"])
-        rows.add_row(*cells, Text(outcome, style=VERDICT_STYLES[outcome]))
+        outcome = {"unclear": "inconclusive", None: ""}.get(row["outcome"], row["outcome"])
+        cells = (row["case"], row["published"], _figure(row), row["band"] or "")
+        rows.add_row(*cells, Text(outcome, style=VERDICT_STYLES.get(outcome, "")))
     console.print(Padding(rows, (0, 0, 0, 3)))
     verdict = Text(statement["verdict"], style=VERDICT_STYLES[statement["verdict"]])
     why = f": {statement['why']}" if statement["why"] else ""

@@ -5,9 +5,10 @@ Rules:
   second-hand, or not at all. What could not be read is held as a statement in words, without a figure.
 - The bands stand beside the statements in `bench/reproductions/`, and no run moves them. They were set before
   the first run of each reproduction, with theory and the sizes of our own headers in sight.
-- A row holds or fails only with its whole interval on one side of its band (`bench/compare.py`). A statement
-  holds if all of its rows do, fails if none does, and depends if some do, which are named; else it is
-  inconclusive. The published result as a whole is judged by its statements in the same way.
+- A row holds or fails only with its whole interval on one side of its band (`bench/compare.py`); a row
+  without a band stands there for comparison. A statement holds if all of its rows do, fails if none does, and
+  depends if some do, which are named; else it is inconclusive. The published result as a whole is judged by
+  its statements in the same way.
 - Judging is pure: the same run gives the same table anywhere.
 """
 
@@ -62,20 +63,23 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure against one published one, under the circumstances that `case` names."""
+    """One measured figure against one published one, under the circumstances that `case` names. Without a
+    band it is there for comparison and decides nothing."""
 
     case: str
     published: str
     found: Found
-    band: Band
+    band: Band | None = None
 
     @property
-    def outcome(self) -> Outcome:
-        """Holds, fails, or unclear."""
+    def outcome(self) -> Outcome | None:
+        """Holds, fails, or unclear; None for a comparison."""
+        if self.band is None:
+            return None
         return "unclear" if isinstance(self.found, str) else self.band.outcome(self.found)
 
     def why_unclear(self) -> str:
-        """Why it is neither; empty where it is one of them."""
+        """Why there is no figure, or why it decides nothing although it has a band; else empty."""
         if isinstance(self.found, str):
             return self.found
         if self.outcome != "unclear":
@@ -112,7 +116,8 @@ class Reproduction:
 def judge(reproduction: Reproduction, measured: Measured, links_unavailable: str | None) -> dict[str, Any]:
     """The table, as summary.json has it: `name`, `source`, `differs`, `links_unavailable` (why all ran on
     loopback, or null), `statements` (each with `says`, `read`, `measure`, `rows`, `verdict`, `why`),
-    `verdict`, `why`. A row has `case`, `published`, `value`, `low`, `high`, `band`, `outcome`, `why`."""
+    `verdict`, `why`. A row has `case`, `published`, `value`, `low`, `high`, `band` and `outcome` (both null
+    for a comparison), `why`."""
     statements: list[dict[str, Any]] = []
     for statement in reproduction.statements:
         rows = statement.rows(measured)
@@ -184,7 +189,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "value": value,
         "low": low,
         "high": high,
-        "band": row.band.text(),
+        "band": None if row.band is None else row.band.text(),
         "outcome": row.outcome,
         "why": row.why_unclear(),
     }
@@ -199,10 +204,11 @@ def _of_rows(rows: Sequence[Row]) -> tuple[str, str]:
     if cases["holds"] and cases["fails"]:
         also = f"; open for {_list(cases['unclear'])}" if cases["unclear"] else ""
         return "depends", f"holds for {_list(cases['holds'])}; fails for {_list(cases['fails'])}{also}"
-    if cases["unclear"] or not rows:
-        reasons = dict.fromkeys(f"{row.case}: {row.why_unclear()}" for row in rows if row.why_unclear())
-        return "inconclusive", "; ".join(reasons)
-    return rows[0].outcome, ""
+    if cases["unclear"]:
+        return "inconclusive", "; ".join(
+            f"{row.case}: {row.why_unclear()}" for row in rows if row.outcome == "unclear"
+        )
+    return "holds" if cases["holds"] else "fails", ""
 
 
 def _of_statements(verdicts: Sequence[str]) -> tuple[str, str]:
