@@ -48,7 +48,7 @@ MEMORY_SUBSCRIBERS = 200
 """Below this many subscribers memory is not measured: the noise of the rest would be divided by too
 little."""
 
-PROBES = ("upgrade", "as-printed", "welcome")
+PROBES = ("upgrade", "as-printed", "welcome", "headers")
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "subscribers": (0, 5000),
