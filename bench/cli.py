@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "measure a scenario, judge the claims and write a report",
     "report": "write the report and the figures of a run again",
     "claims": "print the verdicts of a run",
+    "reproduce": "run published comparisons scaled down, and print published against measured",
     "wire": "explain one real exchange byte by byte",
 }
 

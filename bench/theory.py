@@ -35,7 +35,11 @@ def predicted(cell: Cell) -> dict[str, Any] | None:
     saturated = busy is not None and busy.value >= predict.SATURATED_SHARE
     if saturated or cell.steady_trials < cell.valid_trials or not cell.valid_trials:
         return None
-    load = load_of(cell)
+    return of_load(load_of(cell))
+
+
+def of_load(load: predict.Load) -> dict[str, Any]:
+    """Theory for a load, as `predicted` has it."""
     mean_s, quantiles_s = predict.mean_latency_s(load), predict.latency_quantiles_s(load)
     found: dict[str, Any] = {"latency_ms_mean": None if mean_s is None else mean_s * 1000.0}
     for metric, share in PERCENTILES.items():

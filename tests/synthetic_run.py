@@ -65,6 +65,7 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
         "poll_interval_s": 1.0,
         "wait_s": 25.0,
         "headers": "minimal",
+        "connection": "kept",
         "permessage_deflate": False,
         "link": "constant" if settings.get("one_way_ms") else "loopback",
         "one_way_ms": 0.0,
