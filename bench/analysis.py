@@ -142,6 +142,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "interrupted": interrupted,
         "minimum_valid_trials": minimum,
         "confidence_percent": bootstrap.CONFIDENCE_PERCENT,
+        "coverage_percent": bootstrap.coverage_percent(minimum),
         "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
         "cells": shown,
         "floor": _floor(shown),
