@@ -22,14 +22,14 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, gates, metrics, predict
+from bench import bootstrap, claims, compare, costs, gates, metrics, predict
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
 from bench.scenario import SETTINGS
 
 SUMMARY_SCHEMA = 1
 """Version of summary.json's form. History: 1, the first."""
-ANALYSIS_VERSION = 2
+ANALYSIS_VERSION = 3
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 INPUTS = (
@@ -139,6 +139,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
         "cells": [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)],
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
+        "costs": _plain(costs.summarise(cells)),
         "trials": [_trial_json(result, names[result.cell_key]) for result in results],
         "inputs": input_digests(run.directory),
     }

@@ -2,7 +2,7 @@
 
 Rules:
 - A claim is a sentence, a hypothesis that could be false, and a pass band that no run moves
-  (the numbers stand in `bench/judges.py`).
+  (the numbers stand in `bench/judges.py` and `bench/judge_million.py`).
 - `holds`: every comparison passes. `fails`: none does. `depends`: some do, and the condition that separates
   them is named. Anything else is `inconclusive`: an interval across its band, too few valid trials, or no
   cell that could tell; it says why, and which shipped scenario can decide.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import judges
+from bench import judge_million, judges
 from bench.compare import Comparison, Judged, Measured
 
 MOST_REASONS = 3
@@ -193,7 +193,7 @@ CLAIMS: tuple[Claim, ...] = (
         "projection above 4 cores or 128 GB; the model must predict a held-out larger load within 25 %",
         "cost per idle subscriber, projected to 10^6 with its interval",
         ("article",),
-        judges.million,
+        judge_million.million,
     ),
     Claim(
         "upgrade",
