@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "measure a scenario, judge the claims and write a report",
     "report": "write the report and the figures of a run again",
     "claims": "print the verdicts of a run",
+    "plan": "tell what so many users would take, from the costs of a run",
     "wire": "explain one real exchange byte by byte",
 }
 
