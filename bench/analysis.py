@@ -22,7 +22,18 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, curves, gates, metrics, predict, reproductions, theory
+from bench import (
+    bootstrap,
+    claims,
+    compare,
+    costs,
+    curves,
+    gates,
+    metrics,
+    predict,
+    reproductions,
+    theory,
+)
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
 from bench.scenario import LOAD, SETTINGS
@@ -151,6 +162,7 @@ def summarise(run: Run) -> dict[str, Any]:
         ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
         "reproduction": _plain(reproductions.summarise(run.run, measured)),
+        "costs": _plain(costs.summarise(cells)),
         "trials": [_trial_json(result, names[result.cell_key]) for result in results],
         "inputs": input_digests(run.directory),
     }
