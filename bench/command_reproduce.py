@@ -124,11 +124,11 @@ def _print_table(console: Console, table: dict[str, Any], summary: dict[str, Any
         console.print(f"No link could be emulated, so all ran on loopback: {table['links_unavailable']}")
     everywhere = {statement["read"] for statement in table["statements"]}
     if len(everywhere) == 1:
-        console.print(Text(*everywhere, style="dim"))
+        console.print(Text(everywhere.pop(), style="dim"))
     for number, statement in enumerate(table["statements"], 1):
         console.print()
         _print_hanging(console, str(number), Text(statement["says"], style="bold"))
-        if len(everywhere) > 1:
+        if everywhere:
             _print_hanging(console, "", Text(statement["read"], style="dim"))
         _print_rows(console, statement)
     console.print()
