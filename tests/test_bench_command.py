@@ -123,7 +123,7 @@ def test_a_server_killed_in_mid_trial(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["bench", "nothing-like-it"], "article, idle, quick, sweep"),
+        (["bench", "nothing-like-it"], "one of article, burst"),
         (["bench", "missing.toml"], "missing.toml"),
         (["bench", "bad.toml"], "subscribers must be"),
         (["bench", "quick", "--out", "full"], "not empty"),
