@@ -185,7 +185,9 @@ def _links(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for trial in trials:
         if trial["link"] != "loopback":
             link = {name: trial[name] for name in Link._fields}
-            found[json.dumps(link)] = {**link, "passed": True, "why": None}
+            trip_ms = 2 * link["one_way_ms"] + 0.5
+            times = {"round_trip_ms": trip_ms, "connect_ms": trip_ms + 0.25, "lost_percent": 0.0}
+            found[json.dumps(link)] = {**link, **times, "passed": True, "why": None}
     return list(found.values())
 
 
