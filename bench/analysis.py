@@ -22,7 +22,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, curves, gates, metrics, predict, theory
+from bench import bootstrap, claims, compare, curves, gates, metrics, predict, reproductions, theory
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
 from bench.scenario import LOAD, SETTINGS
@@ -142,6 +142,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "interrupted": interrupted,
         "minimum_valid_trials": minimum,
         "confidence_percent": bootstrap.CONFIDENCE_PERCENT,
+        "coverage_percent": bootstrap.coverage_percent(minimum),
         "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
         "cells": shown,
         "floor": _floor(shown),
@@ -149,6 +150,7 @@ def summarise(run: Run) -> dict[str, Any]:
             [cell for cell, one in zip(cells, shown, strict=True) if one["predicted"]]
         ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
+        "reproduction": _plain(reproductions.summarise(run.run, measured)),
         "trials": [_trial_json(result, names[result.cell_key]) for result in results],
         "inputs": input_digests(run.directory),
     }
