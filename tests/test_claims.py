@@ -321,6 +321,17 @@ def test_a_condition_is_two_factors_where_one_is_not_enough() -> None:
     assert conditions.sentence(mixed) == (
         "It fails for gthread. For gevent it holds for 1 notifications/s and fails for 10 notifications/s."
     )
+    figures = decided(
+        *(
+            ("holds" if product >= least else "fails", {"lambda_2d": product, "figure": figure})
+            for figure, least in (("the mean", 0.15), ("the median", 1.0))
+            for product in (0.05, 0.15, 1.0, 3.0)
+        )
+    )
+    assert conditions.sentence(figures) == (
+        "For the mean it holds for λ·2d of 0.15 and more and fails for λ·2d = 0.05. "
+        "For the median it holds for λ·2d of 1 and more and fails for λ·2d of 0.15 and less."
+    )
 
 
 def test_what_no_two_factors_separate_is_told_case_by_case() -> None:
