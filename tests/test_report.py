@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import synthetic_run
+from matplotlib.axes import Axes
 from rich.console import Console
 from synthetic_run import article, change_run, write_run
 
@@ -193,12 +194,16 @@ def test_every_figure_is_drawn_with_its_axes_named(whole: Path) -> None:
         figure, caption = figures.make(name, summary)
         assert figure is not None, (name, caption)
         assert caption
-        shown = [panel for panel in figure.axes if panel.get_visible()]
-        assert all(panel.get_xlabel() for panel in shown), name
-        named = any(
-            label.get_text() and not label.get_text()[0].isdigit() for label in shown[0].get_yticklabels()
-        )
-        assert shown[0].get_ylabel() or named, name
+        for panel in figure.axes:
+            beneath, beside = panel.get_shared_x_axes(), panel.get_shared_y_axes()
+            assert any(other.get_xlabel() for other in beneath.get_siblings(panel)), name
+            assert any(other.get_ylabel() or named_rows(other) for other in beside.get_siblings(panel)), name
+
+
+def named_rows(panel: Axes) -> bool:
+    """Is every tick of the vertical axis a name rather than a number?"""
+    ticks = [label.get_text() for label in panel.get_yticklabels()]
+    return bool(ticks) and all(any(map(str.isalpha, tick)) for tick in ticks)
 
 
 def test_what_lies_outside_its_band_is_marked_everywhere(quick: Path, tmp_path: Path) -> None:
