@@ -93,6 +93,7 @@ CPU_PER_REQUEST = "server_cpu_us_per_request"
 CPU_PER_DELIVERY = "server_cpu_us_per_delivery"
 CPU_IDLE = "server_cpu_us_per_idle_subscriber_second"
 MEMORY = "server_memory_kb_per_subscriber"
+REQUESTS = "requests_per_subscriber_second"
 WIRE = ("bytes_up", "bytes_down", "packets_up", "packets_down")
 
 
@@ -151,14 +152,14 @@ def idle_renewals_per_second(cell: Cell) -> float:
     schedule."""
     if cell.transport == "websocket":
         return 1.0 / float(cell.settings["wait_s"])
-    return _value(cell, "requests_per_subscriber_second") or 0.0
+    return _value(cell, REQUESTS) or 0.0
 
 
 def _works(cell: Cell) -> list[Work]:
     """What a cell tells the cost of; nothing without subscribers, or for a transport not known here."""
     settings = cell.settings
     subscribers, idle = int(settings["subscribers"]), settings["publish_rate"] == 0
-    requests = (_value(cell, "requests_per_subscriber_second") or 0.0) * subscribers
+    requests = (_value(cell, REQUESTS) or 0.0) * subscribers
     deliveries = (_value(cell, "deliveries") or 0.0) / float(settings["window_s"])
     cpu = {
         ("short-poll", True): Work("request", requests, CPU_PER_REQUEST),
@@ -217,6 +218,8 @@ def _point(cell: Cell, work: Work) -> tuple[Point | None, str | None]:
         return None, cell.why_not(work.metric)
     if cell.steady_trials < cell.minimum_valid_trials:
         return None, f"{cell.id} was not steady: its server's core was full"
+    if _came_back(cell):
+        return None, f"{cell.id} had peers cut and connect again, which is no ping"
     if figure.value <= 0 or (drawn <= 0).any() or work.load <= 0:
         return None, f"{cell.id} cost no more than an empty server"
     cost = _times(figure, work.factor)
@@ -344,7 +347,11 @@ def choose(candidates: dict[str, float]) -> str:
 def _wire(cells: list[Cell]) -> dict[str, Any]:
     """Bytes and packets of a poll that brings nothing (of a WebSocket: of a ping and its pong), and what a
     notification adds. Exact sums, so least squares over the cells: a·polls + b·notifications."""
-    known = [cell for cell in cells if all(cell.figure(_wire_metric(name)) is not None for name in WIRE)]
+    known = [
+        cell
+        for cell in cells
+        if not _came_back(cell) and all(cell.figure(_wire_metric(name)) is not None for name in WIRE)
+    ]
     rates = np.array([_wire_rates(cell) for cell in known]).reshape(-1, 2)
     told = [index for index in (0, 1) if len(known) and rates[:, index].any()]
     solvable = len(told) > 0 and np.linalg.matrix_rank(rates[:, told]) == len(told)
@@ -375,7 +382,7 @@ def _wire_rates(cell: Cell) -> tuple[float, float]:
     delivered = (_value(cell, "deliveries") or 0.0) / settings["window_s"] / settings["subscribers"]
     if cell.transport == "websocket":
         return (idle_renewals_per_second(cell) if settings["publish_rate"] == 0 else 0.0), delivered
-    return _value(cell, "requests_per_subscriber_second") or 0.0, delivered
+    return _value(cell, REQUESTS) or 0.0, delivered
 
 
 def _threads(cells: list[Cell]) -> dict[str, Any]:
@@ -421,6 +428,11 @@ def _who(cell: Cell) -> dict[str, Any]:
         "server_model": settings["server_model"],
         "settings": json.loads(_kind(cell)),
     }
+
+
+def _came_back(cell: Cell) -> bool:
+    """Whether WebSockets were opened in the window: peers that answered a ping too late, and were cut."""
+    return cell.transport == "websocket" and bool(_value(cell, REQUESTS))
 
 
 def _value(cell: Cell, metric: str) -> float | None:

@@ -186,6 +186,23 @@ def test_idle_subscribers_are_billed_by_the_renewal() -> None:
     assert threads == {"websocket": 2.0, "long-poll": 0.0}
 
 
+def test_a_websocket_that_connects_again_is_not_renewed() -> None:
+    """A peer that answers a ping too late is cut, and its handshake is not a ping's cost."""
+    cells = [
+        made(
+            "websocket",
+            {costs.CPU_IDLE: 500.0, costs.REQUESTS: again},
+            subscribers=number,
+            publish_rate=0.0,
+            wait_s=0.1,
+        )
+        for number, again in ((600, 0.0), (700, 0.0), (1400, 0.02))
+    ]
+    found = only(cells, "renewal")
+    assert found["checked"] is False
+    assert "cut and connect again" in found["points"][-1]["why_not"]
+
+
 def test_a_short_poll_costs_the_same_with_and_without_news() -> None:
     """One series of both."""
     rates = {0.0: 0.25, 2.0: 0.2, 3.0: 0.1}
