@@ -22,7 +22,19 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, curves, gates, metrics, predict, reproductions, theory
+from bench import (
+    bootstrap,
+    claims,
+    compare,
+    costs,
+    curves,
+    gates,
+    metrics,
+    predict,
+    reproductions,
+    saturation,
+    theory,
+)
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
 from bench.scenario import LOAD, SETTINGS
@@ -134,11 +146,16 @@ def summarise(run: Run) -> dict[str, Any]:
     measured = compare.Measured(tuple(cells), run.run.get("probes") or {})
     interrupted = bool(run.run.get("interrupted"))
     shown = [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)]
+    trials = [_trial_json(result, names[result.cell_key]) for result in results]
+    saturated = saturation.summarise(
+        shown, trials, run.run.get("skipped") or [], scenario.get("p99_budget_ms")
+    )
+    whole = all(cell["valid"] or saturation.excuses(saturated, cell, minimum) for cell in shown)
     return {
         "schema": SUMMARY_SCHEMA,
         "analysis": ANALYSIS_VERSION,
         "run": run.run.get("id"),
-        "valid": bool(cells) and all(cell.enough for cell in cells) and not interrupted,
+        "valid": bool(cells) and whole and not interrupted,
         "interrupted": interrupted,
         "minimum_valid_trials": minimum,
         "confidence_percent": bootstrap.CONFIDENCE_PERCENT,
@@ -151,7 +168,9 @@ def summarise(run: Run) -> dict[str, Any]:
         ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
         "reproduction": _plain(reproductions.summarise(run.run, measured)),
-        "trials": [_trial_json(result, names[result.cell_key]) for result in results],
+        "costs": _plain(costs.summarise(cells)),
+        "saturation": saturated,
+        "trials": trials,
         "inputs": input_digests(run.directory),
     }
 

@@ -78,7 +78,7 @@ def perform(scenario: Scenario, out: Path | None, command: str, *, quiet: bool) 
 
 def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
     """The probes and the links, then every trial in its order."""
-    from bench import link, probes, trial
+    from bench import link, metrics, probes, saturation, trial
 
     pinning = directory.record["pinning"]
     for name in scenario.probes:
@@ -89,12 +89,21 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
         seed = f"{scenario.seed}/check"
         core = (pinning or {}).get("generator")
         directory.add_link(link.check(between, seed, scratch=directory.scratch(), core=core))
+    search = saturation.Search(scenario.p99_budget_ms)
     for planned in scenario.plan():
+        if why := search.why_skip(planned.repeat, planned.settings):
+            directory.skip(planned, why)
+            progress.skip(planned, why)
+            continue
         progress.begin(planned)
         collected = trial.run(
             planned, seed=scenario.seed, pinning=pinning, scratch=directory.scratch(), on_stage=progress.stage
         )
-        progress.end(directory.add(collected))
+        judged = directory.add(collected)
+        progress.end(judged)
+        p99_ms = metrics.figures(judged)["latency_ms_p99"]
+        record = judged.record
+        search.note(planned.repeat, planned.settings, record["valid"], record["steady"], p99_ms)
 
 
 def _tell(path: Path, interrupted: bool) -> int:
