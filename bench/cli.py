@@ -26,7 +26,8 @@ COMMANDS = {
     "publish": "publish notifications to a running server",
     "bench": "measure a scenario, judge the claims and write a report",
     "report": "write the report and the figures of a run again",
-    "claims": "print the verdicts of a run",
+    "claims": "print the verdicts of a run, or of several side by side",
+    "reproduce": "run published comparisons scaled down, and print published against measured",
     "wire": "explain one real exchange byte by byte",
 }
 

@@ -52,7 +52,7 @@ little."""
 
 BUDGET_MS = (1, 60_000)
 
-PROBES = ("upgrade", "as-printed", "welcome")
+PROBES = ("upgrade", "as-printed", "welcome", "headers")
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "subscribers": (0, 5000),

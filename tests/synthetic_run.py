@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.link import Link
+
 STARTED_US = 1_763_874_000_000_000
 EMPTY_SERVER_US_PER_SECOND = 500.0
 
@@ -25,6 +27,21 @@ COSTS: dict[str, dict[str, tuple[float, float, float]]] = {
     "short-poll": {"gevent": (300.0, 300.0, 14.0), "gthread": (400.0, 400.0, 14.0)},
     "long-poll": {"gevent": (320.0, 13.0, 19.0), "gthread": (340.0, 14.0, 40.0)},
     "websocket": {"gevent": (32.0, 4.0, 39.0), "gthread": (100.0, 8.0, 60.0)},
+}
+
+# What TCP_INFO tells of one subscriber, and what then passes the clients' interface: TCP/IP's 52 bytes and
+# Ethernet's 14 more for each packet.
+WIRE = {
+    "total_bytes_sent": 1_000,
+    "total_bytes_received": 9_000,
+    "total_segments_sent": 30,
+    "total_segments_received": 30,
+}
+PASSED = {
+    "bytes_sent": 1_000 + 30 * (52 + 14),
+    "bytes_received": 9_000 + 30 * (52 + 14),
+    "packets_sent": 30,
+    "packets_received": 30,
 }
 
 UPGRADE = {
@@ -65,6 +82,11 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
         "headers": "minimal",
         "connection": "kept",
         "permessage_deflate": False,
+        "link": "constant" if settings.get("one_way_ms") else "loopback",
+        "one_way_ms": 0.0,
+        "jitter_ms": 0.0,
+        "loss_percent": 0.0,
+        "bandwidth_mbit": 0.0,
         "window_s": 5.0,
     }
     return {**usual, **settings}
@@ -73,9 +95,20 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
 QUICK = [cell("short-poll"), cell("long-poll"), cell("websocket")]
 
 
+def linked() -> list[dict[str, Any]]:
+    """Two rates across two delays: long poll's answers are one transit late at the low one, two at the
+    high."""
+    return [
+        cell(transport, one_way_ms=one_way_ms, publish_rate=rate)
+        for transport in ("long-poll", "websocket")
+        for one_way_ms in (25.0, 75.0)
+        for rate in (0.5, 20.0)
+    ]
+
+
 def article() -> list[dict[str, Any]]:
-    """Cells enough for every claim that loopback can decide."""
-    cells = []
+    """Cells enough for every claim."""
+    cells = linked()
     for model in ("gevent", "gthread"):
         cells.append(cell(None, server_model=model, publish_rate=0.0))
         cells.append(cell("short-poll", server_model=model, publish_rate=0.4))
@@ -121,7 +154,7 @@ def write_run(
             order += 1
             trials.append(_trial(settings, repeat=repeat, order=order, rng=rng, tables=tables, noise=noise))
     run = {
-        "schema": 1,
+        "schema": 2,
         "id": f"{name}-20261123-083600",
         "command": f"wirelab bench {name}",
         "started_us": STARTED_US,
@@ -146,6 +179,7 @@ def write_run(
         "commit": "0123456789abcdef",
         "dirty": False,
         "pinning": {"server": [0], "generator": [1]},
+        "links": _links(trials),
         "measured": {"arrival": "kernel", "wire": "tcp_info", "memory": "pss"},
         "trials": trials,
         "probes": {"upgrade": UPGRADE, "as-printed": AS_PRINTED, "welcome": None}
@@ -161,6 +195,16 @@ def write_run(
     return directory
 
 
+def _links(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every link that a trial ran across, checked and found in order."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in trials:
+        if trial["link"] != "loopback":
+            link = {name: trial[name] for name in Link._fields}
+            found[json.dumps(link)] = {**link, "passed": True, "why": None}
+    return list(found.values())
+
+
 def _trial(
     settings: dict[str, Any],
     *,
@@ -172,7 +216,10 @@ def _trial(
 ) -> dict[str, Any]:
     transport, model = settings["transport"], settings["server_model"]
     subscribers, rate, window_s = settings["subscribers"], settings["publish_rate"], settings["window_s"]
-    label = f"{transport or 'none'}-{model}-{subscribers}x{rate:g}-T{settings['poll_interval_s']:g}"
+    served_by = "bare" if settings["implementation"] == "bare" else model
+    label = f"{transport or 'none'}-{served_by}-{subscribers}x{rate:g}-T{settings['poll_interval_s']:g}"
+    if settings["link"] != "loopback":
+        label += f"-{settings['link']}-{settings['one_way_ms']:g}ms"
     trial = f"r{repeat}-{label}"
     joined_us = STARTED_US + order * 10_000_000
     start_us, end_us = joined_us + 1_000_000, joined_us + 1_000_000 + int(window_s * 1e6)
@@ -231,6 +278,7 @@ def _trial(
                 "window_bytes_received": 9_000,
                 "window_segments_sent": 30,
                 "window_segments_received": 30,
+                **WIRE,
             }
         )
     served = in_window if transport == "websocket" else requests_in_window
@@ -238,7 +286,8 @@ def _trial(
     if rate == 0:
         cpu_us = (EMPTY_SERVER_US_PER_SECOND + subscribers * idle_us * factor) * window_s
     pss_kb = 50_000 + memory_kb * factor * subscribers
-    _resources(tables, trial, (start_us, end_us), cpu_us=cpu_us, pss_kb=pss_kb)
+    linked = subscribers if settings["link"] != "loopback" else 0
+    _resources(tables, trial, (start_us, end_us), cpu_us=cpu_us, pss_kb=pss_kb, linked=linked)
     return {
         "id": trial,
         "repeat": repeat,
@@ -282,37 +331,50 @@ def _client(
     rng: np.random.Generator,
 ) -> tuple[list[tuple[int, int]], list[int], list[int]]:
     """One client: its requests (sent, answered), when each notification arrived, and what each answer
-    brought."""
+    brought.
+
+    A long poll's place in the fan-out is worth half its service time: the other half is its next request's.
+    """
+    transit_us = int(settings["one_way_ms"] * 1000)
     place_us = int((subscriber + 1) * service_us)
     if settings["transport"] == "websocket":
-        return [], [int(at) + place_us for at in due_us], []
+        return [], [int(at) + place_us + transit_us for at in due_us], []
     if settings["transport"] == "short-poll":
         interval_us = settings["poll_interval_s"] * 1e6
         sent = np.arange(joined_us + rng.uniform(0, interval_us), drained_us, interval_us).astype(np.int64)
-        found = np.searchsorted(due_us, sent, side="right")
+        found = np.searchsorted(due_us, sent + transit_us, side="right")
         brought = np.diff(found, prepend=0)
-        answered = sent + int(service_us)
+        answered = sent + int(service_us) + 2 * transit_us
         arrivals = np.repeat(answered, brought)
         return list(zip(sent.tolist(), answered.tolist(), strict=True)), arrivals.tolist(), brought.tolist()
     ticks, arrived, counts = [], [], []
     at, cursor = joined_us + int(rng.uniform(0, 1000)), 0
-    wait_us = int(settings["wait_s"] * 1e6)
+    wait_us, place_us = int(settings["wait_s"] * 1e6), place_us // 2
     while at < drained_us:
         if cursor < len(due_us) and due_us[cursor] <= at + wait_us:
-            answered = max(at, int(due_us[cursor])) + place_us
+            # Only those who wait stand in line: who comes to find news has it at once.
+            answered = int(due_us[cursor]) + place_us if due_us[cursor] > at else at + int(service_us)
         else:
             answered = at + wait_us + int(service_us)
-        last = int(np.searchsorted(due_us, answered - place_us, side="right"))
+        last = int(np.searchsorted(due_us, answered, side="right"))
         counts.append(last - cursor)
-        arrived.extend([answered] * (last - cursor))
-        ticks.append((at, answered))
-        cursor, at = last, answered + 300
+        arrived.extend([answered + transit_us] * (last - cursor))
+        ticks.append((at - transit_us, answered + transit_us))
+        cursor, at = last, answered + 2 * transit_us + 300
     return ticks, arrived, counts
 
 
 def _resources(
-    tables: Tables, trial: str, window_us: tuple[int, int], *, cpu_us: float, pss_kb: float
+    tables: Tables,
+    trial: str,
+    window_us: tuple[int, int],
+    *,
+    cpu_us: float,
+    pss_kb: float,
+    linked: int,
 ) -> None:
+    """Samples at the edges; `linked` is how many subscribers are across a link, whose relay keeps up."""
+    relay = {"late_ms_p99": 0.3, "overflowed": 0, "unread": 0} if linked else None
     start_us, end_us = window_us
     elapsed_us = end_us - start_us
     for edge, at_us, used, pss in (
@@ -321,7 +383,9 @@ def _resources(
         ("settled", start_us - 100_000, 0.0, pss_kb),
         ("window_start", start_us, 0.0, None),
         ("window_end", end_us, 1.0, None),
+        ("drained", end_us + 100_000, 1.0, None),
     ):
+        passed = linked if edge == "drained" else 0
         server: dict[str, Any] = {
             "cpu_us": 1_000_000 + cpu_us * used,
             "threads": 4,
@@ -344,6 +408,9 @@ def _resources(
                     "1": {"busy_us": 0.3 * elapsed_us * used, "total_us": elapsed_us * used},
                 },
                 "socket_memory_kb": None,
+                "link": {"relay": relay, "wire": {name: count * passed for name, count in PASSED.items()}}
+                if linked
+                else None,
             }
         )
 
@@ -355,7 +422,7 @@ _INTEGERS = {
     "subscribers": (
         "subscriber", "joined_us", "joined_id", "final_id", "missed", "duplicates", "reordered", "lost",
         "epoch_changes", "reconnects", "requests", "empty_responses", "skipped_ticks", "window_bytes_sent",
-        "window_bytes_received", "window_segments_sent", "window_segments_received",
+        "window_bytes_received", "window_segments_sent", "window_segments_received", *WIRE,
     ),
 }  # fmt: skip
 SCHEMAS = {
