@@ -26,6 +26,7 @@ from bench import (
     bootstrap,
     claims,
     compare,
+    costs,
     curves,
     gates,
     metrics,
@@ -167,8 +168,9 @@ def summarise(run: Run) -> dict[str, Any]:
         ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
         "reproduction": _plain(reproductions.summarise(run.run, measured)),
-        "trials": trials,
+        "costs": _plain(costs.summarise(cells)),
         "saturation": saturated,
+        "trials": trials,
         "inputs": input_digests(run.directory),
     }
 

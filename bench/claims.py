@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import conditions, judge_costs, judge_delivery, judge_polling, judge_probes
+from bench import conditions, judge_costs, judge_delivery, judge_million, judge_polling, judge_probes
 from bench.compare import Comparison, Judged, Measured
 
 MOST_REASONS = 3
@@ -160,7 +160,7 @@ CLAIMS: tuple[Claim, ...] = (
         "projection above 4 cores or 128 GB; the model must predict a held-out larger load within 25 %",
         "cost per idle subscriber, projected to 10^6 with its interval",
         ("article",),
-        judge_costs.million,
+        judge_million.million,
     ),
     Claim(
         "upgrade",

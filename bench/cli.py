@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "write the report and the figures of a run again",
     "claims": "print the verdicts of a run, or of several side by side",
     "reproduce": "run published comparisons scaled down, and print published against measured",
+    "plan": "tell what so many users would take, from the costs of a run",
     "wire": "explain one real exchange byte by byte",
 }
 

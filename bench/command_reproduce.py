@@ -122,9 +122,15 @@ def _print_table(console: Console, table: dict[str, Any], summary: dict[str, Any
     )
     if table["links_unavailable"]:
         console.print(f"No link could be emulated, so all ran on loopback: {table['links_unavailable']}")
+    everywhere = {statement["read"] for statement in table["statements"]}
+    if len(everywhere) == 1:
+        console.print(Text(everywhere.pop(), style="dim"))
     for number, statement in enumerate(table["statements"], 1):
         console.print()
-        _print_statement(console, number, statement)
+        _print_hanging(console, str(number), Text(statement["says"], style="bold"))
+        if everywhere:
+            _print_hanging(console, "", Text(statement["read"], style="dim"))
+        _print_rows(console, statement)
     console.print()
     console.print("What differs:")
     for difference in table["differs"]:
@@ -134,15 +140,13 @@ def _print_table(console: Console, table: dict[str, Any], summary: dict[str, Any
     console.print(Text.assemble("the published result: ", verdict, f" ({table['why']})"))
 
 
-def _print_statement(console: Console, number: int, statement: dict[str, Any]) -> None:
+def _print_rows(console: Console, statement: dict[str, Any]) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     from bench.table import VERDICT_STYLES
 
-    _print_hanging(console, str(number), Text(statement["says"], style="bold"))
-    _print_hanging(console, "", Text(statement["read"], style="dim"))
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
     rows.add_column(statement["measure"], ratio=1)
     for heading in ("published", "measured", "must be"):

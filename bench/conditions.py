@@ -6,7 +6,7 @@ Rules:
   threshold. Factors are tried in the order in which the judge gives them, so what it thinks the cause comes
   first. A threshold is told as the nearest values that were measured, never as something in between.
 - Else two: one factor cuts the cases into parts, and in each part either all agree or the other factor
-  separates. Of all such rules the one with the fewest values wins.
+  separates. Both are tried in the same order, and of a number's thresholds the one that needs fewest values.
 - Else every case is told.
 - What the rule does not name is told as the range that was measured: a condition says nothing beyond it.
 """
@@ -69,10 +69,11 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
             if cut is not None:
                 rule = f"It holds for {cut.holds} and fails for {cut.fails}."
                 return _with(rule, _measured(cases, without={factor}))
-    rules = [rule for factor in factors for rule in _rules_of_two(factor, factors, cases)]
-    if rules:
-        _, told, rule = min(rules, key=lambda found: found[0])
-        return _with(rule, _measured(cases, without=told))
+    for factor in factors:
+        rules = list(_rules_of_two(factor, factors, cases))
+        if rules:
+            _, told, rule = min(rules, key=lambda found: found[0])
+            return _with(rule, _measured(cases, without=told))
     return _every(cases)
 
 

@@ -130,11 +130,12 @@ class Settings:
     @property
     def join_s(self) -> float:
         """Seconds over which joins are spread: over `wait_s` where nothing is published, so that long
-        polls end and WebSockets are pinged evenly. A short poller's phase spreads itself over its
-        interval."""
+        polls end and WebSockets are pinged evenly, and over a multiple of it where that would be more than
+        JOINS_PER_SECOND. A short poller's phase spreads itself over its interval."""
         if self.transport in (None, "short-poll"):
             return 0.0
-        return self.wait_s if self.publish_rate == 0 else self.subscribers / JOINS_PER_SECOND
+        least_s = self.subscribers / JOINS_PER_SECOND
+        return self.wait_s * max(1, math.ceil(least_s / self.wait_s)) if self.publish_rate == 0 else least_s
 
     @property
     def expected_s(self) -> float:

@@ -201,7 +201,10 @@ def _links(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for trial in trials:
         if trial["link"] != "loopback":
             link = {name: trial[name] for name in Link._fields}
-            found[json.dumps(link)] = {**link, "passed": True, "why": None}
+            round_trip_ms = 2 * trial["one_way_ms"] + 0.3
+            measured = {"round_trip_ms": round_trip_ms, "connect_ms": round_trip_ms + 0.1}
+            measured |= {"lost_percent": 0.0, "round_trips": 200}
+            found[json.dumps(link)] = {**link, **measured, "passed": True, "why": None}
     return list(found.values())
 
 

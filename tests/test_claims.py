@@ -321,6 +321,17 @@ def test_a_condition_is_two_factors_where_one_is_not_enough() -> None:
     assert conditions.sentence(mixed) == (
         "It fails for gthread. For gevent it holds for 1 notifications/s and fails for 10 notifications/s."
     )
+    figures = decided(
+        *(
+            ("holds" if product >= least else "fails", {"lambda_2d": product, "figure": figure})
+            for figure, least in (("the mean", 0.15), ("the median", 1.0))
+            for product in (0.05, 0.15, 1.0, 3.0)
+        )
+    )
+    assert conditions.sentence(figures) == (
+        "For the mean it holds for λ·2d of 0.15 and more and fails for λ·2d = 0.05. "
+        "For the median it holds for λ·2d of 1 and more and fails for λ·2d of 0.15 and less."
+    )
 
 
 def test_what_no_two_factors_separate_is_told_case_by_case() -> None:
@@ -338,91 +349,6 @@ def test_what_no_two_factors_separate_is_told_case_by_case() -> None:
     assert conditions.sentence(cases) == (
         "It holds for a, b, C; a, B, c; A, b, c; A, B, C. It fails for a, b, c; a, B, C; A, b, C; A, B, c."
     )
-
-
-# --- million ---
-
-
-def waiting(transport: str, costs: dict[int, float], memory_kb: float = 20.0) -> list[Cell]:
-    return [
-        made(
-            transport,
-            {judge_costs.IDLE_CPU: cost, judge_costs.MEMORY: memory_kb},
-            publish_rate=0.0,
-            subscribers=number,
-        )
-        for number, cost in costs.items()
-    ]
-
-
-def test_a_million_is_projected_from_a_model_that_predicts_a_load_held_out() -> None:
-    """Cores and memory with intervals; above or below one ordinary server."""
-    light = {250: 2.0, 500: 2.05, 1000: 2.0}
-    heavy = {250: 40.0, 500: 41.0, 1000: 40.0}
-    assert judged("million", waiting("websocket", light) + waiting("long-poll", light))["verdict"] == "fails"
-    assert judged("million", waiting("websocket", heavy) + waiting("long-poll", heavy))["verdict"] == "holds"
-    found = judged("million", waiting("websocket", light) + waiting("long-poll", heavy))
-    assert found["verdict"] == "depends"
-    assert "holds for long poll renewed every 25 s and fails for WebSocket pinged every 25 s" in found["why"]
-    assert "cores" in found["why"]
-    roomy = waiting("websocket", light, memory_kb=150.0) + waiting("long-poll", light)
-    assert judged("million", roomy)["verdict"] == "depends"
-    projections = [item for item in found["evidence"] if "10^6" in item["metric"]]
-    assert len(projections) == 4
-    assert all(item["low"] < item["value"] < item["high"] for item in projections)
-
-
-def test_a_million_costs_the_slope_and_not_the_fixed_part() -> None:
-    """An almost idle process pays more for each event: cost per subscriber falls, and the projection
-    knows."""
-    bent = {number: 7.0 + 2500.0 / number for number in (250, 500, 1000)}
-    found = judged("million", waiting("websocket", bent) + waiting("long-poll", bent))
-    assert found["verdict"] == "holds"
-    cores = [
-        item["value"] for item in found["evidence"] if item["metric"] == f"{judge_costs.IDLE_CPU} × 10^6"
-    ]
-    assert cores == pytest.approx([7.0, 7.0], rel=0.01)
-
-
-def test_a_million_is_projected_for_the_usual_wait() -> None:
-    """Measured at 5 s, a subscriber is renewed five times as often as it will be."""
-    cells = [
-        made(transport, {judge_costs.IDLE_CPU: 50.0}, publish_rate=0.0, subscribers=number, wait_s=5.0)
-        for transport in ("websocket", "long-poll")
-        for number in (250, 500, 1000)
-    ]
-    found = judged("million", cells)
-    cores = [
-        item["value"] for item in found["evidence"] if item["metric"] == f"{judge_costs.IDLE_CPU} × 10^6"
-    ]
-    assert cores == pytest.approx([10.0, 10.0], rel=0.01)
-
-
-def test_a_million_is_not_projected_by_a_model_that_misses() -> None:
-    """A cost that rises with load is no line."""
-    bent = {250: 4.0, 500: 6.0, 1000: 12.0}
-    found = judged("million", waiting("websocket", bent) + waiting("long-poll", bent))
-    assert found["verdict"] == "inconclusive"
-    assert "so it is not projected" in found["why"]
-
-
-def test_a_million_needs_two_loads_of_both() -> None:
-    """One to fit, one to check."""
-    single = waiting("websocket", {500: 4.0}) + waiting("long-poll", {500: 4.0})
-    found = judged("million", single)
-    assert found["verdict"] == "inconclusive"
-    assert "two loads" in found["why"]
-    assert judged("million", waiting("websocket", {250: 4.0, 500: 4.0}))["verdict"] == "inconclusive"
-
-
-def test_a_million_without_memory_may_only_hold() -> None:
-    """Few cores alone do not make it little computing."""
-    cells = [
-        made(transport, {judge_costs.IDLE_CPU: cost}, publish_rate=0.0, subscribers=number)
-        for transport, cost in (("websocket", 2.0), ("long-poll", 2.0))
-        for number in (250, 500)
-    ]
-    assert judged("million", cells)["verdict"] == "inconclusive"
 
 
 # --- many-clients ---

@@ -44,7 +44,7 @@ def coherence(measured: Measured) -> list[Row]:
     """How old data are on arrival by pull, against push."""
     return [
         Row(
-            f"pull every {interval_s:g} s / {name}",
+            f"T = {interval_s:g} s / {name}",
             "older",
             ratio(_pull(measured, interval_s), cell(measured, push), "latency_ms_mean"),
             FRESHER,
@@ -73,7 +73,7 @@ def saturation(measured: Measured) -> list[Row]:
 
 def missing(measured: Measured) -> list[Row]:
     """What came of what was published, by a pull that asks too rarely."""
-    return [Row(f"pull every {RARE_S:g} s", "some missed", _arrived(_pull(measured, RARE_S)), MISSED)]
+    return [Row(f"T = {RARE_S:g} s", "some missed", _arrived(_pull(measured, RARE_S)), MISSED)]
 
 
 def _arrived(of: Cell | None) -> Found:
@@ -109,13 +109,13 @@ def _empty(
 ) -> Row:
     band = Band(low=WASTE_PERCENT) if wasteful else Band(high=WASTE_PERCENT)
     found = figure(_pull(measured, interval_s, schedule), "empty_response_share", times=100)
-    return Row(f"T = {interval_s:g} s: % of answers empty", published, found, band)
+    return Row(f"T = {interval_s:g} s, % empty", published, found, band)
 
 
 def _stale(measured: Measured, interval_s: float, published: str, *, stale: bool) -> Row:
     band = Band(low=PERIOD_S) if stale else Band(high=PERIOD_S)
     found = figure(_pull(measured, interval_s), "latency_ms_p90", times=0.001)
-    return Row(f"T = {interval_s:g} s: s until 90 % came", published, found, band)
+    return Row(f"T = {interval_s:g} s, p90 in s", published, found, band)
 
 
 REPRODUCTION = Reproduction(
@@ -139,13 +139,13 @@ REPRODUCTION = Reproduction(
         Statement(
             "Push costs the server application seven times the CPU of pull.",
             CONCLUSION,
-            "server CPU, push / pull with T = p = 1 s",
+            "server CPU, push / pull",
             cost,
         ),
         Statement(
             "The server begins to saturate at 350 to 500 users.",
             CONCLUSION,
-            "% of the server's core busy, 500 subscribers",
+            "% of its core busy",
             saturation,
         ),
         Statement(
@@ -157,19 +157,19 @@ REPRODUCTION = Reproduction(
         Statement(
             "With one below it, network performance suffers.",
             CONCLUSION,
-            "answers of a pull, data every 1 s",
+            "pull, data every 1 s",
             waste,
         ),
         Statement(
             "Pull performs well only if its interval equals the publish interval.",
             CONCLUSION,
-            "answers of a pull, data every 1 s",
+            "pull, data every 1 s",
             only_equal,
         ),
         Statement(
             "So pull is useful only where data come by a pattern that is known beforehand.",
             CONCLUSION,
-            "answers of a pull, data at random, 1/s",
+            "pull, data at random, 1/s",
             pattern,
         ),
     ),

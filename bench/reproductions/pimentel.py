@@ -45,7 +45,7 @@ def polling(measured: Measured) -> list[Row]:
         cell(measured, name, one_way_ms=NEAR_MS[0]) for name in ("short-poll", "long-poll", "websocket")
     )
     return [
-        Row(f"to {name}, {NEAR_MS[0]} ms one way", "later", ratio(poll, other, "latency_ms_mean"), LATER)
+        Row(f"{name}, {NEAR_MS[0]} ms one way", "later", ratio(poll, other, "latency_ms_mean"), LATER)
         for name, other in zip(("long poll", "WebSocket"), others, strict=True)
     ]
 
@@ -65,19 +65,19 @@ REPRODUCTION = Reproduction(
             "Long polling is about as late as WebSocket while one way takes less than half the update "
             f"period ({PERIOD_HALF_MS} of 250 ms).",
             ABSENT,
-            "mean latency, long poll / WebSocket",
+            "long poll / WebSocket, mean",
             as_late,
         ),
         Statement(
             "Beyond half the update period long polling falls behind.",
             ABSENT,
-            "mean latency, long poll / WebSocket",
+            "long poll / WebSocket, mean",
             behind,
         ),
         Statement(
-            "Polling is later than both.",
+            "Polling is later than both (here with T = 0.25 s).",
             ABSENT,
-            "mean latency, short poll with T = 0.25 s",
+            "short poll / the other, mean",
             polling,
         ),
     ),

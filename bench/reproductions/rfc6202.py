@@ -83,19 +83,19 @@ REPRODUCTION = Reproduction(
         Statement(
             "The average latency of long polling is close to one network transit.",
             SECTION_2_2,
-            "long poll's latency in transits of 50 ms",
+            "latency in transits of 50 ms",
             average,
         ),
         Statement(
             "Its maximal latency is over three: an answer, the next request, and its answer.",
             SECTION_2_2,
-            "long poll's latency in transits of 50 ms",
+            "latency in transits of 50 ms",
             most,
         ),
         Statement(
             "Where the server need not wait for a request, average and maximum are one transit.",
             SECTION_3_2,
-            "WebSocket's latency in transits of 50 ms",
+            "WebSocket, transits of 50 ms",
             pushed,
         ),
         Statement(
@@ -107,7 +107,7 @@ REPRODUCTION = Reproduction(
         Statement(
             "and each of them costs less for it.",
             SECTION_2_2,
-            "bytes a notification, under load / without",
+            "bytes a notification",
             overhead,
         ),
     ),
