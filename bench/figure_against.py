@@ -223,11 +223,13 @@ def _curve(summary: dict[str, Any], factor: str, metric: str, series: Series) ->
 def _transits(panel: Axes, longest_ms: float) -> None:
     """Lines of one, two and three one-way delays."""
     delay_ms = np.linspace(0, longest_ms, 101)
+    top = panel.get_ylim()[1]
     for count, name in enumerate(TRANSITS, 1):
         panel.plot(delay_ms, count * delay_ms, color=FAINT, linewidth=0.9, zorder=1)
+        named_ms = 0.97 * min(longest_ms, top / count)
         panel.annotate(
             name,
-            (longest_ms * 0.97, count * longest_ms * 0.97),
+            (named_ms, count * named_ms),
             xytext=(0, 3),
             textcoords="offset points",
             rotation=math.degrees(math.atan(count)) if panel.get_yscale() == "linear" else 0.0,

@@ -171,9 +171,11 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
                 continue
             late = np.maximum(np.array(cell[kind]), LEAST_MS)
             panel.plot(rarity, late, color=style.colour, **({"linestyle": style.line} | line))
-            name = clock or layout.transport_name(cell, group)
-            ends.append(End(rarity[-1], late[-1], f"{name}, {number(late[-1], 2)} ms", style.colour))
             values.append(late[drawn])
+            name = ", ".join(filter(None, (layout.transport_name(cell, group), clock)))
+            text = f"{name}, {number(late[-1], 2)} ms"
+            if kind != "naive_latency_quantiles_ms" or late[-1] < 0.95 * cell["latency_quantiles_ms"][-1]:
+                ends.append(End(rarity[-1], late[-1], text, style.colour))
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xlim(rarity[drawn][0], rarity[-1])

@@ -132,6 +132,6 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
                 fontweight="bold",
                 path_effects=HALO,
             )
-    panel.set_xlabel(f"{METRICS[metric].label}\n(% off its prediction)")
+    panel.set_xlabel(f"{METRICS[metric].label}\n(% off)")
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0)

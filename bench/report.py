@@ -82,7 +82,7 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
         verdict_colours=VERDICT_COLOURS,
         main=main,
         answer=[metric for metric in ANSWER if any(cell["metrics"].get(metric) for cell in main)],
-        sentences=[said for said in (_sentence(main), _sentence(far)) if said],
+        sentences=list(dict.fromkeys(filter(None, (_sentence(main), _sentence(far))))),
         verdicts=[
             (verdict, name, claims)
             for verdict, name in VERDICTS
