@@ -47,6 +47,7 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
             console.print(_load_table(group))
     elif groups:
         _print_cells(console, groups)
+    _print_saturation(console, summary)
     _print_outside(console, summary)
     _print_verdicts(console, summary)
     _print_invalid(console, summary)
@@ -129,6 +130,15 @@ def _value(metric: str, cell: layout.Cell) -> str:
     if figure is None:
         return layout.ABSENT
     return layout.value_text(metric, figure["value"], DIGITS) + layout.figure_mark(metric, cell)
+
+
+def _print_saturation(console: Console, summary: dict[str, Any]) -> None:
+    """A sentence a series, and how many trials it had no need of."""
+    for series in (summary["saturation"] or {"series": ()})["series"]:
+        skipped = sum(step["skipped"] for step in series["steps"])
+        spared = f" {skipped} trials of larger loads were skipped." if skipped else ""
+        where = f"{layout.transport_name(series)} on {series['server_model'] or 'the bare server'}"
+        console.print(f"{where}, {series['publish_rate']:g}/s: {series['says']}{spared}")
 
 
 def _print_outside(console: Console, summary: dict[str, Any]) -> None:

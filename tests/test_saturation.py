@@ -1,14 +1,16 @@
 """Where a p99 budget breaks, and why: from trials made up to break it in each way, and from a whole run."""
 
+import io
 import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from synthetic_run import cell, change_run, write_run
 
 import bench
-from bench import analysis, saturation, scenario
+from bench import analysis, saturation, scenario, table
 
 BUDGET_MS = 100.0
 STEPS = (100, 200, 400, 800)
@@ -194,5 +196,9 @@ def test_a_run_that_skipped_is_valid_and_says_so(tmp_path: Path) -> None:
     assert [step["skipped"] for step in series["steps"]] == [0, 0, 2]
     assert [one["valid"] for one in summary["cells"]] == [True, True, False]
     assert summary["valid"]
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    table.print_summary(run, console)
+    told = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert f"long poll on gevent, 4/s: {series['says']} 2 trials of larger loads were skipped." in told
     change_run(run, lambda record: record["scenario"].update(p99_budget_ms=None))
     assert not analysis.summarise(bench.load(run))["valid"]
