@@ -23,6 +23,7 @@ from bench.figure_style import (
     PANELS,
     PREDICTED,
     End,
+    entitle,
     grid,
     key,
     name_ends,
@@ -55,7 +56,7 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     floors = False
     for panel, group, title in zip(axes, shown, own, strict=True):
         floors |= _panel(panel, group, summary)
-        panel.set_title(title)
+        entitle(panel, title)
     axes[0].set_xlim(*_limits(shown, 0.14 if len(shown) == 1 else 0.33))
     for panel in axes[:: 1 if len(shown) == 1 else 2]:
         panel.set_ylabel("deliveries that came\nwithin this latency (%)")

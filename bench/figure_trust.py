@@ -19,6 +19,8 @@ from bench.metrics import METRICS
 
 NAMED_ROWS = 18
 """Up to so many cells each has its name; more are named by transport, and only those outside their band."""
+NAME_LETTERS = 36
+"""In one line of a row's name."""
 MOST_NAMED = 6
 """Figures outside their bands that the caption names; all are marked in the tables."""
 LEAST_LIMIT_PERCENT = 30.0
@@ -41,12 +43,11 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         _residual_panel(panel, cells, metric, named=named)
     common, own = layout.load_names(cells)
     if named:
-        names = [
-            ", ".join(
-                filter(None, (layout.transport_name(cell, cells), load.replace(" notifications/s", "/s")))
-            )
-            for cell, load in zip(cells, own, strict=True)
-        ]
+        names = []
+        for cell, load in zip(cells, own, strict=True):
+            words = (layout.transport_name(cell, cells), load.replace(" notifications/s", "/s"))
+            whole = ", ".join(filter(None, words))
+            names.append(whole if len(whole) <= NAME_LETTERS else ",\n".join(words))
         axes[0].set_yticks(range(len(cells)), names)
         rows = cells
     else:

@@ -48,6 +48,7 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
     elif groups:
         _print_cells(console, groups)
     _print_outside(console, summary)
+    _print_saturation(console, summary)
     _print_verdicts(console, summary)
     _print_invalid(console, summary)
 
@@ -137,6 +138,16 @@ def _print_outside(console: Console, summary: dict[str, Any]) -> None:
     if found:
         judged = sum(len(cell.get("residuals") or {}) for cell in summary["cells"])
         console.print(f"{layout.OUTSIDE} outside the band around its prediction: {len(found)} of {judged}.")
+
+
+def _print_saturation(console: Console, summary: dict[str, Any]) -> None:
+    """What each series of a search for saturation came to."""
+    found = (summary["saturation"] or {"series": []})["series"]
+    own = layout.load_names([{**series, "subscribers": 0} for series in found], "subscribers")[1]
+    for series, load_ in zip(found, own, strict=True):
+        name = ", ".join(filter(None, (layout.transport_name(series, found), load_)))
+        console.print(Text(f"\n{name}", style="bold"))
+        console.print(f"  {series['says']}")
 
 
 def _print_verdicts(console: Console, summary: dict[str, Any]) -> None:
