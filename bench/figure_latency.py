@@ -47,10 +47,10 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     if not groups:
         return None, "Latency was not measured in any valid cell."
     # The loads with most transports, evenly from the first to the last, and where there is room the others.
-    transports = [len({cell["transport"] for cell in group}) for group in groups]
-    most = [group for group, count in zip(groups, transports, strict=True) if count == max(transports)]
+    most = [group for group in groups if _transports(group) == max(map(_transports, groups))]
     fewer = [group for group in groups if group not in most]
-    shown = layout.spread(most, PANELS) + fewer[: max(0, PANELS - len(most))]
+    chosen = layout.spread(most, PANELS) + fewer[: max(0, PANELS - len(most))]
+    shown = [group for group in groups if group in chosen]
     common, own = layout.load_names([group[0] for group in shown])
     figure, axes = grid(len(shown), 5.0 if len(shown) == 1 else 4.3, sharex=True, sharey=True)
     floors = False
@@ -150,8 +150,8 @@ CLOCKS = (
 
 
 def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
-    """Latency from when a notification was due beside what other clocks show, by percentile, under the load
-    in which the publisher's lateness hides most."""
+    """Latency from when a notification was due beside what other clocks show, by percentile: of the loads
+    with most transports, under the one in which the publisher's lateness hides most."""
     groups = [
         group
         for cells in layout.loads(summary)
@@ -159,7 +159,7 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     ]
     if not groups:
         return None, "When the publisher wrote each notification is not known in this run."
-    group = max(groups, key=lambda group: max(map(_hidden_ms, group)))
+    group = max(groups, key=lambda group: (_transports(group), max(map(_hidden_ms, group))))
     figure, (panel,) = grid(1, 5.2)
     # A percentile stands at the number of deliveries among which one is later: 10, 100, 1,000.
     rarity = 1.0 / (1.0 - np.array(summary["quantiles"]))
@@ -195,6 +195,10 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         "when the publisher has written it, and hides how late that was. Dash-dotted: request to answer, as "
         "a load generator prints it, which is no latency of a notification at all."
     )
+
+
+def _transports(group: list[Cell]) -> int:
+    return len({cell["transport"] for cell in group})
 
 
 def _hidden_ms(cell: Cell) -> float:

@@ -29,9 +29,9 @@ MOST_LIMIT_PERCENT = 100.0
 
 def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     """A row a cell, a panel a metric: measured over predicted, less one, in percent, with the band shaded."""
-    cells = [cell for cell in summary["cells"] if cell.get("residuals")]
+    cells = [cell for cell in summary["cells"] if cell["valid"] and cell.get("residuals")]
     if not cells:
-        return None, "No cell of this run has a prediction to be held against."
+        return None, "No valid cell of this run has a prediction to be held against."
     transports = sorted({cell["transport"] for cell in cells}, key=layout.rank)
     cells = [cell for name in transports for cell in layout.in_order(cells) if cell["transport"] == name]
     metrics = [metric for metric in METRICS if any(metric in cell["residuals"] for cell in cells)]
@@ -63,12 +63,11 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     for tick, cell in zip(axes[0].get_yticklabels(), rows, strict=True):
         tick.set_color(look(cell["transport"]).colour)
         tick.set_fontweight("bold")
-    judged = [found for cell in cells for found in cell["residuals"].values()]
-    count = {name: sum(one["outcome"] == name for one in judged) for name in ("within", "unclear", "outside")}
+    count = layout.outcomes({"cells": cells})
     caption = (
         f"{layout.sentence(common)} Measured over predicted, less one, with 95 % intervals; shaded: the band "
-        f"that was stated beforehand. Of {len(judged)} figures {count['within']} lie within it, "
-        f"{count['unclear']} reach over its edge, {count['outside']} lie outside"
+        f"that was stated beforehand. Of {sum(count.values())} figures {count['within']} lie within it, "
+        f"{count['unclear']} reach over its edge or have no interval, {count['outside']} lie outside"
     )
     far = [f"{METRICS[metric].label}, {cell['id']}" for cell, metric in layout.outside(summary)]
     more = f"; and {len(far) - MOST_NAMED} more" if len(far) > MOST_NAMED else ""

@@ -211,6 +211,12 @@ def floor(summary: dict[str, Any], cell: Cell, metric: str) -> Cell | None:
     return None
 
 
+def outcomes(summary: dict[str, Any]) -> dict[str, int]:
+    """How many figures that theory was held against are within the band, unclear, and outside."""
+    judged = [one["outcome"] for cell in summary["cells"] for one in (cell.get("residuals") or {}).values()]
+    return {name: judged.count(name) for name in ("within", "unclear", "outside")}
+
+
 def short_load(cell: Cell) -> str:
     """The load in a few letters, for a label within a figure: "100×2/s, 50 ms"."""
     words = [f"{cell['subscribers']:,}×{cell['publish_rate']:g}/s"]

@@ -136,7 +136,7 @@ def _print_outside(console: Console, summary: dict[str, Any]) -> None:
     """The footnote of the marked figures; those that no column shows are in the report."""
     found = layout.outside(summary)
     if found:
-        judged = sum(len(cell.get("residuals") or {}) for cell in summary["cells"])
+        judged = sum(layout.outcomes(summary).values())
         console.print(f"{layout.OUTSIDE} outside the band around its prediction: {len(found)} of {judged}.")
 
 
