@@ -93,7 +93,7 @@ def against(
         ends[panel], marks, theory = _panel(panel, summary, factor, metric, column)
         flagged, predicted = flagged or marks, predicted or theory
         entitle(panel, own[place % len(shown)] if place < len(shown) else "")
-        if place % len(shown) == 0 or len(shown) == 1:
+        if place % 2 == 0 or len(shown) == 1:
             panel.set_ylabel(layout.label(metric))
         panel.set_xlabel(FACTORS[factor].label)
     floors = any(
@@ -114,23 +114,26 @@ def against(
         caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
     if flagged:
         caption += FLAGGED
-    if len(shown) < len(columns):
-        caption += f" {len(columns) - len(shown)} more loads are in the tables below."
-    return figure, caption
+    drawn = {cell["id"] for column in shown for series in column for cell in series}
+    others = [cell for cell in _ours(summary, metrics) if cell["id"] not in drawn]
+    return figure, caption + layout.left_out(len({layout.load_key(cell) for cell in others}))
 
 
 def suits(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> bool:
     """Would a figure against the factor show at least half of our cells that have one of the metrics?"""
     drawn = sum(len(kin) for load in _loads(summary, factor, metrics, LEAST) for kin in load)
-    cells = [cell for cell in layout.cells_with(summary, metrics) if layout.is_ours(cell)]
-    return 0 < len(cells) <= 2 * drawn
+    return 0 < len(_ours(summary, metrics)) <= 2 * drawn
+
+
+def _ours(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
+    return [cell for cell in layout.cells_with(summary, metrics) if layout.is_ours(cell)]
 
 
 def _loads(summary: dict[str, Any], factor: str, metrics: Sequence[str], least: int) -> list[list[Series]]:
     """Our cells as series by load, both without the factor. Loads are left out in which no series has enough
     values of it, or one transport alone has more than one where others were measured too."""
     differing = FACTORS[factor].settings
-    cells = [cell for cell in layout.cells_with(summary, metrics) if layout.is_ours(cell)]
+    cells = _ours(summary, metrics)
     found: dict[str, dict[str, Series]] = {}
     for cell in cells:
         load = found.setdefault(layout.load_key(cell, *differing), {})

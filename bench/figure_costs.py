@@ -96,9 +96,7 @@ def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]
         )
     if any(layout.figure_mark(metric, cell) for cell in drawn for metric in metrics):
         caption += f" {layout.OUTSIDE}: outside the band around the prediction; see “What does theory miss?”."
-    if len(chosen) < len(groups):
-        caption += f" {len(groups) - len(chosen)} more loads are in the tables below."
-    return figure, caption
+    return figure, caption + layout.left_out(len(groups) - len(chosen))
 
 
 def _predicted(cell: Cell, metric: str) -> float | None:

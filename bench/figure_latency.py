@@ -73,8 +73,7 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         caption += (
             " Dotted, with a hollow mark: the bare server, the harness's own floor, subtracted nowhere."
         )
-    if len(shown) < len(groups):
-        caption += f" {len(groups) - len(shown)} more loads are in the tables below."
+    caption += layout.left_out(len(groups) - len(shown))
     if any(cell["steady_trials"] < cell["valid_trials"] for group in shown for cell in group):
         caption += " Cells marked “not steady” were saturated or fell behind: their latency decides nothing."
     return figure, caption

@@ -122,7 +122,7 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
             where = "" if named else f" {layout.short_load(cell)}"
             left = at > 0
             panel.annotate(
-                f"{layout.OUTSIDE} {residual:+.0f} %{where}".replace("-", "−"),
+                f"{layout.OUTSIDE} {residual:+.0f} %".replace("-", "−") + where,
                 (at, row),
                 xytext=(-13 if left else 13, 0),
                 textcoords="offset points",

@@ -185,6 +185,12 @@ def sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 
+def left_out(loads_: int) -> str:
+    """What a caption says of so many loads that a figure has no room for."""
+    many = f"{loads_} more loads are" if loads_ > 1 else "One more load is"
+    return f" {many} in the tables below." if loads_ else ""
+
+
 def cells_with(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
     """Valid cells with subscribers that have one of the metrics, the bare server's after ours. What is not
     about waiting is asked of cells that published."""
