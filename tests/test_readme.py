@@ -174,9 +174,10 @@ def test_the_recipe_adds_a_transport(tmp_path: Path) -> None:
     )
     assert result.returncode in (0, 1), result.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    [cell] = [cell for cell in summary["cells"] if cell["transport"] == "brief-poll"]
-    assert cell["metrics"]["deliveries"]["value"] > 0
-    assert cell["metrics"]["latency_ms_p50"]["value"] > 0
+    # Of the trial: on a busy machine a gate may fail, and the cell then has none.
+    [trial] = [trial for trial in summary["trials"] if "brief-poll" in trial["id"]]
+    assert trial["figures"]["deliveries"] > 0
+    assert trial["figures"]["latency_ms_p50"] > 0
     assert "brief-poll" in (tmp_path / "run" / "report.html").read_text()
 
 
