@@ -88,8 +88,7 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
             for verdict, name in VERDICTS
             if (claims := [claim for claim in summary["claims"] if claim["verdict"] == verdict])
         ],
-        judged=sum(len(cell.get("residuals") or {}) for cell in cells),
-        outside=len(layout.outside(summary)),
+        outcomes=layout.outcomes(summary),
         on_loopback=not all(map(layout.is_linked, cells)),
         on_link=any(map(layout.is_linked, cells)),
         loads=layout.loads(summary),

@@ -49,6 +49,7 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
         _print_cells(console, groups)
     _print_saturation(console, summary)
     _print_outside(console, summary)
+    _print_saturation(console, summary)
     _print_verdicts(console, summary)
     _print_invalid(console, summary)
 
@@ -145,8 +146,18 @@ def _print_outside(console: Console, summary: dict[str, Any]) -> None:
     """The footnote of the marked figures; those that no column shows are in the report."""
     found = layout.outside(summary)
     if found:
-        judged = sum(len(cell.get("residuals") or {}) for cell in summary["cells"])
+        judged = sum(layout.outcomes(summary).values())
         console.print(f"{layout.OUTSIDE} outside the band around its prediction: {len(found)} of {judged}.")
+
+
+def _print_saturation(console: Console, summary: dict[str, Any]) -> None:
+    """What each series of a search for saturation came to."""
+    found = (summary["saturation"] or {"series": []})["series"]
+    own = layout.load_names([{**series, "subscribers": 0} for series in found], "subscribers")[1]
+    for series, load_ in zip(found, own, strict=True):
+        name = ", ".join(filter(None, (layout.transport_name(series, found), load_)))
+        console.print(Text(f"\n{name}", style="bold"))
+        console.print(f"  {series['says']}")
 
 
 def _print_verdicts(console: Console, summary: dict[str, Any]) -> None:
