@@ -47,7 +47,6 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
             console.print(_load_table(group))
     elif groups:
         _print_cells(console, groups)
-    _print_saturation(console, summary)
     _print_outside(console, summary)
     _print_saturation(console, summary)
     _print_verdicts(console, summary)
@@ -133,15 +132,6 @@ def _value(metric: str, cell: layout.Cell) -> str:
     return layout.value_text(metric, figure["value"], DIGITS) + layout.figure_mark(metric, cell)
 
 
-def _print_saturation(console: Console, summary: dict[str, Any]) -> None:
-    """A sentence a series, and how many trials it had no need of."""
-    for series in (summary["saturation"] or {"series": ()})["series"]:
-        skipped = sum(step["skipped"] for step in series["steps"])
-        spared = f" {skipped} trials of larger loads were skipped." if skipped else ""
-        where = f"{layout.transport_name(series)} on {series['server_model'] or 'the bare server'}"
-        console.print(f"{where}, {series['publish_rate']:g}/s: {series['says']}{spared}")
-
-
 def _print_outside(console: Console, summary: dict[str, Any]) -> None:
     """The footnote of the marked figures; those that no column shows are in the report."""
     found = layout.outside(summary)
@@ -151,13 +141,15 @@ def _print_outside(console: Console, summary: dict[str, Any]) -> None:
 
 
 def _print_saturation(console: Console, summary: dict[str, Any]) -> None:
-    """What each series of a search for saturation came to."""
+    """What each series of a search for saturation came to, and how many trials it had no need of."""
     found = (summary["saturation"] or {"series": []})["series"]
     own = layout.load_names([{**series, "subscribers": 0} for series in found], "subscribers")[1]
     for series, load_ in zip(found, own, strict=True):
         name = ", ".join(filter(None, (layout.transport_name(series, found), load_)))
         console.print(Text(f"\n{name}", style="bold"))
-        console.print(f"  {series['says']}")
+        skipped = sum(step["skipped"] for step in series["steps"])
+        spared = f" {skipped} trials of larger loads were skipped." if skipped else ""
+        console.print(f"  {series['says']}{spared}")
 
 
 def _print_verdicts(console: Console, summary: dict[str, Any]) -> None:
