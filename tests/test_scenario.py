@@ -1,11 +1,14 @@
 """Scenarios are checked whole before anything starts, and what is wrong is told by name."""
 
+import random
+
 import pytest
 
 from bench import scenario
 from bench.link import CONSTANT, PROFILES, Link
 from bench.scenario import ScenarioError
 from clients import headers, publisher
+from clients.publisher import schedule
 
 HEAD = """
 name = "some"
@@ -40,6 +43,20 @@ def test_shipped_scenarios_stay_within_their_time() -> None:
     """`quick` must fit 75 s and `article` 25 minutes, with what comes before and after the trials."""
     assert scenario.load("quick").expected_s < 66
     assert scenario.load("article").expected_s < 23.5 * 60
+
+
+@pytest.mark.parametrize("name", scenario.shipped())
+def test_something_is_due_in_every_window(name: str) -> None:
+    """A seed that leaves the window of a rare rate empty would make a shipped scenario invalid."""
+    found = scenario.load(name)
+    loads = {(cell.schedule, cell.publish_rate, cell.settle_s, cell.window_s) for cell in found.cells}
+    for repeat in range(1, found.repeats + 1):
+        seed = random.Random(f"{found.seed}/{repeat}/publish").getrandbits(32)
+        for kind, rate, settle_s, window_s in loads:
+            if rate:
+                # Publishing begins as settling does; the window's edges are some milliseconds off.
+                due_s = schedule(kind, rate, seed)  # type: ignore[arg-type]
+                assert next(at for at in due_s if at > settle_s + 0.05) < settle_s + window_s - 0.05
 
 
 def test_lists_make_a_grid() -> None:
