@@ -252,7 +252,14 @@ def test_a_group_overrides_the_link_of_the_defaults() -> None:
         ("jitter_ms = 3", "there is no key 'jitter_ms'"),
         ("[links.lan]\none_way_ms = 3", "not as one that is there already"),
         ("[links.far]\ndelay = 3", "links.far: there is no key 'delay'"),
-        ("[links.far]\nloss_percent = 90", "links.far: loss_percent must be a number from 0 to 50"),
+        ("[links.far]\nloss_percent = 90", "links.far: loss_percent must be a number from 0 to 20"),
+        ("[links.far]\njitter_ms = 3", "links.far: jitter_ms must not exceed one_way_ms"),
+        (
+            "[links.far]\nbandwidth_mbit = 0.1",
+            "links.far: bandwidth_mbit must be 0, for no limit, or at least",
+        ),
+        ("link = {one_way_ms = 3}", "link must be one of loopback"),
+        ("one_way_ms = 60\nwait_s = 0.12", "wait_s must exceed a round trip"),
     ],
 )
 def test_what_is_wrong_with_a_link_is_told(more: str, told: str) -> None:
