@@ -67,8 +67,8 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     caption = (
         f"{layout.sentence(common)} Thick: measured, the median over valid trials. Dashed: predicted, with "
         "what theory cannot know as measured in the same cell: the rate as it came out, the time until "
-        "acceptance, the server's CPU for one delivery or request, and a poller's time to ask again. Steep and "
-        "to the left is better."
+        "acceptance, the server's CPU for one delivery or request, and a poller's time to ask again. Steep "
+        "and to the left is better."
     )
     if floors:
         caption += (

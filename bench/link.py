@@ -44,8 +44,8 @@ PACKET_BYTES = 74
 """The longest that the check sends, with its Ethernet header: a TCP SYN."""
 ROUND_TRIP_TOLERANCE_MS = 1.0
 ROUND_TRIP_TOLERANCE_SHARE = 0.05
-"""A link passes its check when the median does not come back before twice its one-way delay, and no later than
-the larger of the two after it (and what jitter and bandwidth add)."""
+"""A link passes its check when the median does not come back before twice its one-way delay, and no later
+than the larger of the two after it (and what jitter and bandwidth add)."""
 LOSS_DEVIATIONS = 4.0
 """And within so many standard deviations of the loss that was asked for."""
 
