@@ -34,7 +34,7 @@ from bench.compare import Figure
 
 WAIT_S = 25.0
 """How often an idle long poll is renewed and a WebSocket pinged, unless set otherwise."""
-PAYLOAD_TIMES = 10
+PAYLOAD_TIMES = 100
 """A payload of more than so many times the measured one is not planned for: its CPU is another."""
 HEADER_BYTES = 52
 """IPv4 20, TCP 20, the timestamps option 12 (RFC 7323)."""
