@@ -48,6 +48,8 @@ JOINS_PER_SECOND = 1000
 `wait_s`."""
 LEAST_BANDWIDTH_MBIT = 0.5
 """A slower link than this would be full of its own check's packets."""
+PONG_PATIENCE_S = 1.0
+"""As `servers/connection.py` has it."""
 MEMORY_SUBSCRIBERS = 200
 """Below this many subscribers memory is not measured: the noise of the rest would be divided by too
 little."""
@@ -419,10 +421,11 @@ def _check_cell(cell: Settings, where: str) -> None:
             f"{where}: subscribers × (settle_s + window_s) / poll_interval_s must not exceed "
             f"{MAXIMUM_DELIVERIES:,} requests"
         )
-    if cell.transport == "websocket" and cell.wait_s * 1000 <= 2 * (cell.one_way_ms + cell.jitter_ms):
+    round_trip_s = 2 * (cell.one_way_ms + cell.jitter_ms) / 1000
+    if cell.transport == "websocket" and max(cell.wait_s, PONG_PATIENCE_S) <= round_trip_s:
         raise ScenarioError(
-            f"{where}: wait_s must exceed a round trip: a WebSocket is cut when a ping comes before the pong "
-            "to the one before"
+            f"{where}: wait_s must exceed a round trip of {PONG_PATIENCE_S:g} s or more: a WebSocket is cut at "
+            "the first ping that finds those before unanswered for so long"
         )
     renewed = cell.publish_rate == 0 and cell.transport not in (None, "short-poll")
     waits = cell.window_s / cell.wait_s

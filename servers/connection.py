@@ -33,6 +33,8 @@ from servers.stream import Batch
 
 GOING_AWAY = CloseReason.GOING_AWAY
 LINGER_S = 2.0
+PONG_PATIENCE_S = 1.0
+"""A peer is cut at the first ping that finds those before unanswered for so long."""
 RECEIVE_BYTES = 16 * 1024
 MAX_REASON_BYTES = 123
 PING_FRAME = b"\x89\x00"
@@ -99,7 +101,7 @@ class Connection(Server):  # type: ignore[misc]
     def __init__(self, environ: dict[str, Any], max_message_bytes: int, permessage_deflate: bool) -> None:
         self._write_lock = threading.Lock()
         self._permessage_deflate = permessage_deflate
-        self._pong_awaited = False
+        self._unanswered_since_s: float | None = None
         self._refusal: CloseWith | None = None
         self._parts: list[Any] = []
         self.incoming_message_len = 0
@@ -173,7 +175,9 @@ class Connection(Server):  # type: ignore[misc]
             send_whole(self.sock, frame)
 
     def ping(self) -> None:
-        """Send a ping, or cut the peer where the last one is still unanswered. Never blocks.
+        """Send a ping, or cut the peer where those before were unanswered for PONG_PATIENCE_S. Never blocks.
+
+        An interval may be shorter than what a busy server, or the way there and back, takes for a pong.
 
         While a write is under way the kernel watches the peer (TCP_USER_TIMEOUT), and a ping would
         have to wait its turn behind it.
@@ -181,13 +185,14 @@ class Connection(Server):  # type: ignore[misc]
         if not self._write_lock.acquire(blocking=False):
             return
         try:
-            if self._pong_awaited:
+            now_s = time.monotonic()
+            if self._unanswered_since_s is not None and now_s - self._unanswered_since_s >= PONG_PATIENCE_S:
                 self.sock.shutdown(socket.SHUT_RDWR)
             elif self.ws.state is ConnectionState.OPEN:
                 # gevent's socket would wait for room; the socket below it answers at once.
                 below: Any = getattr(self.sock, "_sock", self.sock)
                 below.send(PING_FRAME, socket.MSG_DONTWAIT)
-                self._pong_awaited = True
+                self._unanswered_since_s = self._unanswered_since_s or now_s
         except OSError:
             pass
         finally:
@@ -236,7 +241,7 @@ class Connection(Server):  # type: ignore[misc]
         elif isinstance(event, Ping):
             self._send_event(event.response())
         elif isinstance(event, Pong):
-            self._pong_awaited = False
+            self._unanswered_since_s = None
         elif isinstance(event, TextMessage | BytesMessage):
             try:
                 self._handle_data(event)

@@ -9,6 +9,7 @@ from bench.link import CONSTANT, PROFILES, Link
 from bench.scenario import ScenarioError
 from clients import headers, publisher
 from clients.publisher import schedule
+from servers import connection
 
 HEAD = """
 name = "some"
@@ -198,6 +199,7 @@ def test_trials_are_named_by_what_tells_them_apart() -> None:
 
 def test_choices_are_those_of_the_clients() -> None:
     """What a scenario may ask for is what they can do."""
+    assert scenario.PONG_PATIENCE_S == connection.PONG_PATIENCE_S
     assert scenario.CHOICES["schedule"] == publisher.SCHEDULES
     assert scenario.CHOICES["headers"] == headers.HEADER_SETS
     assert scenario.CHOICES["connection"] == headers.CONNECTION_USES
@@ -259,7 +261,7 @@ def test_a_group_overrides_the_link_of_the_defaults() -> None:
             "links.far: bandwidth_mbit must be 0, for no limit, or at least",
         ),
         ("link = {one_way_ms = 3}", "link must be one of loopback"),
-        ("one_way_ms = 60\nwait_s = 0.12", "wait_s must exceed a round trip"),
+        ("one_way_ms = 600\nwait_s = 0.5", "wait_s must exceed a round trip"),
     ],
 )
 def test_what_is_wrong_with_a_link_is_told(more: str, told: str) -> None:
