@@ -1,0 +1,217 @@
+"""What the notebooks call: show a figure, a table, a sentence; measure a scenario of one's own.
+
+Rules:
+- It shows what others have found (`bench.load`, `clients.wire_exchange`, `bench.predict`); it computes
+  nothing but how far off a guess was.
+- What it shows is safe to open: PNG, Markdown, and tables whose styles stand in the tags. JupyterLab takes
+  scripts, SVG and style sheets out of a notebook that it did not run itself. Colours are borders and letters,
+  never a ground, so that they can be read in a dark theme too.
+- Nothing that is shown names a path of this machine.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML, Image, Markdown, display
+from matplotlib.figure import Figure
+from PIL import Image as Picture
+
+import bench
+from bench import layout, scenario
+from bench import run as runs
+from bench.cli import UsageError
+from bench.colours import PART_COLOURS, look
+from bench.compare import number
+from bench.reading import Run
+from clients.wire_exchange import Exchange, Step
+from clients.wire_spans import PARTS
+
+PNG_DPI = 144
+SHOWN_PX = 860
+"""How wide a figure is shown; it has about twice the dots, for fine screens."""
+PNG_COLOURS = 96
+"""A figure has few colours; a palette makes it a third of its size."""
+ARROWS = {"client": "client → server", "server": "client ← server"}
+CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 34em"
+NUMBER = "text-align: right; vertical-align: top; white-space: nowrap"
+CODE = f"{CELL}; font-family: monospace; overflow-wrap: anywhere"
+
+
+# --- Showing ---
+
+
+def show(figure: Figure | None, caption: str = "") -> None:
+    """A figure with its caption; without one, the caption, which then says why there is none."""
+    if figure is not None:
+        display(Image(_png(figure), width=SHOWN_PX, alt=caption))
+    say(f"*{caption}*" if caption else "")
+
+
+def say(markdown: str) -> None:
+    """Words with numbers in them that were computed just before."""
+    display(Markdown(markdown))
+
+
+def table(frame: pd.DataFrame, *, code: Sequence[str] = ()) -> None:
+    """A frame as a table: numbers to three digits, on the right; the columns `transport` and `part` in their
+    colours; `code` names columns of bytes or source."""
+    numeric = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in frame}
+    styles = {name: CODE if name in code else NUMBER if numeric[name] else CELL for name in frame}
+    head = "".join(f'<th style="{NUMBER if numeric[name] else CELL}">{_escaped(name)}</th>' for name in frame)
+    rows = []
+    for row in frame.to_dict("records"):
+        cells = (f'<td style="{styles[name]}">{_cell(str(name), value)}</td>' for name, value in row.items())
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    display(HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"))
+
+
+def about(run: Run) -> None:
+    """Which run this is, on what machine, and what of it does not count."""
+    trials = run.summary["trials"]
+    valid = sum(trial["valid"] for trial in trials)
+    machine = run.run.get("machine", {})
+    question = " ".join(str(run.run.get("scenario", {}).get("question", "")).split())
+    lines = [
+        f"**{run.run.get('scenario', {}).get('name')}**: {question}",
+        f"{valid} of {len(trials)} trials are valid. Machine: {machine.get('cpu_model')}, "
+        f"{machine.get('cores')} cores, {machine.get('system')} {machine.get('kernel')}.",
+    ]
+    lines += [
+        f"Not valid: `{trial['id']}`: {'; '.join(trial['why'])}." for trial in trials if not trial["valid"]
+    ]
+    say("\n\n".join(lines))
+
+
+def guessed(guess: Mapping[str, float | None], found: Mapping[str, float | None], unit: str) -> None:
+    """What the reader wrote down beside what was found, and how far off it was."""
+    rows = []
+    for name, value in found.items():
+        mine = guess.get(name)
+        off = None if not mine or not value else max(mine / value, value / mine)
+        said = (
+            "–"
+            if off is None
+            else "right"
+            if off < 1.1
+            else f"{number(off, 2)} times too {_side(mine, value)}"
+        )
+        rows.append(
+            {"": name, f"your guess ({unit})": mine, f"found ({unit})": value, "your guess was": said}
+        )
+    table(pd.DataFrame(rows))
+
+
+# --- What was on the wire ---
+
+
+def conversation(found: Exchange) -> pd.DataFrame:
+    """One row a message of an exchange, and one for all of them: who said what, in how many bytes of which
+    kind."""
+    rows = [
+        {"ms": round(step.at_ms, 1), "who": ARROWS[step.sender], "what": step.title, **_bytes(step.parts)}
+        for step in found.steps
+    ]
+    whole = {part: sum(side[part] for side in found.totals().values()) for part in PARTS}
+    return pd.DataFrame([*rows, {"ms": None, "who": "", "what": "together", **_bytes(whole)}])
+
+
+def spans(step: Step) -> pd.DataFrame:
+    """Every byte of one message: where it stands, what it is and why it is there."""
+    return pd.DataFrame(
+        [
+            {
+                "bytes": span.end - span.start,
+                "part": span.part,
+                "what": span.label,
+                "is": span.shows,
+                "why": " ".join(
+                    [span.why, *(f"{bits.bits} {bits.name}: {bits.says}." for bits in span.bits)]
+                ),
+            }
+            for span in step.spans
+        ]
+    )
+
+
+# --- Measuring ---
+
+
+def measure(toml: str, **changes: Any) -> Run:
+    """Run a scenario, quietly, and open what it measured. `changes` are lines of it, `publish_rate=10`, to be
+    put in place of those that it has.
+
+    The run stays in runs/, where `wirelab bench` would have put it. Raises UsageError where the scenario is
+    wrong, before anything is started, or where the run could not be made.
+    """
+    for key, value in changes.items():
+        toml, found = re.subn(rf"(?m)^{key} *=.*$", f"{key} = {json.dumps(value)}", toml)
+        if found != 1:
+            raise UsageError(f"the scenario has {found} lines that set {key}: a change needs one to replace")
+    try:
+        checked = scenario.parse(toml)
+    except scenario.ScenarioError as error:
+        raise UsageError(str(error)) from None
+    directory = runs.default_directory(checked).resolve()
+    with tempfile.TemporaryDirectory(prefix="wirelab-") as scratch:
+        Path(scratch, f"{checked.name}.toml").write_text(toml, encoding="utf-8")
+        command = [sys.executable, "-m", "bench.cli", "bench", f"{checked.name}.toml", "--quiet"]
+        ended = subprocess.run(
+            [*command, "--out", str(directory)], cwd=scratch, capture_output=True, text=True, check=False
+        )
+    if ended.returncode not in (0, 1):
+        raise UsageError(
+            f"the run could not be made: {(ended.stderr.splitlines() or ['it says nothing'])[-1]}"
+        )
+    return bench.load(directory)
+
+
+# --- How things look ---
+
+
+def _png(figure: Figure) -> bytes:
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=PNG_DPI)
+    with Picture.open(drawn) as picture:
+        picture.convert("RGB").quantize(PNG_COLOURS, dither=Picture.Dither.NONE).save(
+            packed, "png", optimize=True
+        )
+    return packed.getvalue()
+
+
+def _cell(column: str, value: Any) -> str:
+    """A value as HTML."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return layout.ABSENT
+    if isinstance(value, (int, float)):
+        return f"{int(value):,}" if value == int(value) else number(value)
+    if column == "transport":
+        return f'<b style="color: {look(value).colour}">{_escaped(look(value).label)}</b>'
+    if column == "part":
+        colour = PART_COLOURS[value]
+        return f'<span style="border-left: 6px solid {colour}; padding-left: 6px">{_escaped(value)}</span>'
+    return _escaped(value)
+
+
+def _escaped(text: Any) -> str:
+    """The text as HTML, with what stands in backquotes as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(str(text)))
+
+
+def _side(mine: float | None, value: float | None) -> str:
+    return "high" if (mine or 0) > (value or 0) else "low"
+
+
+def _bytes(parts: Mapping[Any, int]) -> dict[str, int]:
+    return {**{part: parts[part] for part in PARTS}, "bytes": sum(parts.values())}
