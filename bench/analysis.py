@@ -25,6 +25,7 @@ import numpy.typing as npt
 from bench import bootstrap, claims, compare, gates, metrics, predict
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
+from bench.scenario import SETTINGS
 
 SUMMARY_SCHEMA = 1
 """Version of summary.json's form. History: 1, the first."""
@@ -40,27 +41,6 @@ INPUTS = (
     "resources.jsonl",
     "errors.jsonl",
 )
-
-CELL_KEY = (
-    "transport",
-    "implementation",
-    "server_model",
-    "subscribers",
-    "publish_rate",
-    "schedule",
-    "payload_bytes",
-    "poll_interval_s",
-    "wait_s",
-    "headers",
-    "permessage_deflate",
-    "window_s",
-    "settle_s",
-    "memory",
-    "one_way_ms",
-    "link",
-)
-"""Trials with the same values of these are repeats of one cell; a key that a run does not have is left
-out."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,8 +63,9 @@ class TrialResult:
 
     @property
     def cell_key(self) -> str:
-        """The settings that make it a repeat of its cell, as canonical JSON."""
-        return json.dumps({key: self.record[key] for key in CELL_KEY if key in self.record}, sort_keys=True)
+        """The settings that make it a repeat of its cell, as canonical JSON; one that the run does not have
+        is left out."""
+        return json.dumps({key: self.record[key] for key in SETTINGS if key in self.record}, sort_keys=True)
 
 
 def analyse(directory: Path) -> dict[str, Any]:

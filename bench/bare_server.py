@@ -182,17 +182,17 @@ class Connection(asyncio.Protocol):
         self._log.websockets.add(self)
 
 
-async def serve() -> None:
+async def serve(host: str) -> None:
     """Serve on a free port until SIGTERM."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     log = Log()
-    server = await loop.create_server(lambda: Connection(log), "127.0.0.1", 0, backlog=4096)
-    print(f"wirelab: serving on http://127.0.0.1:{server.sockets[0].getsockname()[1]} (bare)", flush=True)
+    server = await loop.create_server(lambda: Connection(log), host, 0, backlog=4096)
+    print(f"wirelab: serving on http://{host}:{server.sockets[0].getsockname()[1]} (bare)", flush=True)
     await stop.wait()
     server.close()
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(serve()))
+    sys.exit(asyncio.run(serve(sys.argv[1])))

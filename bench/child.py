@@ -42,16 +42,18 @@ class Child:
         *,
         errors: Path,
         core: list[int] | None,
+        precedence: int = 0,
+        inside: str = "here",
     ) -> None:
-        """Start `command`, pinned to `core` where one is given. Raises ChildFailed where it cannot be
-        started."""
+        """Start `command`, pinned to `core` where one is given; `bench.launch` knows what precedence is, and
+        where inside. Raises ChildFailed where it cannot be started."""
         self.name = name
         self._errors = errors
         self._ended = False
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=LINES)
 
         cores = "any" if core is None else ",".join(map(str, core))
-        launch = [sys.executable, "-m", "bench.launch", cores, str(os.getpid())]
+        launch = [sys.executable, "-m", "bench.launch", cores, str(precedence), str(os.getpid()), inside]
         try:
             with errors.open("wb") as stderr:
                 self.process = subprocess.Popen(

@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the scenario and everything after it. Raises UsageError."""
     from bench import scenario as scenarios
     from bench.cli import UsageError
+    from bench.link import unavailable
     from bench.progress import Progress
     from bench.run import RunDirectory, default_directory
 
@@ -53,6 +54,10 @@ def run(args: argparse.Namespace) -> int:
     command = shlex.join(["wirelab", "bench", args.scenario])
     directory = RunDirectory(args.out or default_directory(scenario), scenario, command)
     signal.signal(signal.SIGTERM, _interrupt)
+    if scenario.links and (why := unavailable(directory.scratch())):
+        print(f"wirelab: no link can be emulated here, so all runs on loopback: {why}", file=sys.stderr)
+        directory.without_links(why)
+        scenario = scenario.on_loopback()
     interrupted = False
     progress = Progress(scenario, live=sys.stderr.isatty() and not args.quiet)
     try:
@@ -65,13 +70,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
-    """The probes, then every trial in its order."""
-    from bench import probes, trial
+    """The probes and the links, then every trial in its order."""
+    from bench import link, probes, trial
 
     pinning = directory.record["pinning"]
     for name in scenario.probes:
         progress.stage(f"probe {name}")
         directory.add_probe(name, probes.run(name, directory.scratch()))
+    for between in scenario.links:
+        progress.stage(f"checking the link {between.link}, {between.one_way_ms:g} ms one way")
+        seed = f"{scenario.seed}/check"
+        core = (pinning or {}).get("generator")
+        directory.add_link(link.check(between, seed, scratch=directory.scratch(), core=core))
     for planned in scenario.plan():
         progress.begin(planned)
         collected = trial.run(

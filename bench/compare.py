@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bench import bootstrap, predict
 from bench.metrics import METRICS
+from bench.scenario import LOAD
 
 Floats = npt.NDArray[np.float64]
 Outcome = Literal["holds", "fails", "unclear"]
@@ -119,18 +120,8 @@ class Measured:
 
     def partner(self, cell: Cell, transport: str) -> Cell | None:
         """The cell of another transport under the same load on the same server model."""
-        keys = (
-            "server_model",
-            "subscribers",
-            "publish_rate",
-            "schedule",
-            "payload_bytes",
-            "headers",
-            "one_way_ms",
-            "link",
-        )
         for other in self.of(transport):
-            same = all(other.settings.get(key) == cell.settings.get(key) for key in keys)
+            same = all(other.settings.get(key) == cell.settings.get(key) for key in LOAD)
             if same and not other.settings.get("permessage_deflate"):
                 return other
         return None

@@ -25,6 +25,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from bench import layout
 from bench.colours import look
 from bench.compare import number
+from bench.scenario import SERIES
 
 Cell = dict[str, Any]
 
@@ -64,20 +65,6 @@ PANELS = 4
 left out."""
 SWEEP = 3
 """From so many numbers of subscribers on, a metric is drawn against them."""
-
-
-SAME_IN_A_SERIES = (
-    "implementation",
-    "poll_interval_s",
-    "wait_s",
-    "headers",
-    "payload_bytes",
-    "schedule",
-    "permessage_deflate",
-    "one_way_ms",
-    "link",
-)
-"""Cells on one curve share these, beside server model, rate and transport."""
 
 
 @dataclass(frozen=True)
@@ -362,7 +349,7 @@ def _absent(metric: str, cell: Cell) -> str:
 
 def _series(summary: dict[str, Any], metric: str) -> dict[tuple[Any, ...], list[Cell]]:
     """Valid cells that differ in nothing but subscribers, by what they share."""
-    keys = ("server_model", "publish_rate", "transport", *SAME_IN_A_SERIES)
+    keys = ("server_model", "publish_rate", *SERIES)
     found: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in _cells_with(summary, metric):
         found.setdefault(tuple(cell.get(key) for key in keys), []).append(cell)

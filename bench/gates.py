@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import metrics
+from bench.link import LOOPBACK
 from bench.reading import Trial
 
 PUBLISHER_LATE_MS = 5.0
@@ -38,6 +39,13 @@ WINDOW_OFF_S = 0.1
 WINDOW_OFF_SHARE = 0.05
 """How far the window's length may lie from what the scenario asked for: the larger of the two."""
 SERVER_CORE_BUSY_SHARE = 0.95
+RELAY_LATE_MS = 2.0
+"""p99 of how late the relay of an emulated link sent frames on."""
+WIRE_OFF_SHARE = 0.01
+"""How far what TCP_INFO counts may lie from what passed the interface."""
+PACKET_HEADER_BYTES = 52
+"""IPv4's 20 and TCP's 20 with its time stamps' 12 (RFC 7323 §3.2)."""
+ETHERNET_HEADER_BYTES = 14
 
 Gate = dict[str, Any]
 
@@ -91,6 +99,8 @@ def check(trial: Trial) -> Outcome:
     _generator(trial, outcome)
     _generator_delay(trial, outcome)
     _clock_moved(trial, outcome)
+    _link(trial, outcome)
+    _wire_counts(trial, outcome)
     _told_gap(trial, outcome)
     _server_core(trial, outcome)
     return outcome
@@ -326,6 +336,55 @@ def _clock_moved(trial: Trial, outcome: Outcome) -> None:
     moved_ms = (max(offsets) - min(offsets)) / 1000.0 if offsets else None
     if _limit(outcome, "clock_moved_ms", moved_ms, CLOCK_MOVED_MS):
         outcome.why.append(f"the clock moved by {moved_ms:.1f} ms in the window, over {CLOCK_MOVED_MS:g} ms")
+
+
+def _link(trial: Trial, outcome: Outcome) -> None:
+    """Across a link: it was found to be what was asked for, and its relay kept up in the window."""
+    checked = late_ms = dropped = None
+    if trial.record["link"] != LOOPBACK:
+        checked = int(trial.link_check is not None and bool(trial.link_check["passed"]))
+        relay = ((metrics.edge(trial, "window_end") or {}).get("link") or {}).get("relay") or {}
+        late_ms, dropped = relay.get("late_ms_p99"), 1
+        if relay:
+            dropped = relay["overflowed"] + relay["unread"]
+    outcome.gates["link_checked"] = {
+        "value": checked,
+        "limit": 1,
+        "passed": None if checked is None else checked == 1,
+    }
+    if checked == 0:
+        why = "it was never checked" if trial.link_check is None else trial.link_check["why"]
+        outcome.why.append(f"the emulated link is not what was asked for: {why}")
+    if _limit(outcome, "relay_late_ms_p99", late_ms, RELAY_LATE_MS):
+        outcome.why.append(
+            f"the link's relay was late: p99 was {late_ms:.1f} ms, over {RELAY_LATE_MS:g} ms; something else "
+            "was running on its core"
+        )
+    if _limit(outcome, "relay_dropped", dropped, 0):
+        outcome.why.append(
+            f"the link's relay dropped {dropped} packets that it had no room for, or did not tell"
+        )
+
+
+def _wire_counts(trial: Trial, outcome: Outcome) -> None:
+    """Across a link: what TCP_INFO says of all connections is what passed the clients' interface."""
+    off = None
+    before = metrics.edge(trial, "warmed") or metrics.edge(trial, "empty") or {}
+    after = metrics.edge(trial, "drained") or {}
+    was, now = ((edge.get("link") or {}).get("wire") for edge in (before, after))
+    names = ("bytes_sent", "bytes_received", "segments_sent", "segments_received")
+    totals = [metrics.total(trial.subscribers, f"total_{name}") for name in names]
+    known = [total for total in totals if total is not None]
+    if was and now and len(known) == len(names):
+        packets = sum(now[name] - was[name] for name in ("packets_sent", "packets_received"))
+        exact = sum(now[name] - was[name] for name in ("bytes_sent", "bytes_received"))
+        exact -= ETHERNET_HEADER_BYTES * packets
+        told = sum(known[:2]) + PACKET_HEADER_BYTES * sum(known[2:])
+        off = abs(told - exact) / exact if exact else None
+    if _limit(outcome, "wire_counts_off_share", off, WIRE_OFF_SHARE):
+        outcome.why.append(
+            f"TCP_INFO's bytes are {off:.1%} off what passed the interface, over {WIRE_OFF_SHARE:.0%}"
+        )
 
 
 def _told_gap(trial: Trial, outcome: Outcome) -> None:

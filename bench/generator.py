@@ -6,7 +6,7 @@ with {"event":"ready"}:
     {"do":"cohort","subscribers":…}         → {"event":"cohort_left"}
     {"do":"join"}                        → {"event":"joined","seconds":…}
     {"do":"window","start_us":…,"end_us":…} → {"event":"window_done"} at its end
-    {"do":"drain","last_id":…,"until_us":…} → {"event":"drained","behind":…}
+    {"do":"drain","last_id":…|null,"until_us":…} → {"event":"drained","behind":…}
     {"do":"stop"}                        → {"event":"stopped"}, and the raw columns are on disk
 
 Rules:
@@ -43,6 +43,7 @@ from gevent.fileobject import FileObject
 from locust.env import Environment
 
 from bench.locustfile import USERS, SubscribingUser
+from clients.publisher import Publisher
 from clients.subscriber import Delivery, Request
 from clients.wire import WireCounts
 
@@ -152,6 +153,7 @@ class Generator:
         self.directory = Path(settings["directory"])
         self.recorder = Recorder(settings["subscribers"], settings["join_s"])
         self.edges: list[list[WireCounts | None]] = []
+        self.totals: list[WireCounts | None] = [None] * settings["subscribers"]
         user_class = USERS[settings["transport"]]
         user_class.observer = self.recorder
         self.environment = Environment(
@@ -191,6 +193,11 @@ class Generator:
         self.recorder.join_s, options.poll_interval = 0.0, min(poll_interval_s, COHORT_POLL_INTERVAL_S)
         self.start_users(order["subscribers"], keeping=False)
         self.runner.stop()
+        # A held poll whose client has gone is noticed when it is answered: give it something to answer.
+        publisher = Publisher(self.settings["url"], self.settings["stream"])
+        publisher.publish("the cohort has left", time.time_ns() // 1000)
+        publisher.drain()
+        publisher.close()
         self.recorder.join_s, options.poll_interval = join_s, poll_interval_s
         return {"event": "cohort_left"}
 
@@ -211,9 +218,11 @@ class Generator:
         return {"event": "window_done"}
 
     def drain(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Wait until everybody has the last notification, or until it is too late."""
-        while (behind := self.recorder.behind(order["last_id"])) and time.time() < order["until_us"] / 1e6:
+        """Wait until everybody has the last notification, or until it is too late; read the wire counts."""
+        last_id = order["last_id"] or 0
+        while (behind := self.recorder.behind(last_id)) and time.time() < order["until_us"] / 1e6:
             gevent.sleep(POLL_S)
+        self.totals = self.recorder.wire()
         return {"event": "drained", "behind": behind}
 
     def stop(self) -> dict[str, Any]:
@@ -264,6 +273,9 @@ class Generator:
             if before is not None and after is not None:
                 spent = after - before
                 row |= {f"window_{name}": getattr(spent, name) for name in WireCounts._fields}
+        total = self.totals[number]
+        if total is not None:
+            row |= {f"total_{name}": getattr(total, name) for name in WireCounts._fields}
         return row
 
 

@@ -1,9 +1,12 @@
 """Become another program, pinned to a core, that ends when the harness does.
 
-    python -m bench.launch CORES PARENT COMMAND…
+    python -m bench.launch CORES PRECEDENCE PARENT NAMESPACES COMMAND…
 
-CORES are numbers with commas, or `any`; PARENT is the harness's process id. A program of its own, since code
-between fork and exec is not safe in a harness that has threads.
+CORES are numbers with commas, or `any`; PARENT is the harness's process id; NAMESPACES are the paths of a
+user and a network namespace with a colon between, or `here`. With a PRECEDENCE above 0 the program runs
+before whatever else wants its core, and before those with a lower one, where the system allows it
+(CAP_SYS_NICE, as root has). A program of its own, since code between fork and exec is not safe in a harness
+that has threads.
 """
 
 from __future__ import annotations
@@ -12,11 +15,24 @@ import os
 import signal
 import sys
 
+from bench import namespaces
 from bench.resources import end_with_parent
 
 
-def main(cores: str, parent: str, *command: str) -> None:
+def main(cores: str, precedence: str, parent: str, inside: str, *command: str) -> None:
     """Prepare this process and replace it."""
+    if precedence != "0":
+        # Before the namespaces: inside them nobody has that right.
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(int(precedence)))
+        except (AttributeError, OSError):
+            pass
+    if inside != "here":
+        try:
+            namespaces.join(*inside.split(":"))
+        except OSError as error:
+            sys.exit(f"the network of the link cannot be entered: {error.strerror}")
+    # After that: entering a namespace takes the order back.
     end_with_parent(signal.SIGKILL)
     if os.getppid() != int(parent):
         sys.exit("the harness has already ended")

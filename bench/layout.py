@@ -12,20 +12,9 @@ from typing import Any
 from bench.colours import LOOKS, look
 from bench.compare import number
 from bench.metrics import METRICS
+from bench.scenario import LOAD
 
 Cell = dict[str, Any]
-
-LOAD_KEYS = (
-    "server_model",
-    "subscribers",
-    "publish_rate",
-    "schedule",
-    "payload_bytes",
-    "headers",
-    "one_way_ms",
-    "link",
-)
-"""Cells that share these ran under the same load, so their transports may stand side by side."""
 
 ABSENT = "–"
 SHARES = ("empty_response_share", "generator_cpu_share", "server_core_busy_share")
@@ -37,7 +26,7 @@ def loads(summary: dict[str, Any]) -> list[list[Cell]]:
     groups: dict[str, list[Cell]] = {}
     for cell in summary["cells"]:
         if cell["transport"] is not None and cell.get("implementation", "wirelab") == "wirelab":
-            groups.setdefault(str([cell.get(key) for key in LOAD_KEYS]), []).append(cell)
+            groups.setdefault(str([cell.get(key) for key in LOAD]), []).append(cell)
     return [in_order(group) for group in groups.values()]
 
 

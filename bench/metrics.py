@@ -133,8 +133,8 @@ def figures(trial: Trial) -> dict[str, float | None]:
     requests = int(answered.sum())
     if record["transport"] is not None:
         found["deliveries"] = deliveries
-        found["duplicates"] = _total(trial.subscribers, "duplicates")
-        found["missed"] = _total(trial.subscribers, "missed")
+        found["duplicates"] = total(trial.subscribers, "duplicates")
+        found["missed"] = total(trial.subscribers, "missed")
         found["requests_per_subscriber_second"] = requests / subscribers / ((end - start) / 1e6)
         found["generator_delay_ms_p50"] = _generator_delay_ms(trial, answered if polls else None, received)
     if deliveries:
@@ -143,7 +143,7 @@ def figures(trial: Trial) -> dict[str, float | None]:
             ("wire_bytes_per_delivery", "window_bytes_sent", "window_bytes_received"),
             ("wire_packets_per_delivery", "window_segments_sent", "window_segments_received"),
         ):
-            out, back = _total(trial.subscribers, sent), _total(trial.subscribers, got)
+            out, back = total(trial.subscribers, sent), total(trial.subscribers, got)
             found[name] = None if out is None or back is None else (out + back) / deliveries
         found["server_cpu_us_per_delivery"] = None if cpu_us is None else cpu_us / deliveries
     if polls and requests:
@@ -256,7 +256,7 @@ def _server_core_busy_share(trial: Trial) -> float | None:
     return busy / total if total else None
 
 
-def _total(columns: Columns, name: str) -> float | None:
+def total(columns: Columns, name: str) -> float | None:
     """The column's sum over the subscribers; None where it is absent or any of them was not measured."""
     values = columns.get(name)
     if values is None or len(values) == 0 or any(value is None for value in values[:1]):

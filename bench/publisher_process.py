@@ -5,15 +5,17 @@ It is told its work in JSON lines on stdin, the settings first, and answers in J
     {"do":"publish","start_us":…,"end_us":…} → {"event":"published","last_id":…,"error":…|null}
     {"do":"stop"}                            → {"event":"stopped"}, and the raw columns are on disk
 
-`published.i64` holds rows of id, due, written, answered; -1 stands for what never came. The schedule is open
-and drawn from the seed, which the harness makes the same for every transport of a repeat, so that they are
-all told of the same news. stdin ending means that the harness is gone: so does this process.
+`published.i64` holds rows of id, due, written, answered; -1 stands for what never came. The schedule is
+open and drawn from the seed, which the harness makes the same for every transport of a repeat, so that they
+are all told of the same news. It takes precedence (see `bench.launch`): a few system calls a second are all
+that it does, and a busy load generator on the same core would hold it up for some milliseconds; where it
+may not, the gate on its lateness decides. stdin ending means that the harness is gone: so does this
+process.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import time
@@ -25,19 +27,6 @@ from clients.errors import ClientError
 from clients.publisher import Publisher, schedule
 
 NEVER = -1
-
-
-def take_precedence() -> None:
-    """Run before whatever else wants this core, where the system allows it (CAP_SYS_NICE, as root has).
-
-    A few system calls a second are all that this process does; without it, a busy load generator on the same
-    core
-    may hold it up for some milliseconds, and the gate on lateness then says so.
-    """
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except (AttributeError, OSError):
-        pass
 
 
 def publish(publisher: Publisher, settings: dict[str, Any], start_us: int, end_us: int) -> dict[str, Any]:
@@ -68,7 +57,6 @@ def write(publisher: Publisher, path: Path) -> None:
 
 def main() -> int:
     """Do as the harness says until it says stop or is gone."""
-    take_precedence()
     settings = json.loads(sys.stdin.readline())
     publisher = Publisher(settings["url"], settings["stream"], payload_bytes=settings["payload_bytes"])
     print(json.dumps({"event": "ready"}), flush=True)

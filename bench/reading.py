@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -25,9 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.cli import UsageError
+from bench.link import Link
+from bench.scenario import ADDED
 
-SCHEMA = 1
-"""The newest run directory this code reads. History: 1, the first."""
+SCHEMA = 2
+"""The newest run directory this code reads. `bench/run.py` has the history."""
 
 # Columns that the analysis needs of each Parquet file; more may be there.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -69,6 +72,8 @@ class Trial:
     pinning: dict[str, list[int]] | None = None
     measured: dict[str, Any] = field(default_factory=dict)
     """Which clocks and counters the run's system gave, as in run.json."""
+    link_check: dict[str, Any] | None = None
+    """What the check of its link found before the first trial; None on loopback."""
 
     @property
     def id(self) -> str:
@@ -185,6 +190,7 @@ class Run:
                 errors=errors.get(name, []),
                 pinning=self.run.get("pinning"),
                 measured=self.run.get("measured") or {},
+                link_check=check_of(record, self.run.get("links") or []),
             )
 
     def _table(self, name: str, *, required: bool) -> pa.Table:
@@ -215,6 +221,12 @@ class Run:
         return frame
 
 
+def check_of(record: dict[str, Any], checks: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The check of the link that a trial ran across; None where it has none."""
+    fields = Link.of(SimpleNamespace(**record))._asdict().items()
+    return next((check for check in checks if fields <= check.items()), None)
+
+
 def load(directory: str | os.PathLike[str]) -> Run:
     """Open a run directory. Raises `RunDirectoryError` where it is missing, newer than this code, or
     damaged."""
@@ -243,6 +255,7 @@ def load(directory: str | os.PathLike[str]) -> Run:
     trials = run.get("trials")
     if not isinstance(trials, list) or not all(isinstance(trial, dict) and "id" in trial for trial in trials):
         raise RunDirectoryError(f"{source} has no list of trials with ids: it was not written by wirelab")
+    run["trials"] = [{**ADDED, **trial} for trial in trials]
     return Run(path, run)
 
 

@@ -75,6 +75,26 @@ def socket_memory_kb() -> int | None:
     return None
 
 
+def interface_counts(pid: int, interface: str) -> dict[str, int] | None:
+    """What went through an interface of the network that a process is in: packets and their bytes (with the
+    Ethernet header's 14), received and sent; None where it has no such interface."""
+    try:
+        lines = _read(PROC / str(pid) / "net" / "dev").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, counts = line.partition(":")
+        if name.strip() == interface:
+            fields = [int(field) for field in counts.split()]
+            return {
+                "bytes_received": fields[0],
+                "packets_received": fields[1],
+                "bytes_sent": fields[8],
+                "packets_sent": fields[9],
+            }
+    return None
+
+
 def both_clocks_us() -> tuple[int, int]:
     """Realtime and monotonic time of the same moment, in microseconds.
 

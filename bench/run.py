@@ -18,7 +18,8 @@ Rules:
   an interruption. Only a harness that was killed leaves pieces behind.
 - Times are integer microseconds of Unix time. What was not measured is null, never 0.
 
-Schema versions: 1, the first.
+Schema versions: 1, the first. 2: links (`links`, and their fields in each trial), and what each subscriber
+put on the wire from its first connection until everything had been drained (`total_…`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,11 @@ import pyarrow.parquet as pq
 from bench import gates, machine, resources
 from bench.cli import UsageError
 from bench.publisher_process import NEVER
-from bench.reading import Trial
-from bench.scenario import Scenario, Settings
+from bench.reading import Trial, check_of
+from bench.scenario import Scenario
 from bench.trial import Collected
 
-SCHEMA = 1
+SCHEMA = 2
 
 _INTEGERS = {
     "deliveries": ("id", "due_us", "accepted_us", "received_us", "handled_us"),
@@ -65,6 +67,10 @@ _INTEGERS = {
         "window_bytes_received",
         "window_segments_sent",
         "window_segments_received",
+        "total_bytes_sent",
+        "total_bytes_received",
+        "total_segments_sent",
+        "total_segments_received",
     ),
 }
 _TRIAL = pa.field("trial", pa.dictionary(pa.int32(), pa.string()))
@@ -80,21 +86,6 @@ SCHEMAS = {
     for name, keys in _INTEGERS.items()
 }
 """The columns of each Parquet file."""
-
-TRIAL_SETTINGS = (
-    "transport",
-    "implementation",
-    "server_model",
-    "subscribers",
-    "publish_rate",
-    "schedule",
-    "payload_bytes",
-    "poll_interval_s",
-    "wait_s",
-    "headers",
-    "permessage_deflate",
-    "window_s",
-)
 
 
 def require_run(directory: Path) -> None:
@@ -153,6 +144,8 @@ class RunDirectory:
             "commit": commit,
             "dirty": dirty,
             "pinning": machine.pinning(),
+            "links": [],
+            "links_unavailable": None,
             "measured": {"arrival": None, "wire": None, "memory": None, "socket_memory": None, "cpu": None},
             "trials": [],
             "probes": {},
@@ -173,10 +166,20 @@ class RunDirectory:
         self.record["probes"][name] = found
         self._save()
 
+    def add_link(self, check: dict[str, Any]) -> None:
+        """Keep what the check of a link found."""
+        self.record["links"].append(check)
+        self._save()
+
+    def without_links(self, why: str) -> None:
+        """Keep why everything ran on loopback."""
+        self.record["links_unavailable"] = why
+        self._save()
+
     def add(self, collected: Collected) -> Trial:
         """Keep one trial, judge it by its gates, and return it as the analysis will read it."""
         tables = tables_of(collected)
-        trial = as_trial(collected, tables, self.record["pinning"])
+        trial = as_trial(collected, tables, self.record["pinning"], self.record["links"])
         self._note_measured(trial, collected)
         trial.measured = self.record["measured"]
         outcome = gates.check(trial)
@@ -256,7 +259,10 @@ def tables_of(collected: Collected) -> dict[str, pa.Table]:
 
 
 def as_trial(
-    collected: Collected, tables: dict[str, pa.Table], pinning: dict[str, list[int]] | None
+    collected: Collected,
+    tables: dict[str, pa.Table],
+    pinning: dict[str, list[int]] | None,
+    links: list[dict[str, Any]],
 ) -> Trial:
     """The trial as `bench.reading` gives it from a finished run."""
     parts = {
@@ -264,7 +270,14 @@ def as_trial(
         for name, table in tables.items()
     }
     record = trial_record(collected)
-    return Trial(record, **parts, resources=collected.samples, errors=collected.errors, pinning=pinning)
+    return Trial(
+        record,
+        **parts,
+        resources=collected.samples,
+        errors=collected.errors,
+        pinning=pinning,
+        link_check=check_of(record, links),
+    )
 
 
 def trial_record(collected: Collected) -> dict[str, Any]:
@@ -275,16 +288,11 @@ def trial_record(collected: Collected) -> dict[str, Any]:
         "id": planned.id,
         "repeat": planned.repeat,
         "order": planned.order,
-        **settings_record(planned.settings),
+        **asdict(planned.settings),
         "window_start_us": start_us,
         "window_end_us": end_us,
         "exit": collected.exit,
     }
-
-
-def settings_record(settings: Settings) -> dict[str, Any]:
-    """The settings of a trial under their names in run.json."""
-    return {name: getattr(settings, name) for name in TRIAL_SETTINGS}
 
 
 def _columns(names: tuple[str, ...], rows: npt.NDArray[np.int64]) -> dict[str, Any]:

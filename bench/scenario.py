@@ -6,6 +6,9 @@ Rules:
 - Every factor may be one value or a list; lists make a grid. A factor that a transport does not know
   (`poll_interval_s` on a WebSocket) takes its first value there, and equal cells are measured once.
 - The keys in the file, the fields here and the fields of a trial in run.json have the same names.
+- `link` names a link that is emulated between server and clients: `loopback` for none, a profile of
+  `bench/link.py`, or one that the scenario gives in `[links.NAME]`. Instead of it, `one_way_ms` gives a delay
+  alone, whose link is called `constant`.
 - Loads are bounded (`BOUNDS`, and the limits below): a scenario cannot ask for more than one machine's
   memory or half a day.
 - The order of trials is shuffled within each repeat, and everything drawn at random comes from `seed`.
@@ -22,6 +25,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.link import CONSTANT, LOOPBACK, PROFILES, Link
+
 SHIPPED = Path(__file__).parent / "scenarios"
 
 MAXIMUM_DELIVERIES = 5_000_000
@@ -31,6 +36,9 @@ MAXIMUM_TRIALS = 2_000
 MAXIMUM_HOURS = 6
 TRIAL_OVERHEAD_S = 0.8
 """Seconds that starting, draining and collecting a trial take; only the time left is told from it."""
+LINK_OVERHEAD_S = 0.5
+TRANSITS = 6
+"""Seconds that making a link takes, and transits that joining and draining across it take; told likewise."""
 COHORT_S = 0.3
 """Seconds that the warm-up cohort of a memory trial takes; told likewise."""
 JOINS_PER_SECOND = 1000
@@ -50,6 +58,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "wait_s": (0.1, 60),
     "window_s": (0.5, 300),
     "settle_s": (0, 60),
+    "one_way_ms": (0, 1000),
+    "jitter_ms": (0, 1000),
+    "loss_percent": (0, 50),
+    "bandwidth_mbit": (0, 10_000),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "implementation": ("wirelab", "bare"),
@@ -69,52 +81,45 @@ FACTORS_OF: dict[str | None, tuple[str, ...]] = {
 """Which of the transports' own factors each knows; `wait_s` sets how often a WebSocket is pinged.
 
 A transport that is not listed here knows all of them."""
-OWN_FACTORS = ("poll_interval_s", "wait_s", "headers", "permessage_deflate")
-
-DEFAULTS: dict[str, Any] = {
-    "implementation": "wirelab",
-    "server_model": "gevent",
-    "schedule": "poisson",
-    "payload_bytes": 100,
-    "poll_interval_s": 1.0,
-    "wait_s": 25.0,
-    "headers": "minimal",
-    "permessage_deflate": False,
-    "window_s": 5.0,
-    "settle_s": 1.0,
-    "memory": False,
-}
-REQUIRED = ("transport", "subscribers", "publish_rate")
-KEYS = (*REQUIRED, *DEFAULTS)
+OWN_FACTORS = tuple(dict.fromkeys(factor for known in FACTORS_OF.values() for factor in known))
 
 
 class ScenarioError(ValueError):
     """The scenario cannot be run; the message names the key and says what is allowed."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """One cell: everything that two trials share when they count as repeats of each other.
 
+    This is the one list of them: what a scenario may set, what run.json and summary.json tell of a trial, and
+    what tells two cells apart all follow from it. A field without a default has to be given.
+
     `transport` None is a baseline without subscribers; `server_model` None goes with `implementation`
     "bare", the noise floor. `publish_rate` is in notifications a second, 0 for an idle cell. `memory`
-    asks for a warm-up cohort first, so that memory per subscriber can be told.
+    asks for a warm-up cohort first, so that memory per subscriber can be told. `link` and the four after it
+    are the fields of `bench.link.Link`.
     """
 
     transport: str | None
-    implementation: str
-    server_model: str | None
+    implementation: str = "wirelab"
+    server_model: str | None = "gevent"
     subscribers: int
     publish_rate: float
-    schedule: str
-    payload_bytes: int
-    poll_interval_s: float
-    wait_s: float
-    headers: str
-    permessage_deflate: bool
-    window_s: float
-    settle_s: float
-    memory: bool
+    schedule: str = "poisson"
+    payload_bytes: int = 100
+    poll_interval_s: float = 1.0
+    wait_s: float = 25.0
+    headers: str = "minimal"
+    permessage_deflate: bool = False
+    link: str = LOOPBACK
+    one_way_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss_percent: float = 0.0
+    bandwidth_mbit: float = 0.0
+    window_s: float = 5.0
+    settle_s: float = 1.0
+    memory: bool = False
 
     @property
     def join_s(self) -> float:
@@ -130,7 +135,29 @@ class Settings:
         """About how many seconds the trial takes, for the time left."""
         polls = self.poll_interval_s if self.transport == "short-poll" else 0.0
         cohort = COHORT_S if self.memory else 0.0
-        return TRIAL_OVERHEAD_S + cohort + self.join_s + self.settle_s + self.window_s + 2 * polls
+        link_s = 0.0 if self.link == LOOPBACK else LINK_OVERHEAD_S + TRANSITS * self.one_way_ms / 1000
+        return TRIAL_OVERHEAD_S + cohort + self.join_s + self.settle_s + self.window_s + 2 * polls + link_s
+
+
+SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
+DEFAULTS: dict[str, Any] = {
+    field.name: field.default
+    for field in dataclasses.fields(Settings)
+    if field.default is not dataclasses.MISSING
+}
+REQUIRED = tuple(name for name in SETTINGS if name not in DEFAULTS)
+KEYS = tuple(name for name in (*REQUIRED, *DEFAULTS) if name not in Link._fields[2:])
+"""What a cell may set; the other fields of a link come with its name."""
+MEASURING = ("window_s", "settle_s", "memory")
+"""How a cell is measured, which no figure but its precision depends on."""
+KIND = ("transport", "implementation", "poll_interval_s", "wait_s", "permessage_deflate")
+"""What the subscribers, and the server, are: cells that differ in these alone may stand side by side."""
+LOAD = tuple(name for name in SETTINGS if name not in (*KIND, *MEASURING))
+"""What is asked of them, and where: cells that share these ran under the same load."""
+SERIES = tuple(name for name in SETTINGS if name not in ("subscribers", *MEASURING))
+"""Cells that share these differ in their number of subscribers alone: they lie on one curve."""
+ADDED: dict[str, Any] = Link()._asdict()
+"""Settings that runs of schema 1 do not name, with what these had."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +184,17 @@ class Scenario:
     minimum_valid_trials: int
     probes: tuple[str, ...]
     cells: tuple[Settings, ...]
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links that its cells run across, each once; loopback is none."""
+        found = dict.fromkeys(Link.of(cell) for cell in self.cells)
+        return tuple(link for link in found if link.link != LOOPBACK)
+
+    def on_loopback(self) -> Scenario:
+        """The same scenario where no link can be emulated: equal cells are measured once."""
+        cells = (dataclasses.replace(cell, **Link()._asdict()) for cell in self.cells)
+        return dataclasses.replace(self, cells=tuple(dict.fromkeys(cells)))
 
     @property
     def expected_s(self) -> float:
@@ -211,11 +249,12 @@ def parse(toml: str) -> Scenario:
         "minimum_valid_trials",
         "probes",
     }
-    _refuse_unknown(document, known | {"defaults", "cells"}, "the top level")
+    _refuse_unknown(document, known | {"defaults", "cells", "links"}, "the top level")
     name = _text(document, "name")
     if not name.replace("-", "").isalnum() or not name.islower() or not name.isascii():
         raise ScenarioError(f"name must be of a-z, 0-9 and -, not {name!r}")
     repeats = _whole(document, "repeats", 5, 1, 100)
+    links = _links(document.get("links", {}))
     defaults = _table(document.get("defaults", {}), "defaults")
     groups = document.get("cells")
     if not isinstance(groups, list) or not groups:
@@ -223,7 +262,12 @@ def parse(toml: str) -> Scenario:
     cells: dict[Settings, None] = {}
     for number, group in enumerate(groups, 1):
         where = f"cells group {number}"
-        values = {**DEFAULTS, **defaults, **_table(group, where)}
+        own = _table(group, where)
+        values = {**DEFAULTS, **defaults, **own}
+        # Whichever of the two is nearer says what is in between.
+        between = next((given for given in (own, defaults) if {"link", "one_way_ms"} & set(given)), {})
+        values["link"] = _between(between, links, where)
+        values["one_way_ms"] = 0.0
         cells.update(dict.fromkeys(_grid(values, where)))
     scenario = Scenario(
         name=name,
@@ -257,15 +301,13 @@ def _grid(values: Mapping[str, Any], where: str) -> list[Settings]:
             raise ScenarioError(f"{where}: {key} is missing")
     factors: dict[str, list[Any]] = {}
     for key in KEYS:
-        options = values[key] if isinstance(values[key], list) else [values[key]]
-        if not options:
-            raise ScenarioError(f"{where}: {key} is an empty list: give at least one value")
-        factors[key] = [_value(key, option, where) for option in options]
+        factors[key] = [_value(key, option, where) for option in _options(values, key, where)]
     cells = []
     for combination in itertools.product(*factors.values()):
         cell = dict(zip(factors, combination, strict=True))
+        cell |= cell["link"]._asdict()
         if cell["transport"] is None:
-            cell["subscribers"] = 0
+            cell |= {"subscribers": 0, **Link()._asdict()}
         for key in OWN_FACTORS:
             if key not in FACTORS_OF.get(cell["transport"], OWN_FACTORS):
                 cell[key] = factors[key][0]
@@ -276,6 +318,49 @@ def _grid(values: Mapping[str, Any], where: str) -> list[Settings]:
         _check_cell(settings, where)
         cells.append(settings)
     return cells
+
+
+def _options(values: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    """A factor's values; one that is no list is its only one."""
+    options = values[key] if isinstance(values[key], list) else [values[key]]
+    if not options:
+        raise ScenarioError(f"{where}: {key} is an empty list: give at least one value")
+    return options
+
+
+def _links(value: Any) -> dict[str, Link]:
+    """All links that cells may name: the profiles, and those of the scenario's own."""
+    if not isinstance(value, dict):
+        raise ScenarioError("links must hold tables: [links.NAME]")
+    found = {LOOPBACK: Link(), **{name: profile.link for name, profile in PROFILES.items()}}
+    for name, fields in value.items():
+        where = f"links.{name}"
+        if name in (*found, CONSTANT) or not name.replace("-", "").isalnum() or not name.isascii():
+            raise ScenarioError(f"{where}: name it with a-z, 0-9 and -, and not as one that is there already")
+        if not isinstance(fields, dict):
+            raise ScenarioError(f"{where} must be a table")
+        _refuse_unknown(fields, set(Link._fields[1:]), where)
+        found[name] = Link(name, **{key: _value(key, given, where) for key, given in fields.items()})
+    return found
+
+
+def _between(given: Mapping[str, Any], links: Mapping[str, Link], where: str) -> list[Link]:
+    """The links that a group of cells runs across, from its `link` or its `one_way_ms`."""
+    if "one_way_ms" in given:
+        if given.get("link", CONSTANT) != CONSTANT:
+            raise ScenarioError(
+                f"{where}: one_way_ms is the delay of a link of its own: leave out link, or give the whole "
+                "link as [links.NAME]"
+            )
+        delays = _options(given, "one_way_ms", where)
+        return [Link(CONSTANT, _value("one_way_ms", delay, where)) for delay in delays]
+    if "link" not in given:
+        return [links[LOOPBACK]]
+    names = _options(given, "link", where)
+    unknown = [name for name in names if name not in links]
+    if unknown:
+        raise ScenarioError(f"{where}: link must be one of {', '.join(links)}, not {unknown[0]!r}")
+    return [links[name] for name in names]
 
 
 def _check_cell(cell: Settings, where: str) -> None:
@@ -316,6 +401,8 @@ def _value(key: str, value: Any, where: str) -> Any:
         if value not in allowed or not isinstance(value, str):
             raise ScenarioError(f"{where}: transport must be one of {', '.join(allowed)}, not {value!r}")
         return None if value == "none" else value
+    if isinstance(value, Link):
+        return value
     if key in CHOICES:
         if value not in CHOICES[key]:
             raise ScenarioError(f"{where}: {key} must be one of {', '.join(CHOICES[key])}, not {value!r}")
@@ -336,15 +423,20 @@ def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
     """A short name for each cell: what is usual, every factor of its own that varies in this scenario, and a
     number
     where that does not tell two apart."""
+    always = ("transport", "implementation", "server_model", "subscribers", "publish_rate")
     marks = {
-        "schedule": "{}",
         "payload_bytes": "{}B",
         "poll_interval_s": "T{:g}",
         "wait_s": "wait{:g}",
-        "headers": "{}",
+        "one_way_ms": "{:g}ms",
         "permessage_deflate": "deflate-{}",
     }
-    varying = [key for key in marks if len({getattr(cell, key) for cell in cells}) > 1]
+    varying = [
+        key
+        for key in SETTINGS
+        if key not in (*always, *MEASURING, *Link._fields[2:])
+        and len({getattr(cell, key) for cell in cells}) > 1
+    ]
     labels: dict[Settings, str] = {}
     for cell in cells:
         known = FACTORS_OF.get(cell.transport, OWN_FACTORS)
@@ -354,7 +446,7 @@ def _labels(cells: tuple[Settings, ...]) -> dict[Settings, str]:
             f"{cell.subscribers}x{cell.publish_rate:g}",
         ]
         own = [key for key in varying if key in known or key not in OWN_FACTORS]
-        parts += [marks[key].format(getattr(cell, key)).lower() for key in own]
+        parts += [marks.get(key, "{}").format(getattr(cell, key)).lower() for key in own]
         name = "-".join(parts)
         same = sum(label == name or label.startswith(f"{name}-again") for label in labels.values())
         labels[cell] = f"{name}-again{same + 1}" if same else name

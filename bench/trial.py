@@ -2,32 +2,32 @@
 
 Rules:
 - The stages are: start; with `memory`, a cohort that joins and leaves; subscribers join; settle; window;
-  drain;
-  stop. Publishing begins when all have joined, so the first notifications are not in the window.
+  drain; stop. Publishing begins when all have joined, so the first notifications are not in the window.
 - The server has a core to itself; the load generator, the publisher and the harness share the other.
 - Whatever goes wrong ends the trial, not the run: what was collected so far is kept, and `exit` says why.
 - Every process that a trial starts is gone when it returns or raises, also on Ctrl-C.
+- Across an emulated link the server and the publisher are on its one side, the load generator on the other,
+  in network namespaces that the trial's own relay makes. The relay shares the load generator's core.
 - WebSockets are pinged as often as long polls are renewed: every `wait_s`.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
-from bench import resources
+from bench import link, resources
 from bench.child import Child, ChildFailed
+from bench.link import Link
 from bench.scenario import MEMORY_SUBSCRIBERS, Planned, Settings
 
 STREAM = "main"
@@ -86,9 +86,11 @@ def run(
 
 def server_command(settings: Settings) -> list[str]:
     """How a trial's server is started."""
+    host = link.SERVER_ADDRESS if settings.link != link.LOOPBACK else "127.0.0.1"
     if settings.implementation == "bare":
-        return [sys.executable, "-m", "bench.bare_server"]
+        return [sys.executable, "-m", "bench.bare_server", host]
     options = {
+        "--host": host,
         "--server-model": settings.server_model,
         "--max-subscribers": settings.subscribers + SPARE_SUBSCRIBERS,
         "--ping-interval-s": settings.wait_s,
@@ -120,12 +122,14 @@ class _Course:
         self.planned, self.settings = planned, planned.settings
         self.collected = Collected(planned)
         self.publish_seed = random.Random(f"{seed}/{planned.repeat}/publish").getrandbits(32)
+        self.link_seed = f"{seed}/{planned.repeat}/link"
         self.pinning = pinning
         self.scratch = scratch
         self.on_stage = on_stage
         self.server: Child | None = None
         self.generator: Child | None = None
         self.publisher: Child | None = None
+        self.network: link.Network | None = None
         self.tree: resources.ProcessTree | None = None
         self.server_pids: list[int] = []
         self.url = ""
@@ -148,43 +152,49 @@ class _Course:
     def start(self) -> None:
         """Start all processes at once; each is ready when it says so."""
         settings = self.settings
-        core = self.pinning or {}
+        if settings.link != link.LOOPBACK:
+            core = (self.pinning or {}).get("generator")
+            self.network = link.Network(Link.of(settings), self.link_seed, scratch=self.scratch, core=core)
         self.server = Child(
-            "server", server_command(settings), errors=self.scratch / "server.log", core=core.get("server")
+            "server",
+            server_command(settings),
+            errors=self.scratch / "server.log",
+            core=(self.pinning or {}).get("server"),
+            inside=self.inside("server"),
         )
         if settings.transport:
-            self.generator = self.start_python("generator", "bench.generator")
+            self.generator = self.start_python("generator", "bench.generator", "client")
         if settings.publish_rate:
-            self.publisher = self.start_python("publisher", "bench.publisher_process")
+            self.publisher = self.start_python("publisher", "bench.publisher_process", "server", precedence=1)
         self.url = server_url(self.server.line(START_TIMEOUT_S))
         self.tree = resources.ProcessTree(self.server.pid)
         self.server_pids = self.tree.pids()
-        told = {
+        told = asdict(settings) | {
             "url": self.url,
             "stream": STREAM,
             "directory": str(self.scratch),
             "join_s": settings.join_s,
             "seed": self.publish_seed,
         }
-        names = (
-            "transport",
-            "subscribers",
-            "publish_rate",
-            "schedule",
-            "payload_bytes",
-            "poll_interval_s",
-            "wait_s",
-        )
-        told |= {name: getattr(settings, name) for name in (*names, "headers", "permessage_deflate")}
         for child in (self.generator, self.publisher):
             if child:
                 child.tell(told)
                 child.expect("ready", START_TIMEOUT_S, self.check)
         self.sample("empty", pss=True)
 
-    def start_python(self, name: str, module: str) -> Child:
-        core = (self.pinning or {}).get("generator")
-        return Child(name, [sys.executable, "-m", module], errors=self.scratch / f"{name}.log", core=core)
+    def start_python(self, name: str, module: str, side: str, precedence: int = 0) -> Child:
+        return Child(
+            name,
+            [sys.executable, "-m", module],
+            errors=self.scratch / f"{name}.log",
+            core=(self.pinning or {}).get("generator"),
+            precedence=precedence,
+            inside=self.inside(side),
+        )
+
+    def inside(self, side: str) -> str:
+        """Where a process of that side of the link runs."""
+        return self.network.inside(side) if self.network else "here"
 
     def cohort(self) -> None:
         """A few subscribers join and leave, so that what the server keeps for good is not billed to the
@@ -192,8 +202,6 @@ class _Course:
         assert self.generator is not None
         empty = self.collected.samples[-1]["server"]["file_descriptors"]
         self.ask(self.generator, {"do": "cohort", "subscribers": COHORT}, "cohort_left", JOIN_TIMEOUT_S)
-        # A held poll whose client has gone is noticed when it is answered: give it something to answer.
-        self.post_one()
         until_s = time.monotonic() + COHORT_LEAVE_TIMEOUT_S
         while time.monotonic() < until_s:
             assert self.tree is not None
@@ -236,10 +244,11 @@ class _Course:
             last_id = told["last_id"]
             if told["error"]:
                 self.note(f"publisher: {told['error']}")
-        if self.generator and last_id is not None:
+        if self.generator:
             until_us = time.time_ns() // 1000 + round((DRAIN_TIMEOUT_S + self.settings.poll_interval_s) * 1e6)
             order = {"do": "drain", "last_id": last_id, "until_us": until_us}
             self.ask(self.generator, order, "drained", DRAIN_TIMEOUT_S + self.settings.poll_interval_s + 5)
+            self.sample("drained")
 
     def collect(self) -> None:
         """Have everybody write what they hold."""
@@ -282,7 +291,7 @@ class _Course:
 
     def end(self) -> None:
         """Leave no process behind: clients before the server."""
-        for child in (self.publisher, self.generator, self.server):
+        for child in (self.publisher, self.generator, self.server, self.network):
             if child:
                 child.end()
 
@@ -326,24 +335,11 @@ class _Course:
             "cores": resources.cores(),
             "socket_memory_kb": resources.socket_memory_kb(),
         }
+        if self.network and self.generator:
+            relay = self.network.report() if edge.startswith("window") else None
+            sample["link"] = {"wire": resources.interface_counts(self.generator.pid, "eth0"), "relay": relay}
         self.collected.samples.append(sample)
         return sample
-
-    def post_one(self) -> None:
-        """Publish one notification, outside everything that is measured. Raises ChildFailed."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
-        try:
-            body = json.dumps({"data": "the cohort has left"})
-            headers = {"Content-Type": "application/json"}
-            connection.request("POST", f"/streams/{STREAM}/notifications", body, headers)
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
-            self.check()
-            raise ChildFailed(f"the server did not take a notification: {error}") from None
-        finally:
-            connection.close()
-        if status != 201:
-            raise ChildFailed(f"the server answered {status} to a notification")
 
     def note(self, error: str) -> None:
         self.collected.errors.append({"subscriber": None, "at_us": time.time_ns() // 1000, "error": error})

@@ -173,3 +173,12 @@ def test_trials_are_named_by_what_tells_them_apart() -> None:
         "r1-websocket-gevent-10x2",
         "r1-websocket-gevent-10x2-again2",
     }
+
+
+def test_every_setting_is_checked_and_stands_in_one_kind() -> None:
+    """A new field of Settings is known to the file, to its checks and to whoever groups cells."""
+    assert set(scenario.KEYS) == set(scenario.SETTINGS)
+    checked = {"transport", *scenario.BOUNDS, *scenario.CHOICES, *scenario.FLAGS}
+    assert checked == set(scenario.SETTINGS)
+    kinds = [*scenario.KIND, *scenario.LOAD, *scenario.MEASURING]
+    assert sorted(kinds) == sorted(scenario.SETTINGS)
