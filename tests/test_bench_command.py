@@ -66,7 +66,7 @@ def test_a_run_from_beginning_to_end(tiny: Path, tmp_path: Path) -> None:
     assert str(out / "report.html") in done.stdout
 
     assert [trial["order"] for trial in run["trials"]] == [1, 2, 3, 4]
-    assert run["schema"] == 1
+    assert run["schema"] == 2
     assert run["interrupted"] is False
     assert run["finished_us"] > run["started_us"]
     assert run["scenario"]["toml"] == tiny.read_text()

@@ -15,6 +15,7 @@ from synthetic_run import change, change_run
 
 import bench
 from bench import analysis, gates, report
+from bench.link import Link
 from bench.reading import RunDirectoryError, Trial
 
 GOLDEN = Path(__file__).parent / "golden" / "quick"
@@ -36,6 +37,7 @@ def good_trial(transport: str | None = "long-poll") -> Trial:
         "implementation": "wirelab",
         "subscribers": SUBSCRIBERS,
         "publish_rate": 4.0,
+        **Link()._asdict(),
         "window_start_us": START_US,
         "window_end_us": END_US,
         "window_s": 5.0,
@@ -241,6 +243,76 @@ def test_a_moved_clock(moved_us: int, passed: bool) -> None:
     outcome = gates.check(trial)
     assert outcome.gates["clock_moved_ms"]["passed"] is passed
     assert outcome.valid is passed
+
+
+def across_a_link() -> Trial:
+    """The good trial, 20 ms one way: 100 packets of 100 bytes each way passed the clients' interface."""
+    trial = good_trial()
+    asked = Link("constant", one_way_ms=20.0)
+    trial.record |= asked._asdict()
+    trial.link_check = {**asked._asdict(), "passed": True, "why": None}
+    for name in ("deliveries", "requests"):
+        for column in ("received_us", "handled_us"):
+            getattr(trial, name)[column] += 20_000
+    relay = {"forwarded": 200, "overflowed": 0, "unread": 0, "late_ms_p99": 0.2}
+    trial.resources.insert(0, {**sample("empty", START_US - 1_000_000), "link": {"wire": passed(0)}})
+    trial.resources[2]["link"] = {"wire": passed(50), "relay": relay}
+    trial.resources.append({**sample("drained", END_US + 100_000), "link": {"wire": passed(100)}})
+    counts = np.full(SUBSCRIBERS, 100 // SUBSCRIBERS)
+    trial.subscribers |= {
+        **{f"total_segments_{way}": counts for way in ("sent", "received")},
+        **{f"total_bytes_{way}": 100 * counts for way in ("sent", "received")},
+    }
+    return trial
+
+
+def passed(packets: int) -> dict[str, int]:
+    """What the interface counted: IPv4, TCP and Ethernet headers are 66 bytes."""
+    ways = ("sent", "received")
+    return {f"packets_{way}": packets for way in ways} | {f"bytes_{way}": 166 * packets for way in ways}
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ({}, None),
+        ({"late_ms_p99": 2.1}, "relay was late: p99 was 2.1 ms, over 2 ms"),
+        ({"overflowed": 3}, "dropped 3 packets"),
+        ({"unread": 2}, "dropped 2 packets"),
+    ],
+)
+def test_a_relay_that_does_not_keep_up(broken: dict[str, float], why: str | None) -> None:
+    """Late, or without room: what it delays and loses is not the profile's."""
+    trial = across_a_link()
+    trial.resources[2]["link"]["relay"] |= broken
+    outcome = gates.check(trial)
+    assert outcome.valid is (why is None)
+    assert (why or "") in " ".join(outcome.why)
+
+
+def test_a_link_that_was_not_found_to_be_so() -> None:
+    """Its check failed, or was never made; or its relay told nothing."""
+    trial = across_a_link()
+    assert trial.link_check is not None
+    trial.link_check |= {"passed": False, "why": "round trip took 90.00 ms"}
+    assert "round trip took 90.00 ms" in gates.check(trial).why[0]
+    trial.link_check = None
+    assert "never checked" in gates.check(trial).why[0]
+    trial = across_a_link()
+    del trial.resources[2]["link"]
+    assert "did not tell" in gates.check(trial).why[0]
+
+
+@pytest.mark.parametrize(("more", "valid"), [(0, True), (100, True), (400, False), (-400, False)])
+def test_wire_counts_that_the_interface_contradicts(more: int, valid: bool) -> None:
+    """Within 1 % of 30,400 bytes."""
+    trial = across_a_link()
+    trial.subscribers["total_bytes_sent"] = trial.subscribers["total_bytes_sent"] + more // SUBSCRIBERS
+    outcome = gates.check(trial)
+    assert outcome.gates["wire_counts_off_share"]["value"] == pytest.approx(abs(more) / 30_400)
+    assert outcome.valid is valid
+    trial.resources.pop()
+    assert "one of the two is missing" in gates.check(trial).why[0]
 
 
 def test_a_dead_server() -> None:

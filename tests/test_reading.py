@@ -58,7 +58,7 @@ def test_a_trial_frame_holds_the_figures_found_for_it(whole: Path) -> None:
         (lambda run: (run / "run.json").unlink(), "no run.json"),
         (lambda run: (run / "run.json").write_text("{"), "did not end, or was damaged"),
         (lambda run: (run / "run.json").write_text("[]"), "names no schema"),
-        (lambda run: change_run(run, lambda record: record.update(schema=2)), "use a newer wirelab"),
+        (lambda run: change_run(run, lambda record: record.update(schema=3)), "use a newer wirelab"),
         (lambda run: change_run(run, lambda record: record.update(trials=[{}])), "list of trials with ids"),
         (lambda run: (run / "deliveries.parquet").unlink(), "copy the whole run directory"),
         (lambda run: (run / "deliveries.parquet").write_bytes(b"PAR1"), "cannot be read"),

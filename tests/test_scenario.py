@@ -3,6 +3,7 @@
 import pytest
 
 from bench import scenario
+from bench.link import CONSTANT, PROFILES, Link
 from bench.scenario import ScenarioError
 
 HEAD = """
@@ -177,8 +178,79 @@ def test_trials_are_named_by_what_tells_them_apart() -> None:
 
 def test_every_setting_is_checked_and_stands_in_one_kind() -> None:
     """A new field of Settings is known to the file, to its checks and to whoever groups cells."""
-    assert set(scenario.KEYS) == set(scenario.SETTINGS)
-    checked = {"transport", *scenario.BOUNDS, *scenario.CHOICES, *scenario.FLAGS}
+    assert set(scenario.KEYS) == set(scenario.SETTINGS) - set(Link._fields[2:])
+    checked = {"transport", "link", *scenario.BOUNDS, *scenario.CHOICES, *scenario.FLAGS}
     assert checked == set(scenario.SETTINGS)
     kinds = [*scenario.KIND, *scenario.LOAD, *scenario.MEASURING]
     assert sorted(kinds) == sorted(scenario.SETTINGS)
+
+
+LINKS = """
+[links.satellite]
+one_way_ms = 270
+loss_percent = 0.5
+"""
+
+
+def links(more: str, defaults: str = "") -> list[Link]:
+    """The links of a scenario of one group with these lines in it."""
+    return [Link.of(cell) for cell in parse(HEAD + LINKS + defaults, CELL + more).cells]
+
+
+def test_a_delay_is_a_link_of_its_own() -> None:
+    """Each delay a cell, also none; a profile or a link of the scenario's own goes by its name."""
+    assert links("") == [Link()]
+    assert links("one_way_ms = [0, 20]") == [Link(CONSTANT, 0.0), Link(CONSTANT, 20.0)]
+    assert links('link = ["loopback", "4g", "satellite"]') == [
+        Link(),
+        PROFILES["4g"].link,
+        Link("satellite", one_way_ms=270.0, loss_percent=0.5),
+    ]
+
+
+def test_a_group_overrides_the_link_of_the_defaults() -> None:
+    """Whether that was given by name or as a delay."""
+    assert links('link = "lan"', "[defaults]\none_way_ms = 5\n") == [PROFILES["lan"].link]
+    assert links("one_way_ms = 5", '[defaults]\nlink = "lan"\n') == [Link(CONSTANT, 5.0)]
+    assert links("", "[defaults]\none_way_ms = 5\n") == [Link(CONSTANT, 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ('link = "5g"', "link must be one of loopback, lan, 4g, intercontinental, not '5g'"),
+        ('link = "lan"\none_way_ms = 3', "leave out link, or give the whole link as [links.NAME]"),
+        ("one_way_ms = -1", "one_way_ms must be a number from 0 to 1000"),
+        ("one_way_ms = []", "one_way_ms is an empty list"),
+        ("jitter_ms = 3", "there is no key 'jitter_ms'"),
+        ("[links.lan]\none_way_ms = 3", "not as one that is there already"),
+        ("[links.far]\ndelay = 3", "links.far: there is no key 'delay'"),
+        ("[links.far]\nloss_percent = 90", "links.far: loss_percent must be a number from 0 to 50"),
+    ],
+)
+def test_what_is_wrong_with_a_link_is_told(more: str, told: str) -> None:
+    with pytest.raises(ScenarioError) as error:
+        parse(cells=CELL + more)
+    assert told in str(error.value)
+
+
+def test_nobody_is_across_a_link_from_a_baseline_and_on_loopback_equal_cells_are_one() -> None:
+    """A server without subscribers has no clients' side."""
+    cells = CELL.replace('"websocket"', '["websocket", "none"]') + "one_way_ms = [0, 20]"
+    found = parse(cells=cells)
+    assert [(cell.transport, cell.one_way_ms, cell.link) for cell in found.cells] == [
+        ("websocket", 0.0, "constant"),
+        ("websocket", 20.0, "constant"),
+        (None, 0.0, "loopback"),
+    ]
+    assert [link.one_way_ms for link in found.links] == [0.0, 20.0]
+    assert len(found.on_loopback().cells) == 2
+    assert {(cell.transport, cell.link) for cell in found.on_loopback().cells} == {
+        ("websocket", "loopback"),
+        (None, "loopback"),
+    }
+    assert {trial.id for trial in found.plan() if trial.repeat == 1} == {
+        "r1-websocket-gevent-10x2-constant-0ms",
+        "r1-websocket-gevent-10x2-constant-20ms",
+        "r1-none-gevent-0x2-loopback-0ms",
+    }
