@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import io
 import json
@@ -29,7 +30,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Picture
 
 import bench
-from bench import layout, scenario
+from bench import figures, layout, predict, scenario
 from bench import run as runs
 from bench.cli import UsageError
 from bench.colours import PART_COLOURS, look
@@ -46,7 +47,7 @@ PNG_COLOURS = 96
 ARROWS = {"client": "client → server", "server": "client ← server"}
 CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 34em"
 NUMBER = "text-align: right; vertical-align: top; white-space: nowrap"
-CODE = f"{CELL}; font-family: monospace; overflow-wrap: anywhere"
+CODE = f"{CELL}; font-family: monospace"
 
 
 # --- Showing ---
@@ -57,6 +58,11 @@ def show(figure: Figure | None, caption: str = "") -> None:
     if figure is not None:
         display(Image(_png(figure), width=SHOWN_PX, alt=caption))
     say(f"*{caption}*" if caption else "")
+
+
+def draw(name: str, run: Run, **settings: Any) -> None:
+    """One of `figures.FIGURES`, of the run's cells that have these settings."""
+    show(*figures.make(name, only(run.summary, **settings)))
 
 
 def say(markdown: str) -> None:
@@ -72,7 +78,10 @@ def table(frame: pd.DataFrame, *, code: Sequence[str] = ()) -> None:
     head = "".join(f'<th style="{NUMBER if numeric[name] else CELL}">{_escaped(name)}</th>' for name in frame)
     rows = []
     for row in frame.to_dict("records"):
-        cells = (f'<td style="{styles[name]}">{_cell(str(name), value)}</td>' for name, value in row.items())
+        cells = (
+            f'<td style="{styles[name]}">{_cell(str(name), value, name in code)}</td>'
+            for name, value in row.items()
+        )
         rows.append(f"<tr>{''.join(cells)}</tr>")
     display(HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"))
 
@@ -92,6 +101,26 @@ def about(run: Run) -> None:
         f"Not valid: `{trial['id']}`: {'; '.join(trial['why'])}." for trial in trials if not trial["valid"]
     ]
     say("\n\n".join(lines))
+
+
+def only(summary: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """The summary with those cells alone that have these settings."""
+    kept = [cell for cell in summary["cells"] if all(cell.get(key) == settings[key] for key in settings)]
+    return {**summary, "cells": kept}
+
+
+def found(run: Run, metric: str, **settings: Any) -> dict[str, float | None]:
+    """A metric of each transport, in the cells that have these settings: its value, None where it was not
+    measured. Raises UsageError where several cells of a transport have them."""
+    cells = [cell for cell in only(run.summary, **settings)["cells"] if cell["transport"] is not None]
+    values: dict[str, float | None] = {}
+    for cell in layout.in_order(cells):
+        name = layout.transport_name(cell)
+        if name in values:
+            raise UsageError(f"several cells of {name} have these settings: give more of them")
+        figure = cell["metrics"].get(metric)
+        values[name] = None if figure is None else figure["value"]
+    return values
 
 
 def guessed(guess: Mapping[str, float | None], found: Mapping[str, float | None], unit: str) -> None:
@@ -177,7 +206,46 @@ def measure(toml: str, **changes: Any) -> Run:
     return bench.load(directory)
 
 
+def foretold(toml: str, run: Run) -> dict[str, float | None]:
+    """What theory says of a scenario before it is run: the mean latency (ms) of each transport.
+
+    What it cannot know (the server's time for one delivery, its acceptance, the client's turnaround) is taken
+    from the cell of another run, on the same server model, whose load is nearest.
+    """
+    values: dict[str, float | None] = {}
+    for settings in scenario.parse(toml).cells:
+        kin = [
+            cell
+            for cell in run.summary["cells"]
+            if all(
+                cell[key] == getattr(settings, key) for key in ("transport", "implementation", "server_model")
+            )
+            and cell["predicted"]
+        ]
+        if not kin:
+            raise UsageError(f"the other run has no cell of {settings.transport} to take times from")
+        load = settings.subscribers * settings.publish_rate
+        near = min(kin, key=lambda cell: abs(cell["subscribers"] * cell["publish_rate"] - load))
+        shared = {field.name for field in dataclasses.fields(predict.Load)} & set(scenario.SETTINGS)
+        mean_s = predict.mean_latency_s(
+            predict.Load(
+                **{name: getattr(settings, name) for name in shared},
+                one_way_s=settings.one_way_ms / 1000,
+                service_s=near["predicted"]["service_us"] / 1e6,
+                turnaround_s=_seconds(near, "next_request_gap_ms_p50"),
+                accept_s=_seconds(near, "accept_delay_ms_p50"),
+            )
+        )
+        values[look(settings.transport).label] = None if mean_s is None else mean_s * 1000
+    return values
+
+
 # --- How things look ---
+
+
+def _seconds(cell: dict[str, Any], metric: str) -> float:
+    figure = cell["metrics"].get(metric)
+    return 0.0 if figure is None else float(figure["value"]) / 1000
 
 
 def _png(figure: Figure) -> bytes:
@@ -190,8 +258,10 @@ def _png(figure: Figure) -> bytes:
     return packed.getvalue()
 
 
-def _cell(column: str, value: Any) -> str:
+def _cell(column: str, value: Any, is_code: bool) -> str:
     """A value as HTML."""
+    if is_code:
+        return "<wbr>".join(html.escape(piece) for piece in re.findall(r"[^,?&]+[,?&]*|[,?&]+", str(value)))
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return layout.ABSENT
     if isinstance(value, (int, float)):
