@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Picture
 
 import bench
-from bench import figures, layout, predict, scenario
+from bench import figures, layout, plan, predict, scenario
 from bench import run as runs
 from bench.cli import UsageError
 from bench.colours import PART_COLOURS, look
@@ -174,6 +174,64 @@ def spans(step: Step) -> pd.DataFrame:
     )
 
 
+# --- A million users ---
+
+
+def cost_models(run: Run) -> pd.DataFrame:
+    """One row a series of the cost model: what was fitted, and how it predicted the load held out."""
+    rows = []
+    for series in (run.summary["costs"] or {"series": []})["series"]:
+        fitted = [point["load"] for point in series["points"] if point["role"] == "fitted"]
+        held_out = series["held_out"] or {}
+        rows.append(
+            {
+                "transport": series["transport"],
+                "server": series["server_model"],
+                "one": series["operation"],
+                "fitted at": f"{number(min(fitted))} to {number(max(fitted))}" if fitted else layout.ABSENT,
+                "held out": held_out.get("load"),
+                "form": series["form"] or layout.ABSENT,
+                "error": f"{held_out['error']:+.0%}" if held_out else layout.ABSENT,
+                "of one": layout.ABSENT
+                if series["cost"] is None
+                else _figure(series["cost"], series["unit"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def cost_of(run: Run, transport: str, operation: str, server_model: str = "gevent") -> float | None:
+    """What one operation costs, in the unit of its series; None where it was not measured, or not checked."""
+    wanted = (transport, operation, server_model)
+    for series in (run.summary["costs"] or {"series": []})["series"]:
+        if (series["transport"], series["operation"], series["server_model"]) == wanted and series["cost"]:
+            return float(series["cost"]["value"])
+    return None
+
+
+def planned(run: Run, users: int, rate: float, payload_bytes: int, poll_interval_s: float) -> pd.DataFrame:
+    """One row a transport and server model: what so many users would take (`bench/plan.py`), and what ends
+    the growth of one process first."""
+    demand = plan.Demand(users, rate, payload_bytes, poll_interval_s)
+    rows = []
+    for one in plan.plan(run.summary["costs"], demand, run.run.get("machine", {}).get("memory_kb")):
+        row: dict[str, Any] = {"transport": one.transport, "server": one.server_model}
+        if isinstance(one, plan.Plan):
+            first = one.limits[0]
+            row |= {
+                "cores": one.cores.value,
+                "from … to": _interval(one.cores),
+                "memory (GB)": one.memory_gb.value,
+                "down, with headers (Mbit/s)": one.down_wire.value,
+                "requests / s": one.requests_per_second,
+                "one process ends at": f"{number(first.users, 2)} users: {first.what}",
+            }
+        else:
+            row["one process ends at"] = f"not planned: {one.why}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 # --- Measuring ---
 
 
@@ -241,6 +299,15 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
 
 
 # --- How things look ---
+
+
+def _figure(figure: dict[str, Any], unit: str) -> str:
+    """A value with its interval and its unit."""
+    return f"{number(figure['value'])} ({number(figure['low'])}–{number(figure['high'])}) {unit}"
+
+
+def _interval(figure: Any) -> str:
+    return layout.ABSENT if figure.low is None else f"{number(figure.low)} … {number(figure.high)}"
 
 
 def _seconds(cell: dict[str, Any], metric: str) -> float:
