@@ -97,9 +97,10 @@ def about(run: Run) -> None:
         f"{valid} of {len(trials)} trials are valid. Machine: {machine.get('cpu_model')}, "
         f"{machine.get('cores')} cores, {machine.get('system')} {machine.get('kernel')}.",
     ]
-    lines += [
-        f"Not valid: `{trial['id']}`: {'; '.join(trial['why'])}." for trial in trials if not trial["valid"]
-    ]
+    refused = [f"- `{trial['id']}`: {'; '.join(trial['why'])}" for trial in trials if not trial["valid"]]
+    if refused:
+        summary = "What is not valid, and counts for nothing"
+        lines += [f"<details><summary>{summary}</summary>", *["\n".join(refused)], "</details>"]
     say("\n\n".join(lines))
 
 
@@ -123,8 +124,13 @@ def found(run: Run, metric: str, **settings: Any) -> dict[str, float | None]:
     return values
 
 
-def guessed(guess: Mapping[str, float | None], found: Mapping[str, float | None], unit: str) -> None:
-    """What the reader wrote down beside what was found, and how far off it was."""
+def guessed(
+    guess: Mapping[str, float | None],
+    found: Mapping[str, float | None],
+    unit: str,
+    who: str = "your guess",
+) -> None:
+    """What the reader, or whoever it was, said beforehand beside what was found, and how far off that was."""
     rows = []
     for name, value in found.items():
         mine = guess.get(name)
@@ -136,9 +142,7 @@ def guessed(guess: Mapping[str, float | None], found: Mapping[str, float | None]
             if off < 1.1
             else f"{number(off, 2)} times too {_side(mine, value)}"
         )
-        rows.append(
-            {"": name, f"your guess ({unit})": mine, f"found ({unit})": value, "your guess was": said}
-        )
+        rows.append({"": name, f"{who} ({unit})": mine, f"found ({unit})": value, f"{who} was": said})
     table(pd.DataFrame(rows))
 
 
