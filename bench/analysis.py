@@ -22,14 +22,14 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, gates, metrics, predict
+from bench import bootstrap, claims, compare, curves, gates, metrics, predict, theory
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
-from bench.scenario import SETTINGS
+from bench.scenario import LOAD, SETTINGS
 
-SUMMARY_SCHEMA = 1
-"""Version of summary.json's form. History: 1, the first."""
-ANALYSIS_VERSION = 2
+SUMMARY_SCHEMA = 2
+"""Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor."""
+ANALYSIS_VERSION = 3
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 INPUTS = (
@@ -41,6 +41,11 @@ INPUTS = (
     "resources.jsonl",
     "errors.jsonl",
 )
+
+DISTRIBUTIONS = ("latency_quantiles_ms", "naive_latency_quantiles_ms", "response_quantiles_ms")
+"""What is kept of a cell as a distribution, at `predict.QUANTILES`: the median over its valid trials of each
+quantile. Latency from when a notification was due; the same from when it was written (naive); and how long a
+poll took from request to answer, which a load generator would print."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,7 +64,7 @@ class TrialResult:
     figures: dict[str, float | None]
     idle_us_per_second: float | None
     inner: dict[str, Floats] = field(default_factory=dict)
-    quantiles_ms: Floats | None = None
+    quantiles_ms: dict[str, Floats] = field(default_factory=dict)
 
     @property
     def cell_key(self) -> str:
@@ -128,6 +133,7 @@ def summarise(run: Run) -> dict[str, Any]:
     cells = [_cell(names[key], group, minimum, seed) for key, group in groups.items()]
     measured = compare.Measured(tuple(cells), run.run.get("probes") or {})
     interrupted = bool(run.run.get("interrupted"))
+    shown = [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)]
     return {
         "schema": SUMMARY_SCHEMA,
         "analysis": ANALYSIS_VERSION,
@@ -137,7 +143,11 @@ def summarise(run: Run) -> dict[str, Any]:
         "minimum_valid_trials": minimum,
         "confidence_percent": bootstrap.CONFIDENCE_PERCENT,
         "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
-        "cells": [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)],
+        "cells": shown,
+        "floor": _floor(shown),
+        "curves": curves.summarise(
+            [cell for cell, one in zip(cells, shown, strict=True) if one["predicted"]]
+        ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
         "trials": [_trial_json(result, names[result.cell_key]) for result in results],
         "inputs": input_digests(run.directory),
@@ -195,7 +205,17 @@ def _result(trial: Trial, seed: int) -> TrialResult:
     if late is not None:
         rng = bootstrap.generator(seed, "trial", trial.id)
         result.inner = bootstrap.within_trial(late, rng, spread=int(record["subscribers"]) > 1)
-        result.quantiles_ms = np.quantile(late.ms, predict.QUANTILES)
+    for name, values in zip(
+        DISTRIBUTIONS,
+        (
+            None if late is None else late.ms,
+            metrics.naive_latencies_ms(trial),
+            metrics.response_times_ms(trial),
+        ),
+        strict=True,
+    ):
+        if values is not None:
+            result.quantiles_ms[name] = np.quantile(values, predict.QUANTILES)
     return result
 
 
@@ -246,8 +266,7 @@ def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compa
         drawn = bootstrap.across_trials(
             [result.inner.get(metric, value) for result, value in zip(measured, values, strict=True)], rng
         )
-        low, high = bootstrap.interval(drawn)
-        found[metric] = Figure(float(np.median(values)), low, high)
+        found[metric] = Figure(float(np.median(values)), *bootstrap.around(float(np.median(values)), drawn))
         if drawn is not None:
             replicates[metric] = drawn
     settings = json.loads(group[0].cell_key)
@@ -282,7 +301,7 @@ def _cell_json(cell: compare.Cell, group: list[TrialResult]) -> dict[str, Any]:
         name: None if figure is None else {"value": figure.value, "low": figure.low, "high": figure.high}
         for name, figure in cell.metrics.items()
     }
-    quantiles = [result.quantiles_ms for result in group if result.valid and result.quantiles_ms is not None]
+    predictions = theory.predicted(cell)
     return cast(
         dict[str, Any],
         _plain(
@@ -295,13 +314,30 @@ def _cell_json(cell: compare.Cell, group: list[TrialResult]) -> dict[str, Any]:
                 "valid": cell.enough,
                 "gates": _gates(group),
                 "metrics": shown,
-                "latency_quantiles_ms": None
-                if not quantiles
-                else np.median(np.stack(quantiles), axis=0).tolist(),
-                "predicted": _predicted(cell),
+                **{name: _median_quantiles(group, name) for name in DISTRIBUTIONS},
+                "predicted": predictions,
+                "residuals": theory.residuals(cell, predictions),
             }
         ),
     )
+
+
+def _median_quantiles(group: list[TrialResult], name: str) -> list[float] | None:
+    found = [result.quantiles_ms[name] for result in group if result.valid and name in result.quantiles_ms]
+    return np.median(np.stack(found), axis=0).tolist() if found else None
+
+
+def _floor(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """For each transport, the bare server's valid cells: what the harness, the clients and the kernel cost
+    and take by themselves at that load. To be drawn beside the others, and subtracted from nothing."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells:
+        if cell.get("implementation") == "bare" and cell["valid"]:
+            load = {name: cell[name] for name in LOAD if name in cell}
+            found.setdefault(cell["transport"], []).append(
+                {"cell": cell["id"], **load, "metrics": cell["metrics"]}
+            )
+    return found
 
 
 def _gates(group: list[TrialResult]) -> dict[str, Any]:
@@ -318,26 +354,6 @@ def _gates(group: list[TrialResult]) -> dict[str, Any]:
             if gate.get("passed") is False:
                 entry["failed_trials"].append(result.record["id"])
     return found
-
-
-def _predicted(cell: compare.Cell) -> dict[str, Any] | None:
-    """Theory for the cell, in the units of its metrics; None where it is saturated, not steady, or not
-    published."""
-    if cell.transport is None or cell.settings["publish_rate"] <= 0 or cell.service_s is None:
-        return None
-    busy = cell.metrics["server_core_busy_share"]
-    saturated = busy is not None and busy.value >= predict.SATURATED_SHARE
-    if saturated or cell.steady_trials < cell.valid_trials or not cell.valid_trials:
-        return None
-    load_ = compare.load_of(cell)
-    mean_s, quantiles_s = predict.mean_latency_s(load_), predict.latency_quantiles_s(load_)
-    return {
-        "latency_ms_mean": None if mean_s is None else mean_s * 1000.0,
-        "latency_quantiles_ms": None if quantiles_s is None else (quantiles_s * 1000.0).tolist(),
-        "requests_per_delivery": predict.requests_per_delivery(load_),
-        "empty_response_share": predict.empty_response_share(load_),
-        "service_us": load_.service_s * 1e6,
-    }
 
 
 def _trial_json(result: TrialResult, cell: str) -> dict[str, Any]:

@@ -102,11 +102,12 @@ class Log:
 class Connection(asyncio.Protocol):
     """One client: a publisher, a poller or a WebSocket."""
 
-    __slots__ = ("_buffer", "_log", "_transport", "_upgraded")
+    __slots__ = ("_buffer", "_closes", "_log", "_transport", "_upgraded")
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._buffer = b""
+        self._closes = False
         self._upgraded = False
         self._transport: asyncio.Transport | None = None
 
@@ -125,8 +126,13 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Put bytes on the socket, unless it is gone."""
         assert self._transport is not None
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        if self._transport.is_closing():
+            return
+        if self._closes:
+            data = data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        self._transport.write(data)
+        if self._closes:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Requests; after an upgrade only pongs and closes, which need no answer here."""
@@ -148,6 +154,7 @@ class Connection(asyncio.Protocol):
         if method == "POST":
             self.write(self._log.publish(body))
             return
+        self._closes = headers.get("connection") == "close"
         parts = urlsplit(target)
         query = parse_qs(parts.query)
         after = query.get("after", [""])[0].rpartition(".")[2]

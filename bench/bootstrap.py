@@ -80,6 +80,13 @@ def interval(replicates: Floats | None) -> tuple[float | None, float | None]:
     return float(low), float(high)
 
 
+def around(value: float, replicates: Floats | None) -> tuple[float | None, float | None]:
+    """The interval of replicates, widened to hold the value itself: percentiles that are read from counts err
+    a little where many latencies are equal."""
+    low, high = interval(replicates)
+    return (None, None) if low is None or high is None else (min(low, value), max(high, value))
+
+
 def _weighted_percentiles(
     late: Latencies, weights: npt.NDArray[np.float32], percents: Sequence[float]
 ) -> list[Floats]:

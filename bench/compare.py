@@ -119,9 +119,16 @@ class Measured:
         ]
 
     def partner(self, cell: Cell, transport: str) -> Cell | None:
-        """The cell of another transport under the same load on the same server model."""
+        """The cell of another transport under the same load, across the same link, on the same server model.
+
+        Both keep their connections or neither does; where nothing is published both are renewed or pinged as
+        often, since that is all that an idle subscriber costs.
+        """
+        shared = (*LOAD, "connection")
+        if cell.settings["publish_rate"] == 0 and "short-poll" not in (cell.transport, transport):
+            shared = (*shared, "wait_s")
         for other in self.of(transport):
-            same = all(other.settings.get(key) == cell.settings.get(key) for key in LOAD)
+            same = all(other.settings.get(key) == cell.settings.get(key) for key in shared)
             if same and not other.settings.get("permessage_deflate"):
                 return other
         return None
@@ -176,7 +183,7 @@ def evidence(cell: str, metric: str, figure: Figure | None, band: str, says: str
 
 
 def _is_latency(metric: str) -> bool:
-    return metric.startswith(("latency_ms", "fanout_spread"))
+    return metric.startswith(("latency_ms", "naive_latency_ms", "fanout_spread"))
 
 
 def all_of(outcomes: Iterable[Outcome]) -> Outcome:
@@ -210,21 +217,32 @@ def where(cell: Cell) -> str:
 
 
 def load_of(cell: Cell) -> predict.Load:
-    """The cell as a load that theory can speak about."""
+    """The cell as a load that theory can speak about, with what theory cannot know as the cell measured
+    it."""
     settings = cell.settings
+    one_way_s = settings["one_way_ms"] / 1000.0
+    connection = settings.get("connection", "kept")
     gap = cell.metrics.get("next_request_gap_ms_p50")
+    turnaround_s = 0.0 if gap is None else gap.value / 1000.0
+    if connection == "fresh":
+        # The client asks once it is connected, a round trip after it has begun to connect.
+        turnaround_s = max(0.0, turnaround_s - 2 * one_way_s)
     accepted = cell.metrics.get("accept_delay_ms_p50")
-    service_s = cell.service_s or 0.0
-    turnaround_s = (0.0 if gap is None else gap.value / 1000.0) + settings["subscribers"] * service_s
+    deliveries = cell.metrics.get("deliveries")
+    asked = settings["publish_rate"] * settings["subscribers"] * settings["window_s"]
     return predict.Load(
         transport=str(cell.transport),
         subscribers=int(settings["subscribers"]),
         publish_rate=float(settings["publish_rate"]),
         poll_interval_s=float(settings["poll_interval_s"]),
         wait_s=float(settings["wait_s"]),
-        one_way_s=float(settings.get("one_way_ms") or 0.0) / 1000.0,
-        service_s=service_s,
+        one_way_s=one_way_s,
+        service_s=cell.service_s or 0.0,
         turnaround_s=turnaround_s,
         accept_s=0.0 if accepted is None else accepted.value / 1000.0,
-        schedule=str(settings.get("schedule", "poisson")),
+        schedule=str(settings["schedule"]),
+        connection=connection,
+        server_model=settings["server_model"],
+        delay_alone=not any(settings[name] for name in ("jitter_ms", "loss_percent", "bandwidth_mbit")),
+        rate_share=deliveries.value / asked if deliveries is not None and asked else 1.0,
     )

@@ -165,6 +165,7 @@ class Generator:
                 poll_interval=settings["poll_interval_s"],
                 wait=settings["wait_s"],
                 headers=settings["headers"],
+                connection=settings["connection"],
                 permessage_deflate=settings["permessage_deflate"],
             ),
         )

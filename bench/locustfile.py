@@ -135,6 +135,13 @@ def add_options(parser: Any) -> None:
         help="request headers: the fewest, or those of a browser",
     )
     group.add_argument(
+        "--connection",
+        choices=("kept", "fresh"),
+        default="kept",
+        env_var="WIRELAB_CONNECTION",
+        help="polls share a kept-alive connection, or each makes its own",
+    )
+    group.add_argument(
         "--permessage-deflate",
         action="store_true",
         env_var="WIRELAB_PERMESSAGE_DEFLATE",
@@ -181,6 +188,7 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
             poll_interval_s=options.poll_interval,
             wait_s=options.wait,
             headers=options.headers,
+            connection=options.connection,
             permessage_deflate=options.permessage_deflate,
             # Numbers begin anew in each of Locust's workers; phases should not.
             seed=self.number + SEEDS_A_WORKER * getattr(environment.runner, "worker_index", 0),

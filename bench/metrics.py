@@ -3,6 +3,9 @@
 Rules:
 - Latency counts the notifications that were *due* in the window [start, end), whenever they arrived; it is
   arrival (the kernel's stamp, where the system gives one) minus due time.
+- Naive latency is the same less what happened before the publisher had written the notification: what would
+  be told if a late publisher could hide (Tene's "coordinated omission"). It is there to be looked at, beside
+  how long a request took, which is no latency of a notification at all; neither is ever judged.
 - Costs count what was received in the window: deliveries by their arrival, requests by the arrival of their
   answer.
 - A percentile is over all deliveries of those notifications, linear between order statistics (numpy's
@@ -45,6 +48,9 @@ METRICS: dict[str, Metric] = {
     "latency_ms_p50": Metric("latency, p50", "ms"),
     "latency_ms_p90": Metric("latency, p90", "ms"),
     "latency_ms_p99": Metric("latency, p99", "ms"),
+    "naive_latency_ms_mean": Metric("naive latency, mean", "ms"),
+    "naive_latency_ms_p50": Metric("naive latency, p50", "ms"),
+    "naive_latency_ms_p99": Metric("naive latency, p99", "ms"),
     "fanout_spread_ms_p50": Metric("fan-out spread, p50", "ms"),
     "accept_delay_ms_p50": Metric("due to accepted, p50", "ms"),
     "requests_per_delivery": Metric("requests / delivery", ""),
@@ -104,6 +110,30 @@ def latencies(trial: Trial) -> Latencies | None:
     return Latencies(ms, notification, len(ids))
 
 
+def naive_latencies_ms(trial: Trial) -> Floats | None:
+    """For the deliveries of `latencies`, arrival minus when the publisher wrote it, in ms; None where there
+    was no delivery, or where it is not known when each was written."""
+    if trial.window_us is None:
+        return None
+    chosen = in_window(trial.deliveries, "due_us", *trial.window_us)
+    written = dict(zip(trial.published["id"], trial.published["written_us"], strict=True))
+    ids, notification = np.unique(trial.deliveries["id"][chosen], return_inverse=True)
+    sent = np.array([written.get(number, math.nan) for number in ids], dtype=float)
+    if not len(sent) or np.isnan(sent).any():
+        return None
+    late: Floats = (trial.deliveries["received_us"][chosen] - sent[notification]) / 1000.0
+    return late
+
+
+def response_times_ms(trial: Trial) -> Floats | None:
+    """How long each request that was answered in the window took, in ms; None for a transport without any."""
+    if trial.window_us is None or trial.record["transport"] not in POLLS:
+        return None
+    answered = in_window(trial.requests, "received_us", *trial.window_us)
+    took: Floats = (trial.requests["received_us"] - trial.requests["sent_us"])[answered] / 1000.0
+    return took if len(took) else None
+
+
 def figures(trial: Trial) -> dict[str, float | None]:
     """The trial's own figure for every metric except the one that needs a second trial, what an idle
     subscriber costs (`idle_cpu_us_per_second`). None is "not measured"."""
@@ -121,6 +151,11 @@ def figures(trial: Trial) -> dict[str, float | None]:
         found["latency_ms_mean"] = float(late.ms.mean())
         for percent in (50, 90, 99):
             found[f"latency_ms_p{percent}"] = float(np.percentile(late.ms, percent))
+        naive_ms = naive_latencies_ms(trial)
+        if naive_ms is not None:
+            found["naive_latency_ms_mean"] = float(naive_ms.mean())
+            for percent in (50, 99):
+                found[f"naive_latency_ms_p{percent}"] = float(np.percentile(naive_ms, percent))
         due = in_window(trial.deliveries, "due_us", start, end)
         accepted_us = trial.deliveries["accepted_us"][due] - trial.deliveries["due_us"][due]
         found["accept_delay_ms_p50"] = float(np.median(accepted_us)) / 1000.0

@@ -1,33 +1,60 @@
 """What theory says before anything is measured: latency, requests and empty answers of each transport.
 
-Symbols: λ publishing rate (1/s, Poisson unless said), d one-way transit (s), T poll interval (s), N
-subscribers. Two times are measured in the same cell, since theory cannot know them: s, the server's CPU time
-for one delivery or answer, and a, from when a notification was due until the server had accepted it. Every
-latency below has a added, for it counts from when the notification was due.
+Symbols: λ publishing rate (1/s), d one-way transit (s), T poll interval (s), N subscribers. Four things are
+measured in the same cell, since theory cannot know them: λ as it came out in the window (a few Poisson
+arrivals are seldom λ × window); s, the server's CPU time for one delivery or answer; a, from when a
+notification was due until the server had accepted it; g, the client's time between an answer and its next
+request. Every latency below has a added, for it counts from when the notification was due.
 
-Short poll. The tick that fetches a notification is uniform on [0, T] after it was due, whatever T and λ (a
-  Poisson arrival, or a subscriber's uniformly drawn phase, sees a random point of the interval). The answer
-  is stamped after the server's own s and the transit back: uniform on [d + s, d + s + T], mean T/2 + d + s.
-  A subscriber makes 1/T requests a second, so 1/(λT) for each notification, and a share e^(−λT) finds
-  nothing (no Poisson arrival in T). Polls arrive spread over T rather than together, so there is no
-  fan-out: the N-th does not wait for the others.
-Long poll (RFC 6202 §2.2: one to three transits). After an answer leaves, nobody waits at the server
-  for w = 2d + turnaround: the answer's transit, the client's own time, the next request's transit, and the
-  server's time until it waits again. Renewal argument: a cycle is w plus the time until the next
-  notification if none came during w (probability e^(−λw)). It carries λw notifications that came in w, each
-  late by w/2 on average, and e^(−λw) that came to a waiting server and were not late; so the mean is
-  (λw²/2) / (λw + e^(−λw)), plus d. One request a cycle: 1/(λw + e^(−λw)) for each notification, so it
-  batches as λ rises. Of the requests, a share e^(−λ·wait) runs into the server's own limit and is answered
-  empty. Constant publishing every p = 1/λ: d while w < p, about d + w/2 beyond.
+Short poll. The request that fetches a notification reaches the server uniformly within [0, T] after it was
+  accepted, whatever T, λ, schedule and d (a subscriber's phase is drawn uniformly), and its answer takes s
+  and one transit: uniform on [d + s, d + s + T], mean T/2 + d + s. A subscriber makes 1/T requests a second,
+  so 1/(λT) for each notification, and a share e^(−λT) finds nothing (no Poisson arrival in T). A poll takes
+  2d + s; where that exceeds T, ticks pass while it is under way, and T becomes the next multiple that has
+  room. Polls come spread over T rather than together, so there is no fan-out: the N-th does not wait for the
+  others.
+Long poll (RFC 6202 §2.2: one to three transits). After an answer leaves, nobody waits at the server for
+  w = 2d + g + s + F/2: the answer's transit, the client's own time, the next request's transit, and the
+  server's time until it waits again (F is the fan-out below: what else the server has to do then). Renewal
+  argument: a cycle is one request. It carries λw notifications that came in w, each late by w/2 on average,
+  and with probability e^(−λw)·(1 − e^(−λ·wait)) one that came to a waiting server and was not late; else it
+  ends empty after `wait`. So with n = λw + e^(−λw)(1 − e^(−λ·wait)) notifications a cycle, a share
+  u = λw/n comes while nobody waits, and the mean is d + u·w/2; for large `wait` that is
+  d + (λw²/2)/(λw + e^(−λw)). What comes while an answer waits for its turn in the fan-out, f on average,
+  joins it, so a request brings n + λf notifications: it batches as λ rises. A share e^(−λ(w + wait)) of the
+  answers is empty. Constant publishing every p = 1/λ: d while w < p, about d + w/2 beyond.
 WebSocket. One transit: d. No requests after the handshake.
-Fan-out. One notification wakes N waiting subscribers, and one core serves them one after the other, so the
-  k-th delivery leaves k·s after the first begins: uniform on [0, N·s], mean N·s/2, for long poll and
-  WebSocket alike.
+A fresh connection for each poll (`connection = "fresh"`) adds a round trip (TCP's handshake, RFC 9293 §3.5)
+  before each request: long poll's w has 4d instead of 2d, and a short poll takes 4d + s. Short poll's latency
+  stays: what counts is when its request reaches the server, and that is as uniform as before.
+Fan-out. One notification wakes all who wait, n = N(1 − u) long polls or N WebSockets, and one core serves
+  them. First come first served, the k-th is done after k times the work of one: uniform on [0, F], mean F/2.
+  - A WebSocket: F = N·s. A second notification meanwhile adds nothing: who has not been served yet gets both
+    in one batch, the others come round again, and the mean over all stays N·s/2.
+  - A long poll: s is the work of an answer and of the request that follows it, taken as half each. The
+    re-requests come back while others still wait for their answers, r = 2d + g after each answer, and compete
+    for the core: F = n·s − r, for those of the last r come too late to compete; and never less than n·s/2,
+    the answers alone. A gevent loop looks for requests again after 5 ms (its switch interval, which is
+    CPython's), so r is at least that; the bare server writes all answers in one go, so F = n·s/2.
+  - Threads (`gthread`) do not come one after the other: all wake at once, and each needs several turns at the
+    interpreter's lock (to wake, to look, to write), which go round. N equal jobs of s that share a core are
+    done at N·s/2 on average if served in order and at N·s if they take turns evenly (Kleinrock 1976, §4.4:
+    processor sharing); we take the middle, uniform on [F/2, F], and widen the band by how far off that may
+    be, F/4. New requests queue behind the threads that woke: F = n·s/2 for a long poll.
+Several at once. Only delay is in these formulas: a link that also jitters, loses packets or limits bandwidth
+  gets no prediction (a lost segment costs a retransmission timeout, not a transit). Nor does an on-off
+  schedule where the answer depends on how notifications cluster (long poll, empty answers); short poll's and
+  WebSocket's latency do not. A saturated cell (the server's core ≥ 95 % busy) has a queue without a mean, and
+  gets none.
 
-A saturated cell (the server's core ≥ 95 % busy) gets no prediction: its queue has no mean.
+The band. A prediction counts as met within BAND_SHARE of it or, where that is less, within an absolute slack:
+  LATENCY_SLACK_MS for latency (what none of the above knows: the relay's lateness, which its gate lets reach
+  2 ms at p99, the scheduler's, and a millisecond in which a server wakes everybody before the first answer),
+  COUNT_SLACK for counts and shares. Threads' fan-out adds its F/4.
 
 Sources: RFC 6202 §2.2 (long polling's latency, one to three transits), RFC 6455 §1.2 (no request after the
-handshake), Cox, Renewal Theory (1962) for the cycle argument; the rest is elementary.
+handshake), RFC 9293 §3.5 (TCP's handshake), Cox, Renewal Theory (1962) for the cycle argument, Kleinrock,
+Queueing Systems II (1976) for processor sharing; the rest is elementary.
 """
 
 from __future__ import annotations
@@ -42,6 +69,13 @@ Floats = npt.NDArray[np.float64]
 
 SATURATED_SHARE = 0.95
 """From this share of the server's core on, no prediction is given."""
+SWITCH_INTERVAL_S = 0.005
+"""After so long gevent's loop leaves its callbacks for new requests (sys.getswitchinterval's default)."""
+
+BAND_SHARE = 0.10
+LATENCY_SLACK_MS = 2.0
+COUNT_SLACK = 0.05
+"""The band: see above."""
 
 QUANTILES: Floats = np.concatenate(
     [[0.001, 0.005], np.linspace(0.01, 0.99, 99), [0.993, 0.995, 0.997, 0.998, 0.999]]
@@ -53,8 +87,10 @@ QUANTILES: Floats = np.concatenate(
 class Load:
     """What a prediction is made from. Times in seconds, rates in 1/s.
 
-    `turnaround_s` is the part of w that is no transit; only long poll needs it. `service_s` is s above, and
-    `accept_s` is a.
+    `publish_rate` is what was asked for, and `rate_share` how much of that came out. `turnaround_s` is g
+    above without what a fresh connection takes; only long poll needs it. `service_s` is s, and `accept_s` is
+    a. `server_model` None is the bare server. `delay_alone` is False on a link that does more to packets than
+    delay them.
     """
 
     transport: str
@@ -67,11 +103,31 @@ class Load:
     turnaround_s: float = 0.0
     accept_s: float = 0.0
     schedule: str = "poisson"
+    connection: str = "kept"
+    server_model: str | None = "gevent"
+    delay_alone: bool = True
+    rate_share: float = 1.0
 
     @property
-    def fan_out_s(self) -> float:
-        """Time to serve all subscribers one notification, N·s; 0 for short poll, whose polls come spread."""
-        return 0.0 if self.transport == "short-poll" else self.subscribers * self.service_s
+    def rate(self) -> float:
+        """λ: notifications a second as they came out."""
+        return self.publish_rate * self.rate_share
+
+    @property
+    def round_trip_s(self) -> float:
+        """What a poll spends in transit: 2d, or 4d where it makes its connection first."""
+        return (4 if self.connection == "fresh" else 2) * self.one_way_s
+
+    @property
+    def away_s(self) -> float:
+        """r: from an answer's leaving the server to the next request's coming back."""
+        return self.round_trip_s + self.turnaround_s
+
+    @property
+    def effective_interval_s(self) -> float:
+        """T, or the next multiple of it that has room for a whole poll."""
+        poll_s = self.round_trip_s + self.service_s
+        return self.poll_interval_s * max(1, math.ceil(poll_s / self.poll_interval_s))
 
     @property
     def least_s(self) -> float:
@@ -79,23 +135,49 @@ class Load:
         return self.accept_s + self.one_way_s
 
     @property
+    def fan_out_s(self) -> float:
+        """F: time until the last of those who waited is served; 0 for short poll, whose polls come spread."""
+        if self.transport == "websocket":
+            return self.subscribers * self.service_s
+        if self.transport != "long-poll":
+            return 0.0
+        waiting = self.subscribers * (1 - _share_unattended(self, self.away_s + self.service_s))
+        looks_again_s = SWITCH_INTERVAL_S if self.server_model == "gevent" else math.inf
+        return max(waiting * self.service_s / 2, waiting * self.service_s - max(self.away_s, looks_again_s))
+
+    @property
+    def first_served_s(self) -> float:
+        """When the first of a fan-out is served: at once, or at F/2 where threads take turns."""
+        return self.fan_out_s / 2 if self.server_model == "gthread" else 0.0
+
+    @property
+    def mean_fan_out_s(self) -> float:
+        """How long a fan-out keeps its subscribers waiting on average."""
+        return (self.first_served_s + self.fan_out_s) / 2
+
+    @property
     def unattended_s(self) -> float:
         """w: how long nobody waits at the server after an answer."""
-        return 2 * self.one_way_s + self.turnaround_s
+        return self.away_s + self.service_s + self.fan_out_s / 2
+
+    @property
+    def predictable(self) -> bool:
+        """Is there a theory for its latency?"""
+        known = self.transport in ("short-poll", "long-poll", "websocket")
+        clustered = self.transport == "long-poll" and self.schedule == "on-off"
+        return known and self.rate > 0 and self.delay_alone and not clustered
 
 
 def mean_latency_s(load: Load) -> float | None:
-    """Mean delivery latency (s). None where nothing is published, or for a transport without a theory
-    here."""
-    if load.publish_rate <= 0:
+    """Mean delivery latency (s); None where there is no theory for it."""
+    if not load.predictable:
         return None
     if load.transport == "short-poll":
-        return load.poll_interval_s / 2 + load.least_s + load.service_s
+        return load.effective_interval_s / 2 + load.least_s + load.service_s
+    late_s = load.least_s + load.mean_fan_out_s
     if load.transport == "long-poll":
-        return load.least_s + _mean_unattended_wait_s(load) + load.fan_out_s / 2
-    if load.transport == "websocket":
-        return load.least_s + load.fan_out_s / 2
-    return None
+        late_s += _share_unattended(load, load.unattended_s) * load.unattended_s / 2
+    return late_s
 
 
 def latency_share_below(load: Load, latency_s: Floats) -> Floats | None:
@@ -104,25 +186,25 @@ def latency_share_below(load: Load, latency_s: Floats) -> Floats | None:
     None where the mean is None, and for short poll with constant publishing: its distribution depends on
     phase.
     """
-    if mean_latency_s(load) is None:
+    if not load.predictable or (load.transport == "short-poll" and load.schedule == "constant"):
         return None
     late = np.asarray(latency_s, dtype=float) - load.least_s
     if load.transport == "short-poll":
-        if load.schedule != "poisson":
-            return None
-        return _uniform_sum(late - load.service_s, load.poll_interval_s, 0.0)
+        return _uniform_sum(late - load.service_s, load.effective_interval_s, 0.0)
+    served = late - load.first_served_s
+    width_s = load.fan_out_s - load.first_served_s
     if load.transport == "websocket":
-        return _uniform_sum(late, load.fan_out_s, 0.0)
-    waited = _share_unattended(load)
-    return (1 - waited) * _uniform_sum(late, load.fan_out_s, 0.0) + waited * _uniform_sum(
-        late, load.fan_out_s, load.unattended_s
+        return _uniform_sum(served, width_s, 0.0)
+    waited = _share_unattended(load, load.unattended_s)
+    return (1 - waited) * _uniform_sum(served, width_s, 0.0) + waited * _uniform_sum(
+        served, width_s, load.unattended_s
     )
 
 
 def latency_quantiles_s(load: Load) -> Floats | None:
     """Latency (s) at each of QUANTILES, by inverting `latency_share_below`; None where that is None."""
-    top = load.least_s + load.service_s + load.poll_interval_s + load.fan_out_s + load.unattended_s
-    grid = np.concatenate([[0.0], np.geomspace(1e-7, max(top, 1e-6), 4000)])
+    spread_s = load.effective_interval_s + load.fan_out_s + load.unattended_s + load.service_s
+    grid = load.least_s + np.concatenate([[0.0], np.geomspace(1e-7, max(spread_s, 1e-6), 4000)])
     share = latency_share_below(load, grid)
     if share is None:
         return None
@@ -132,42 +214,53 @@ def latency_quantiles_s(load: Load) -> Floats | None:
 
 
 def requests_per_delivery(load: Load) -> float | None:
-    """Requests that a subscriber makes for each notification; None where nothing is published."""
-    if load.publish_rate <= 0:
+    """Requests that a subscriber makes for each notification; None where there is no theory for it."""
+    if not load.predictable:
         return None
     if load.transport == "short-poll":
-        return 1 / (load.publish_rate * load.poll_interval_s)
+        return 1 / (load.rate * load.effective_interval_s)
     if load.transport == "long-poll":
         if load.schedule == "constant":
-            return min(1.0, 1 / (load.publish_rate * load.unattended_s)) if load.unattended_s else 1.0
-        return 1 / _notifications_per_cycle(load)
-    return 0.0 if load.transport == "websocket" else None
+            return min(1.0, 1 / (load.rate * load.unattended_s)) if load.unattended_s else 1.0
+        joining = load.rate * load.mean_fan_out_s
+        return 1 / (_notifications_per_cycle(load, load.unattended_s) + joining)
+    return 0.0
 
 
 def empty_response_share(load: Load) -> float | None:
-    """Share of answers that bring nothing; None for a transport that has no answers, or constant
-    publishing."""
-    if load.schedule != "poisson" and load.publish_rate > 0:
+    """Share of answers that bring nothing; None for a transport that has no answers, and where notifications
+    do not come as a Poisson stream."""
+    if load.publish_rate > 0 and (load.schedule != "poisson" or not load.predictable):
         return None
-    held_s = {"short-poll": load.poll_interval_s, "long-poll": load.wait_s}.get(load.transport)
-    return None if held_s is None else math.exp(-load.publish_rate * held_s)
+    if load.transport == "short-poll":
+        return math.exp(-load.rate * load.effective_interval_s)
+    if load.transport == "long-poll":
+        return math.exp(-load.rate * (load.unattended_s + load.wait_s))
+    return None
 
 
-def _notifications_per_cycle(load: Load) -> float:
-    expected = load.publish_rate * load.unattended_s
-    return expected + math.exp(-expected)
+def band(load: Load, metric: str, predicted: float) -> float:
+    """How far a measurement of `metric` may lie from its prediction, in the metric's unit."""
+    share = BAND_SHARE * predicted
+    if not metric.startswith("latency_ms"):
+        return max(share, COUNT_SLACK)
+    turns_ms = load.fan_out_s / 4 * 1000.0 if load.server_model == "gthread" else 0.0
+    return max(share, LATENCY_SLACK_MS) + turns_ms
 
 
-def _share_unattended(load: Load) -> float:
-    """Share of notifications that come while nobody waits at the server."""
-    expected = load.publish_rate * load.unattended_s
+def _notifications_per_cycle(load: Load, unattended_s: float) -> float:
+    expected = load.rate * unattended_s
+    return expected + math.exp(-expected) * (1 - math.exp(-load.rate * load.wait_s))
+
+
+def _share_unattended(load: Load, unattended_s: float) -> float:
+    """u: share of notifications that come while nobody waits at the server."""
+    if load.rate <= 0:
+        return 0.0
+    expected = load.rate * unattended_s
     if load.schedule == "constant":
         return 1.0 if expected > 1 else 0.0
-    return expected / _notifications_per_cycle(load)
-
-
-def _mean_unattended_wait_s(load: Load) -> float:
-    return _share_unattended(load) * load.unattended_s / 2
+    return expected / _notifications_per_cycle(load, unattended_s)
 
 
 def _uniform_sum(x: Floats, first: float, second: float) -> Floats:

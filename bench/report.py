@@ -1,5 +1,8 @@
 """The report of a run: one HTML file that needs nothing else, and the figures beside it.
 
+It tells a story: the question, the answer in one screen, the verdicts, the figures by chapter with what
+theory said beforehand, the evidence and its limits, and how to do it again.
+
 Rules: it shows what the summary holds and computes nothing; every text from a run directory is escaped; the
 page opens from disk, asks the network for nothing, and prints. `report.html` is the same for the same
 files, wherever the directory lies.
@@ -20,6 +23,7 @@ from bench.colours import VERDICT_COLOURS, look
 from bench.reading import RunDirectoryError, load
 
 ANSWER = (
+    "latency_ms_mean",
     "latency_ms_p50",
     "latency_ms_p99",
     "requests_per_delivery",
@@ -28,6 +32,13 @@ ANSWER = (
     "server_memory_kb_per_subscriber",
 )
 """What the first screen shows of the main load."""
+VERDICTS = (
+    ("holds", "Holds here"),
+    ("depends", "Depends"),
+    ("fails", "Fails here"),
+    ("inconclusive", "Not decided by this run"),
+)
+"""In which order, and under what name, the first screen tells the claims."""
 
 
 def write(directory: Path) -> Path:
@@ -59,7 +70,8 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
         lstrip_blocks=True,
     )
     environment.filters["code"] = _code
-    main = layout.main_load(summary)
+    main, far = layout.main_load(summary), layout.far_load(summary)
+    cells = [cell for cell in summary["cells"] if cell["transport"] is not None]
     return environment.get_template("report.html").render(
         run=run,
         scenario=run.get("scenario", {}),
@@ -70,10 +82,25 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
         verdict_colours=VERDICT_COLOURS,
         main=main,
         answer=[metric for metric in ANSWER if any(cell["metrics"].get(metric) for cell in main)],
-        sentence=_sentence(main),
+        sentences=[said for said in (_sentence(main), _sentence(far)) if said],
+        verdicts=[
+            (verdict, name, claims)
+            for verdict, name in VERDICTS
+            if (claims := [claim for claim in summary["claims"] if claim["verdict"] == verdict])
+        ],
+        judged=sum(len(cell.get("residuals") or {}) for cell in cells),
+        outside=len(layout.outside(summary)),
+        on_loopback=not all(map(layout.is_linked, cells)),
+        on_link=any(map(layout.is_linked, cells)),
         loads=layout.loads(summary),
         others=[cell for cell in summary["cells"] if _is_other(cell)],
-        figures=[(figure, _inline(figure)) for figure in drawn],
+        chapters=[
+            (chapter, mine)
+            for chapter in figures.CHAPTERS
+            if (mine := [(figure, _inline(figure)) for figure in drawn if figure.chapter == chapter])
+        ],
+        trust=figures.TRUST,
+        slug=_slug,
         invalid=[trial for trial in summary["trials"] if not trial["valid"]],
         not_steady=[trial for trial in summary["trials"] if trial["valid"] and not trial["steady"]],
         gates=_gates(summary),
@@ -85,26 +112,38 @@ def _code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def _slug(words: str) -> str:
+    """Words as an anchor of the page."""
+    return re.sub(r"[^a-z]+", "-", words.lower()).strip("-")
+
+
 def _is_other(cell: layout.Cell) -> bool:
     """Baselines without subscribers, and the bare server."""
-    return cell["transport"] is None or cell.get("implementation", "wirelab") != "wirelab"
+    return cell["transport"] is None or not layout.is_ours(cell)
 
 
-def _sentence(main: list[layout.Cell]) -> str:
-    """The main load's medians in one sentence; empty where no latency was measured."""
-    told = []
-    for cell in main:
-        median = cell["metrics"].get("latency_ms_p50")
+def _sentence(group: list[layout.Cell]) -> str:
+    """A load's mean latencies in words, and on loopback the bill; empty where none was measured."""
+    late, bills = [], []
+    for cell in group:
+        mean = cell["metrics"].get("latency_ms_mean")
         cpu = cell["metrics"].get("server_cpu_us_per_delivery")
-        if not cell["valid"] or median is None:
-            continue
-        late = layout.value_text("latency_ms_p50", median["value"])
-        bill = layout.value_text("server_cpu_us_per_delivery", None if cpu is None else cpu["value"])
-        cost = "" if cpu is None else f" for {bill} µs of the server's CPU"
-        told.append(f"within {late} ms by {layout.transport_name(cell, main).replace(', ', ' at ')}{cost}")
-    if not told:
+        name = layout.transport_name(cell, group).replace(", ", " at ", 1)
+        if cell["valid"] and mean is not None:
+            late.append(f"{layout.value_text('latency_ms_mean', mean['value'])} ms by {name}")
+        if cell["valid"] and cpu is not None and not layout.is_linked(cell):
+            bills.append(layout.value_text("server_cpu_us_per_delivery", cpu["value"]))
+    if not late:
         return ""
-    return f"With {layout.load_name(main[0])}, half of all deliveries came {'; '.join(told)} each."
+    told = f"With {layout.load_name(group[0])}, a delivery came on average {_listed(late)} after it was due."
+    if len(bills) == len(late):
+        told += f" It cost the server, in the same order, {_listed(bills)} µs of CPU."
+    return told
+
+
+def _listed(words: list[str]) -> str:
+    """Words as a list in a sentence."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _inline(figure: figures.Drawn) -> Markup | None:

@@ -66,16 +66,17 @@ BOUNDS: dict[str, tuple[float, float]] = {
 CHOICES: dict[str, tuple[str, ...]] = {
     "implementation": ("wirelab", "bare"),
     "server_model": ("gevent", "gthread"),
-    "schedule": ("poisson", "constant"),
+    "schedule": ("poisson", "constant", "on-off"),
     "headers": ("minimal", "browser"),
+    "connection": ("kept", "fresh"),
 }
 FLAGS = ("permessage_deflate", "memory")
 WHOLE_NUMBERS = ("subscribers", "payload_bytes")
 
 FACTORS_OF: dict[str | None, tuple[str, ...]] = {
     None: (),
-    "short-poll": ("poll_interval_s", "headers"),
-    "long-poll": ("wait_s", "headers"),
+    "short-poll": ("poll_interval_s", "headers", "connection"),
+    "long-poll": ("wait_s", "headers", "connection"),
     "websocket": ("wait_s", "headers", "permessage_deflate"),
 }
 """Which of the transports' own factors each knows; `wait_s` sets how often a WebSocket is pinged.
@@ -111,6 +112,7 @@ class Settings:
     poll_interval_s: float = 1.0
     wait_s: float = 25.0
     headers: str = "minimal"
+    connection: str = "kept"
     permessage_deflate: bool = False
     link: str = LOOPBACK
     one_way_ms: float = 0.0
@@ -150,13 +152,13 @@ KEYS = tuple(name for name in (*REQUIRED, *DEFAULTS) if name not in Link._fields
 """What a cell may set; the other fields of a link come with its name."""
 MEASURING = ("window_s", "settle_s", "memory")
 """How a cell is measured, which no figure but its precision depends on."""
-KIND = ("transport", "implementation", "poll_interval_s", "wait_s", "permessage_deflate")
+KIND = ("transport", "implementation", "poll_interval_s", "wait_s", "connection", "permessage_deflate")
 """What the subscribers, and the server, are: cells that differ in these alone may stand side by side."""
 LOAD = tuple(name for name in SETTINGS if name not in (*KIND, *MEASURING))
 """What is asked of them, and where: cells that share these ran under the same load."""
 SERIES = tuple(name for name in SETTINGS if name not in ("subscribers", *MEASURING))
 """Cells that share these differ in their number of subscribers alone: they lie on one curve."""
-ADDED: dict[str, Any] = Link()._asdict()
+ADDED: dict[str, Any] = {"connection": "kept", **Link()._asdict()}
 """Settings that runs of schema 1 do not name, with what these had."""
 
 

@@ -1,7 +1,8 @@
 """What the terminal shows when a run has ended: figures, verdicts, and what does not count.
 
-Rules: it reads the summary and computes nothing; readable at 80 columns; plain text where the output is no
-terminal (rich sees to that); nothing is a winner here, for only a verdict may say so.
+Rules: it reads the summary and computes nothing; readable at 80 columns, however many cells there are; plain
+text where the output is no terminal (rich sees to that); nothing is a winner here, for only a verdict may say
+so; a figure outside the band around its prediction is marked.
 """
 
 from __future__ import annotations
@@ -19,8 +20,18 @@ from bench.reading import load
 
 VERDICT_STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", "inconclusive": "dim"}
 DIGITS = 2
-FULL_TABLES = 2
-"""Up to this many loads get a table of their own; more are listed in one, a line a cell."""
+FULL_TABLES, FULL_COLUMNS = 2, 4
+"""Up to this many loads, of so many cells each, get a table of their own; else there is a line a cell."""
+WIDTH, VALUE_WIDTH, VALID_WIDTH = 80, 7, 5
+COLUMNS = {
+    "latency_ms_mean": "mean\nms",
+    "latency_ms_p99": "p99\nms",
+    "requests_per_delivery": "calls\n/ del",
+    "server_cpu_us_per_delivery": "µs\n/ del",
+    "server_cpu_us_per_idle_subscriber_second": "idle\nµs",
+    "server_memory_kb_per_subscriber": "kB\n/ sub",
+}
+"""What a line a cell shows, and how it is headed."""
 
 
 def print_summary(directory: Path, console: Console | None = None) -> None:
@@ -31,11 +42,12 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
     run = load(directory).run
     _print_head(console, run, summary)
     groups = layout.loads(summary)
-    if len(groups) <= FULL_TABLES:
+    if len(groups) <= FULL_TABLES and all(len(group) <= FULL_COLUMNS for group in groups):
         for group in groups:
             console.print(_load_table(group))
     elif groups:
-        console.print(_cell_list(summary))
+        _print_cells(console, groups)
+    _print_outside(console, summary)
     _print_verdicts(console, summary)
     _print_invalid(console, summary)
 
@@ -67,45 +79,64 @@ def _load_table(group: list[layout.Cell]) -> Table:
     for cell in group:
         table.add_column(layout.transport_name(cell, group), justify="right", overflow="fold")
     for metric in layout.shown_metrics(group):
-        values = [layout.figure_text(metric, cell["metrics"].get(metric), DIGITS) for cell in group]
+        values = [
+            layout.figure_text(metric, cell["metrics"].get(metric), DIGITS) + layout.figure_mark(metric, cell)
+            for cell in group
+        ]
         table.add_row(layout.label(metric), *values)
     table.add_row("valid trials", *(f"{cell['valid_trials']} of {cell['trials']}" for cell in group))
     return table
 
 
-def _cell_list(summary: dict[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    columns = {
-        "latency_ms_p50": "p50 ms",
-        "latency_ms_p99": "p99 ms",
-        "server_cpu_us_per_delivery": "del µs",
-        "server_cpu_us_per_idle_subscriber_second": "idle µs",
-        "server_memory_kb_per_subscriber": "kB",
+def _print_cells(console: Console, groups: list[list[layout.Cell]]) -> None:
+    """A line a cell, under the name of its load."""
+    cells = [cell for group in groups for cell in group]
+    metrics = [metric for metric in COLUMNS if any(cell["metrics"].get(metric) for cell in cells)]
+    console.print()
+    names = {
+        cell["id"]: "  " + layout.transport_name(cell, cells).removesuffix(" connections") for cell in cells
     }
-    for heading in ("transport", "server", "load"):
-        table.add_column(heading, no_wrap=True)
-    for heading in columns.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("valid", justify="right")
-    cells = layout.in_order(cell for group in layout.loads(summary) for cell in group)
-    for cell in cells:
-        values = [_value(metric, cell) for metric in columns]
-        load_ = f"{cell['subscribers']}×{cell['publish_rate']:g}/s"
-        interval = f" T{cell['poll_interval_s']:g}" if cell["transport"] == "short-poll" else ""
-        names = (layout.transport_name(cell), cell["server_model"], load_ + interval)
-        table.add_row(*names, *values, f"{cell['valid_trials']}/{cell['trials']}")
-    table.caption = (
-        "load: subscribers × notifications, T the poll interval in s.\n"
-        "del µs: the server's CPU per delivery; idle µs: per idle subscriber and second;\n"
-        "kB: its memory for one. Intervals and all other figures are in the report."
+    room = WIDTH - (VALUE_WIDTH + 1) * len(metrics) - VALID_WIDTH - 1
+    width = min(max(map(len, names.values())), room)
+    console.print(_lines(metrics, width, heading=True))
+    for group in groups:
+        console.print(Text(layout.load_name(group[0]), style="bold"))
+        lines = _lines(metrics, width, heading=False)
+        for cell in group:
+            values = [_value(metric, cell) for metric in metrics]
+            lines.add_row(names[cell["id"]], *values, f"{cell['valid_trials']}/{cell['trials']}")
+        console.print(lines)
+    console.print(
+        "\ncalls/del: requests for each delivery; µs/del: the server's CPU for each;\n"
+        "idle µs: for an idle subscriber and second; kB/sub: memory for one.\n"
+        "Everything else, and the intervals, are in the report.",
+        style="dim",
     )
-    table.caption_justify = "left"
+
+
+def _lines(metrics: list[str], width: int, *, heading: bool) -> Table:
+    """A table of fixed widths, so that several stand as one."""
+    table = Table(box=None, show_header=heading, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", width=width, overflow="fold")
+    for metric in metrics:
+        table.add_column(COLUMNS[metric], width=VALUE_WIDTH, justify="right", no_wrap=True)
+    table.add_column("valid", width=VALID_WIDTH, justify="right", no_wrap=True)
     return table
 
 
 def _value(metric: str, cell: layout.Cell) -> str:
     figure = cell["metrics"].get(metric)
-    return layout.ABSENT if figure is None else layout.value_text(metric, figure["value"], DIGITS)
+    if figure is None:
+        return layout.ABSENT
+    return layout.value_text(metric, figure["value"], DIGITS) + layout.figure_mark(metric, cell)
+
+
+def _print_outside(console: Console, summary: dict[str, Any]) -> None:
+    """The footnote of the marked figures; those that no column shows are in the report."""
+    found = layout.outside(summary)
+    if found:
+        judged = sum(len(cell.get("residuals") or {}) for cell in summary["cells"])
+        console.print(f"{layout.OUTSIDE} outside the band around its prediction: {len(found)} of {judged}.")
 
 
 def _print_verdicts(console: Console, summary: dict[str, Any]) -> None:

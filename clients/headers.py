@@ -12,6 +12,9 @@ from typing import Literal
 
 HeaderSet = Literal["minimal", "browser"]
 HEADER_SETS: tuple[HeaderSet, ...] = ("minimal", "browser")
+ConnectionUse = Literal["kept", "fresh"]
+CONNECTION_USES: tuple[ConnectionUse, ...] = ("kept", "fresh")
+"""Whether polls share a kept-alive connection, or each makes its own and asks for its end."""
 
 _USER_AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
@@ -23,12 +26,19 @@ _COOKIE = (
 )
 
 
-def poll_headers(kind: HeaderSet, host: str) -> str:
-    """Return the header lines of a poll, with the empty line that ends them."""
+def poll_headers(kind: HeaderSet, host: str, connection: ConnectionUse = "kept") -> str:
+    """Return the header lines of a poll, with the empty line that ends them.
+
+    HTTP/1.1 keeps a connection unless told otherwise (RFC 9112, 9.3), so `minimal` says nothing of one that
+    is kept; browsers say so all the same.
+    """
     lines = [f"Host: {host}"]
+    if connection == "fresh":
+        lines.append("Connection: close")
+    elif kind == "browser":
+        lines.append("Connection: keep-alive")
     if kind == "browser":
         lines += [
-            "Connection: keep-alive",
             'sec-ch-ua-platform: "Linux"',
             f"User-Agent: {_USER_AGENT}",
             'sec-ch-ua: "Chromium";v="143", "Google Chrome";v="143", "Not A(Brand";v="24"',

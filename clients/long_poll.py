@@ -18,10 +18,11 @@ class LongPollSubscriber(Subscriber):
     transport = "long-poll"
 
     def _deliveries(self) -> Iterator[Delivery]:
-        headers = poll_headers(self.headers, self.endpoint.host_header)
+        headers = poll_headers(self.headers, self.endpoint.host_header, self.connection)
         while not self._closed.is_set():
-            wait = "0" if self.receiver.cursor is None else f"{self.wait_s:g}"
-            yield from self._poll(f"GET {self._target(wait=wait)} HTTP/1.1\r\n{headers}")
+            held_s = 0.0 if self.receiver.cursor is None else self.wait_s
+            request = f"GET {self._target(wait=f'{held_s:g}')} HTTP/1.1\r\n{headers}"
+            yield from self._poll(request, held_s)
 
     def _read_timeout_s(self) -> float | None:
         return self.wait_s + ANSWER_TIMEOUT_S

@@ -32,16 +32,27 @@ RECORDS = 500_000
 UNANSWERED_MOST = 100_000
 DRAIN_S = 10.0
 
-Schedule = Literal["poisson", "constant"]
-SCHEDULES: tuple[Schedule, ...] = ("poisson", "constant")
+Schedule = Literal["poisson", "constant", "on-off"]
+SCHEDULES: tuple[Schedule, ...] = ("poisson", "constant", "on-off")
+ON_SHARE = 0.2
+"""Of the time, with `on-off`: what comes then comes five times as fast."""
+ON_MEAN_S = 0.5
+"""How long it is on, on average; the pauses between are of 2 s."""
 
 
 def schedule(kind: Schedule, rate: float, seed: int) -> Iterator[float]:
     """Yield when notifications are due, in seconds from the start, without end.
 
     `poisson` draws exponential gaps with mean 1/rate from the seed, so that what is due does not depend on
-    what was before; `constant` is every 1/rate seconds, without adding up rounding errors. The first is
-    due after one gap. Raises ValueError at the first item, for a kind that is none or a rate not above 0.
+    what was before; `constant` is every 1/rate seconds, without adding up rounding errors. With both the
+    first is due after one gap.
+
+    `on-off` is bursts: periods on and off of exponential lengths, those on of ON_MEAN_S on average and
+    ON_SHARE of all time, and within them Poisson at rate/ON_SHARE, so that the mean over all time is rate
+    (an interrupted Poisson process: Kuczura, Bell System Technical Journal 52(3), 1973). It begins on as
+    often as it is on, so that this holds from the first second.
+
+    Raises ValueError at the first item, for a kind that is none or a rate not above 0.
     """
     if not rate > 0:
         raise ValueError(f"rate is {rate}: it must be more than 0 notifications a second")
@@ -56,6 +67,19 @@ def schedule(kind: Schedule, rate: float, seed: int) -> Iterator[float]:
         while True:
             count += 1
             yield count / rate
+    elif kind == "on-off":
+        draws = random.Random(seed)
+        begin_s, on = 0.0, draws.random() < ON_SHARE
+        while True:
+            mean_s = ON_MEAN_S if on else ON_MEAN_S * (1 - ON_SHARE) / ON_SHARE
+            end_s = begin_s + draws.expovariate(1 / mean_s)
+            if on:
+                # Exponential gaps have no memory: each period may begin with a whole one.
+                due_s = begin_s + draws.expovariate(rate / ON_SHARE)
+                while due_s < end_s:
+                    yield due_s
+                    due_s += draws.expovariate(rate / ON_SHARE)
+            begin_s, on = end_s, not on
     else:
         raise ValueError(f"the schedule is {kind!r}: it must be one of {', '.join(SCHEDULES)}")
 

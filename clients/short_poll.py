@@ -22,7 +22,7 @@ class ShortPollSubscriber(Subscriber):
     _next_tick_s: float | None = None
 
     def _deliveries(self) -> Iterator[Delivery]:
-        headers = poll_headers(self.headers, self.endpoint.host_header)
+        headers = poll_headers(self.headers, self.endpoint.host_header, self.connection)
         while self._wait_for_tick():
             yield from self._poll(f"GET {self._target()} HTTP/1.1\r\n{headers}")
 

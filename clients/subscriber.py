@@ -10,9 +10,14 @@ Rules:
    half as much again is added, since all who were refused together would come back together.
 3. A kept-alive connection that the server has ended meanwhile is replaced before the next request, without
    a pause: servers do so when a client is idle for long, and a poller with a large T always is.
-4. Whatever is random is drawn from the seed.
-5. Iterate from one thread or greenlet; `close` and `wire` may be called from any other.
-6. Nothing here imports gevent: blocking sockets and `threading` are all, so it runs on either.
+4. With `connection="fresh"` each poll makes a connection of its own and says `Connection: close`, as
+   clients without a pool of connections do. The server then ends it after its answer (RFC 9112, 9.6), and
+   so keeps the port in TIME_WAIT; a client that ended it first would run out of ports at some hundred polls
+   a second. Our end follows at once, before the next poll; the socket is given back only after that poll,
+   when the last acknowledgement has come and can be counted.
+5. Whatever is random is drawn from the seed.
+6. Iterate from one thread or greenlet; `close` and `wire` may be called from any other.
+7. Nothing here imports gevent: blocking sockets and `threading` are all, so it runs on either.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
-from clients.headers import HEADER_SETS, HeaderSet
+from clients.headers import CONNECTION_USES, HEADER_SETS, ConnectionUse, HeaderSet
 from clients.http_response import Response, ResponseParser
 from clients.receiver import Receiver
 from clients.wire import KERNEL_TELLS, NOTHING, Connection, Endpoint, WireCounts
@@ -81,6 +86,7 @@ class Subscriber(ABC):
         poll_interval_s: float = 1.0,
         wait_s: float = 25.0,
         headers: HeaderSet = "minimal",
+        connection: ConnectionUse = "kept",
         seed: int = 0,
         after: str | None = None,
         permessage_deflate: bool = False,
@@ -88,8 +94,9 @@ class Subscriber(ABC):
     ) -> None:
         """Prepare to follow `stream` at `url`, from the cursor `after` or from the head.
 
-        `poll_interval_s` is short polling's T and `wait_s` what a long poll asks for; the others ignore
-        them. `permessage_deflate` offers the WebSocket extension. `on_request` is told of each answer.
+        `poll_interval_s` is short polling's T, `wait_s` what a long poll asks for, `connection` whether polls
+        share one; the others ignore them. `permessage_deflate` offers the WebSocket extension. `on_request`
+        is told of each answer.
         Nothing is sent before the first iteration. Raises ValueError for arguments that make no sense.
         """
         check_stream(stream)
@@ -99,11 +106,14 @@ class Subscriber(ABC):
             raise ValueError(f"wait_s is {wait_s}: a poll is held for more than 0, at most {WAIT_MOST_S:g} s")
         if headers not in HEADER_SETS:
             raise ValueError(f"headers is {headers!r}: it must be one of {', '.join(HEADER_SETS)}")
+        if connection not in CONNECTION_USES:
+            raise ValueError(f"connection is {connection!r}: it must be one of {', '.join(CONNECTION_USES)}")
         self.endpoint = Endpoint.of(url)
         self.stream = stream
         self.poll_interval_s = poll_interval_s
         self.wait_s = wait_s
         self.headers: HeaderSet = headers
+        self.connection: ConnectionUse = connection
         self.permessage_deflate = permessage_deflate
         self.on_request = on_request
         self.receiver = Receiver(after)
@@ -118,13 +128,14 @@ class Subscriber(ABC):
         self.skipped_ticks = 0
         """Short polls that were not asked, because the one before took too long."""
         self.reconnects = 0
-        """Connections made after the first."""
+        """Connections made in place of one that had ended; a fresh one for each poll is none."""
         self.last_error: str | None = None
         """Why the connection was last lost."""
         self._random = random.Random(seed)
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._finished: Connection | None = None
         self._parser = ResponseParser()
         self._wire_before: WireCounts | None = NOTHING
         self._stamped = KERNEL_TELLS
@@ -150,10 +161,11 @@ class Subscriber(ABC):
     def wire(self) -> WireCounts | None:
         """Return what went over the wire so far, on all connections; None where it cannot be measured."""
         with self._lock:
-            if self._wire_before is None or self._connection is None:
-                return self._wire_before
-            now = self._connection.counts()
-            return None if now is None else self._wire_before + now
+            total = self._wire_before
+            for connection in (self._finished, self._connection):
+                if connection is not None:
+                    total = _sum(total, connection.counts())
+            return total
 
     def __iter__(self) -> Iterator[Delivery]:
         """Yield every delivery until `close()`; raises Refused, BadAnswer or BadBatch."""
@@ -168,6 +180,8 @@ class Subscriber(ABC):
                         self._back_off(lost)
         finally:
             self._drop()
+            with self._lock:
+                self._give_back_finished()
 
     def close(self) -> None:
         """End the iteration, from any thread or greenlet: it stops by itself, soon, without an error."""
@@ -189,8 +203,11 @@ class Subscriber(ABC):
             target + "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else target
         )
 
-    def _poll(self, request: str) -> Iterator[Delivery]:
-        """Ask for a batch and return what is new in it; raises as `_ask` does, and BadBatch."""
+    def _poll(self, request: str, held_s: float = 0.0) -> Iterator[Delivery]:
+        """Ask for a batch and return what is new in it; raises as `_ask` does, and BadBatch.
+
+        `held_s` is for how long the request asks to be held.
+        """
         sent_us, response = self._ask(request)
         connection = self._connection
         assert connection is not None
@@ -203,11 +220,16 @@ class Subscriber(ABC):
                     sent_us, connection.received_us, connection.handled_us, notifications, response.status
                 )
             )
-        if not response.keep_alive:
+        if response.keep_alive and self.connection == "kept":
+            return self._given
+        unheld = connection.handled_us - sent_us < held_s * 1e6 / 2
+        if response.keep_alive or self.connection == "kept":
             self._drop()
-            if not notifications:
-                # So answers a server that is stopping; to ask again at once would be a busy loop.
-                raise ConnectionLost("the server closes the connection")
+        else:
+            self._finish(connection)
+        if not notifications and (unheld or self.connection == "kept"):
+            # So answers a server that is stopping; to ask again at once would be a busy loop.
+            raise ConnectionLost("the server closes the connection")
         return self._given
 
     def _ask(self, request: str, good: int = 200) -> tuple[int, Response]:
@@ -312,14 +334,28 @@ class Subscriber(ABC):
         """Close the connection, if there is one, and keep its counts."""
         with self._lock:
             connection, self._connection = self._connection, None
-            if connection is None:
-                return
-            counts = connection.counts()
-            if counts is None or self._wire_before is None:
-                self._wire_before = None
-            else:
-                self._wire_before += counts
-            connection.close()
+            if connection is not None:
+                self._give_back(connection)
+
+    def _finish(self, connection: Connection) -> None:
+        """End a connection whose server ends it too, and keep it until the next one is at its end."""
+        try:
+            connection.finish()
+        except OSError:
+            pass  # reset, or left open by a server that said otherwise: then we end it alone
+        with self._lock:
+            self._give_back_finished()
+            self._finished, self._connection = self._connection, None
+        self._connected = False
+
+    def _give_back_finished(self) -> None:
+        finished, self._finished = self._finished, None
+        if finished is not None:
+            self._give_back(finished)
+
+    def _give_back(self, connection: Connection) -> None:
+        self._wire_before = _sum(self._wire_before, connection.counts())
+        connection.close()
 
     def _back_off(self, lost: ConnectionLost) -> None:
         """Pause before the next attempt, unless closed meanwhile."""
@@ -332,6 +368,11 @@ class Subscriber(ABC):
             pause_s = max(pause_s, min(lost.retry_after_s, RETRY_AFTER_MOST_S))
             pause_s *= self._random.uniform(1.0, 1.5)
         self._closed.wait(pause_s)
+
+
+def _sum(total: WireCounts | None, counts: WireCounts | None) -> WireCounts | None:
+    """Add counts; what cannot be measured in one part cannot be told of the whole."""
+    return None if total is None or counts is None else total + counts
 
 
 def check_stream(name: str) -> None:

@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT_S = 10.0
+FINISH_TIMEOUT_S = 1.0
+"""How long a peer that has said its last may take to end the connection."""
 READ_BYTES = 65536
 """Most that one read takes: the most memory that a connection needs on top of an unfinished message."""
 
@@ -79,6 +81,7 @@ _TCP_INFO_BYTES = _SENT_AT + _SENT.size
 # LAST_ACK, CLOSING.
 _FIN_RECEIVED = frozenset({6, 8, 9, 11})
 _ESTABLISHED = 1
+_CLOSED = 7
 
 
 def parse_tcp_info(info: bytes) -> WireCounts | None:
@@ -157,6 +160,7 @@ class Connection:
         """When our code had them, on the same clock."""
         self.stamped = False
         """Whether the last read brought a stamp; if not, its `received_us` is handling time."""
+        self._finished = False
 
     def connect(self, address: tuple[Any, ...], read_timeout_s: float | None = None) -> None:
         """Connect within CONNECT_TIMEOUT_S; raises OSError. Later reads wait up to `read_timeout_s`."""
@@ -190,17 +194,32 @@ class Connection:
         if not KERNEL_TELLS:
             return None
         try:
-            return parse_tcp_info(
-                self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-            )
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
         except OSError:
             return None
+        counts = parse_tcp_info(info)
+        if counts is not None and self._finished and info[0] == _CLOSED:
+            # A closed socket no longer tells whether it had the peer's FIN; this one had.
+            return counts._replace(bytes_received=counts.bytes_received - 1)
+        return counts
 
     def ended(self) -> bool:
         """Whether the peer is known to have ended the connection; always False where nobody can tell."""
         if not KERNEL_TELLS:
             return False
         return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
+
+    def finish(self) -> None:
+        """Wait for the peer's end, FINISH_TIMEOUT_S at the most, then send ours; raises OSError. What still
+        comes is not kept.
+
+        The acknowledgement of our end comes a round trip later: who wants it counted closes only then.
+        """
+        self._socket.settimeout(FINISH_TIMEOUT_S)
+        while self._socket.recv(READ_BYTES):
+            pass
+        self._finished = True
+        self._socket.shutdown(socket.SHUT_WR)
 
     def shutdown(self) -> None:
         """Wake whoever connects or reads: it finds the end of the stream. Writing still works."""

@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.link import Link
+
 STARTED_US = 1_763_874_000_000_000
 EMPTY_SERVER_US_PER_SECOND = 500.0
 
@@ -63,7 +65,13 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
         "poll_interval_s": 1.0,
         "wait_s": 25.0,
         "headers": "minimal",
+        "connection": "kept",
         "permessage_deflate": False,
+        "link": "constant" if settings.get("one_way_ms") else "loopback",
+        "one_way_ms": 0.0,
+        "jitter_ms": 0.0,
+        "loss_percent": 0.0,
+        "bandwidth_mbit": 0.0,
         "window_s": 5.0,
     }
     return {**usual, **settings}
@@ -72,9 +80,20 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
 QUICK = [cell("short-poll"), cell("long-poll"), cell("websocket")]
 
 
+def linked() -> list[dict[str, Any]]:
+    """Two rates across two delays: long poll's answers are one transit late at the low one, two at the
+    high."""
+    return [
+        cell(transport, one_way_ms=one_way_ms, publish_rate=rate)
+        for transport in ("long-poll", "websocket")
+        for one_way_ms in (25.0, 75.0)
+        for rate in (0.5, 20.0)
+    ]
+
+
 def article() -> list[dict[str, Any]]:
-    """Cells enough for every claim that loopback can decide."""
-    cells = []
+    """Cells enough for every claim."""
+    cells = linked()
     for model in ("gevent", "gthread"):
         cells.append(cell(None, server_model=model, publish_rate=0.0))
         cells.append(cell("short-poll", server_model=model, publish_rate=0.4))
@@ -120,7 +139,7 @@ def write_run(
             order += 1
             trials.append(_trial(settings, repeat=repeat, order=order, rng=rng, tables=tables, noise=noise))
     run = {
-        "schema": 1,
+        "schema": 2,
         "id": f"{name}-20261123-083600",
         "command": f"wirelab bench {name}",
         "started_us": STARTED_US,
@@ -145,6 +164,7 @@ def write_run(
         "commit": "0123456789abcdef",
         "dirty": False,
         "pinning": {"server": [0], "generator": [1]},
+        "links": _links(trials),
         "measured": {"arrival": "kernel", "wire": "tcp_info", "memory": "pss"},
         "trials": trials,
         "probes": {"upgrade": UPGRADE, "as-printed": AS_PRINTED, "welcome": None}
@@ -160,6 +180,16 @@ def write_run(
     return directory
 
 
+def _links(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every link that a trial ran across, checked and found in order."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in trials:
+        if trial["link"] != "loopback":
+            link = {name: trial[name] for name in Link._fields}
+            found[json.dumps(link)] = {**link, "passed": True, "why": None}
+    return list(found.values())
+
+
 def _trial(
     settings: dict[str, Any],
     *,
@@ -171,7 +201,10 @@ def _trial(
 ) -> dict[str, Any]:
     transport, model = settings["transport"], settings["server_model"]
     subscribers, rate, window_s = settings["subscribers"], settings["publish_rate"], settings["window_s"]
-    label = f"{transport or 'none'}-{model}-{subscribers}x{rate:g}-T{settings['poll_interval_s']:g}"
+    served_by = "bare" if settings["implementation"] == "bare" else model
+    label = f"{transport or 'none'}-{served_by}-{subscribers}x{rate:g}-T{settings['poll_interval_s']:g}"
+    if settings["link"] != "loopback":
+        label += f"-{settings['link']}-{settings['one_way_ms']:g}ms"
     trial = f"r{repeat}-{label}"
     joined_us = STARTED_US + order * 10_000_000
     start_us, end_us = joined_us + 1_000_000, joined_us + 1_000_000 + int(window_s * 1e6)
@@ -237,7 +270,8 @@ def _trial(
     if rate == 0:
         cpu_us = (EMPTY_SERVER_US_PER_SECOND + subscribers * idle_us * factor) * window_s
     pss_kb = 50_000 + memory_kb * factor * subscribers
-    _resources(tables, trial, (start_us, end_us), cpu_us=cpu_us, pss_kb=pss_kb)
+    relay = None if settings["link"] == "loopback" else {"late_ms_p99": 0.3, "overflowed": 0, "unread": 0}
+    _resources(tables, trial, (start_us, end_us), cpu_us=cpu_us, pss_kb=pss_kb, relay=relay)
     return {
         "id": trial,
         "repeat": repeat,
@@ -281,36 +315,47 @@ def _client(
     rng: np.random.Generator,
 ) -> tuple[list[tuple[int, int]], list[int], list[int]]:
     """One client: its requests (sent, answered), when each notification arrived, and what each answer
-    brought."""
+    brought.
+
+    A long poll's place in the fan-out is worth half its service time: the other half is its next request's.
+    """
+    transit_us = int(settings["one_way_ms"] * 1000)
     place_us = int((subscriber + 1) * service_us)
     if settings["transport"] == "websocket":
-        return [], [int(at) + place_us for at in due_us], []
+        return [], [int(at) + place_us + transit_us for at in due_us], []
     if settings["transport"] == "short-poll":
         interval_us = settings["poll_interval_s"] * 1e6
         sent = np.arange(joined_us + rng.uniform(0, interval_us), drained_us, interval_us).astype(np.int64)
-        found = np.searchsorted(due_us, sent, side="right")
+        found = np.searchsorted(due_us, sent + transit_us, side="right")
         brought = np.diff(found, prepend=0)
-        answered = sent + int(service_us)
+        answered = sent + int(service_us) + 2 * transit_us
         arrivals = np.repeat(answered, brought)
         return list(zip(sent.tolist(), answered.tolist(), strict=True)), arrivals.tolist(), brought.tolist()
     ticks, arrived, counts = [], [], []
     at, cursor = joined_us + int(rng.uniform(0, 1000)), 0
-    wait_us = int(settings["wait_s"] * 1e6)
+    wait_us, place_us = int(settings["wait_s"] * 1e6), place_us // 2
     while at < drained_us:
         if cursor < len(due_us) and due_us[cursor] <= at + wait_us:
-            answered = max(at, int(due_us[cursor])) + place_us
+            # Only those who wait stand in line: who comes to find news has it at once.
+            answered = int(due_us[cursor]) + place_us if due_us[cursor] > at else at + int(service_us)
         else:
             answered = at + wait_us + int(service_us)
-        last = int(np.searchsorted(due_us, answered - place_us, side="right"))
+        last = int(np.searchsorted(due_us, answered, side="right"))
         counts.append(last - cursor)
-        arrived.extend([answered] * (last - cursor))
-        ticks.append((at, answered))
-        cursor, at = last, answered + 300
+        arrived.extend([answered + transit_us] * (last - cursor))
+        ticks.append((at - transit_us, answered + transit_us))
+        cursor, at = last, answered + 2 * transit_us + 300
     return ticks, arrived, counts
 
 
 def _resources(
-    tables: Tables, trial: str, window_us: tuple[int, int], *, cpu_us: float, pss_kb: float
+    tables: Tables,
+    trial: str,
+    window_us: tuple[int, int],
+    *,
+    cpu_us: float,
+    pss_kb: float,
+    relay: dict[str, Any] | None,
 ) -> None:
     start_us, end_us = window_us
     elapsed_us = end_us - start_us
@@ -343,6 +388,7 @@ def _resources(
                     "1": {"busy_us": 0.3 * elapsed_us * used, "total_us": elapsed_us * used},
                 },
                 "socket_memory_kb": None,
+                "link": {"relay": relay, "wire": None},
             }
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_run import COSTS, article, cell, change, change_run, write_run
+from synthetic_run import COSTS, article, cell, change, change_run, linked, write_run
 
 from bench import analysis
 from bench.metrics import METRICS
@@ -53,7 +53,7 @@ def test_the_summary_has_the_promised_form(quick: Path) -> None:
     """schema, valid, cells with settings, counts, gates and every metric, eleven claims."""
     summary = json.loads(json.dumps(analysis.analyse(quick)))
     assert summary == json.loads((quick / "summary.json").read_text())
-    assert summary["schema"] == 1
+    assert summary["schema"] == 2
     assert summary["valid"] is True
     for one in summary["cells"]:
         assert set(METRICS) == set(one["metrics"])
@@ -342,6 +342,77 @@ def test_publishing_is_billed_apart(tmp_path: Path) -> None:
     metrics = analysis.analyse(run)["cells"][0]["metrics"]
     assert metrics["server_cpu_us_per_publish"]["value"] > 0
     assert metrics["server_cpu_us_per_delivery"] is None
+
+
+def test_theory_is_held_against_every_cell_across_a_link(tmp_path: Path) -> None:
+    """One transit for a WebSocket; for long poll one at a low rate and two at a high one; none lies
+    outside."""
+    summary = analysis.analyse(write_run(tmp_path / "run", linked(), repeats=5))
+    assert summary["valid"]
+    for one in summary["cells"]:
+        found = one["residuals"]
+        assert {"latency_ms_mean", "latency_ms_p50"} <= set(found)
+        assert {residual["outcome"] for residual in found.values()} <= {"within", "unclear"}
+        transits = found["latency_ms_p50"]["measured"] / one["one_way_ms"]
+        if one["transport"] == "websocket":
+            assert found["latency_ms_mean"]["outcome"] == "within"
+        if one["transport"] == "websocket" or one["publish_rate"] < 1:
+            assert transits == pytest.approx(1, rel=0.1)
+        elif one["one_way_ms"] == 75:
+            assert transits == pytest.approx(2, rel=0.1)
+
+
+def test_what_lies_outside_the_band_is_said(run: Path) -> None:
+    """Everything 50 ms later than theory has it: within becomes outside, and nothing is hidden."""
+    before = cell_of(analysis.analyse(run), "websocket")["residuals"]["latency_ms_mean"]
+    assert before["outcome"] == "within"
+    change(run, "deliveries", edit=lambda frame: frame.assign(
+        received_us=frame["received_us"] + 50_000, handled_us=frame["handled_us"] + 50_000
+    ))  # fmt: skip
+    after = cell_of(analysis.analyse(run), "websocket")["residuals"]["latency_ms_mean"]
+    assert after["outcome"] == "outside"
+    assert after["residual_share"] * after["predicted"] > before["residual_share"] * before["predicted"] + 45
+    assert after["low"] > after["predicted"] * (1 + after["band_share"])
+
+
+def test_a_link_that_does_more_than_delay_has_no_prediction(tmp_path: Path) -> None:
+    """Loss and jitter are not in the formulas, and nothing is held against them."""
+    cells = [cell("websocket", one_way_ms=20.0, link="rough", loss_percent=1.0)]
+    found = analysis.analyse(write_run(tmp_path / "run", cells))["cells"][0]
+    assert found["predicted"]["latency_ms_mean"] is None
+    assert found["residuals"] == {}
+
+
+def test_naive_latency_hides_what_a_late_publisher_adds(run: Path) -> None:
+    """Written 2 ms after it was due: the naive figure is 2 ms less, at every quantile."""
+    change(run, "published", edit=lambda frame: frame.assign(written_us=frame["due_us"] + 2_000))
+    for one in analysis.analyse(run)["cells"]:
+        for name in ("mean", "p50", "p99"):
+            late, naive = (one["metrics"][f"{kind}latency_ms_{name}"]["value"] for kind in ("", "naive_"))
+            assert late - naive == pytest.approx(2.0)
+        hidden = np.subtract(one["latency_quantiles_ms"], one["naive_latency_quantiles_ms"])
+        assert hidden == pytest.approx(2.0)
+
+
+def test_how_long_a_poll_took_is_no_latency(quick: Path) -> None:
+    """A short poll is answered at once, and the notification was half an interval late all the same."""
+    summary = analysis.analyse(quick)
+    middle = summary["quantiles"].index(0.5)
+    short, socket = (cell_of(summary, transport) for transport in ("short-poll", "websocket"))
+    assert short["response_quantiles_ms"][middle] < 1
+    assert short["latency_quantiles_ms"][middle] > 400
+    assert socket["response_quantiles_ms"] is None
+
+
+def test_the_floor_is_the_bare_servers_own_figures(tmp_path: Path) -> None:
+    """By transport, with their load; nothing else changes for their being there."""
+    cells = [cell("websocket"), cell("websocket", implementation="bare")]
+    summary = analysis.analyse(write_run(tmp_path / "run", cells))
+    bare = cell_of(summary, "websocket", implementation="bare")
+    (floor,) = summary["floor"]["websocket"]
+    assert (floor["cell"], floor["subscribers"]) == (bare["id"], 20)
+    assert floor["metrics"] == bare["metrics"]
+    assert analysis.analyse(write_run(tmp_path / "other"))["floor"] == {}
 
 
 def test_an_interrupted_run_is_not_valid(run: Path) -> None:

@@ -1,13 +1,16 @@
 """What only polling does: the grid, being held, and connections that are kept alive, or not."""
 
+import socket
 import threading
 import time
 
 import pytest
+from conftest import Server
 from fake_server import Peer, batch, fake_server, http
 from test_clients import following, no_pauses, subscribe, take, wait_until  # noqa: F401 - a fixture among them
 
 from clients import long_poll, short_poll, subscriber
+from clients.publisher import Publisher, schedule
 from clients.short_poll import ShortPollSubscriber
 
 URL = "http://127.0.0.1:1"
@@ -123,7 +126,56 @@ def test_a_server_may_close_after_each_answer(transport: str) -> None:
     assert follower.last_error is None
 
 
-def test_a_stopping_server_is_not_asked_in_a_busy_loop() -> None:
+@pytest.mark.parametrize("transport", ["short-poll", "long-poll"])
+def test_a_fresh_connection_for_each_poll(any_server: Server, transport: str) -> None:
+    """Nothing is lost, none of them is a reconnect, and all of their segments are counted: three to open, the
+    request, the answer, its acknowledgement at most, and two each to end."""
+    name = f"c-fresh-{transport}"
+    follower = subscribe(transport, any_server.url, name, connection="fresh")
+    with following(follower) as deliveries:
+        wait_until(lambda: follower.joined)
+        with Publisher(any_server.url, name) as publisher:
+            publisher.run(schedule("constant", 20, seed=1), stop=threading.Event(), count=10)
+            assert publisher.drain()
+        wait_until(lambda: len(deliveries) == 10, "the last delivery")
+    assert [delivery.id for delivery in deliveries] == list(range(1, 11))
+    assert follower.reconnects == 0
+    assert follower.last_error is None
+    counts = follower.wire()
+    assert counts is not None
+    # A poll under way when the iteration was closed has no answer, and its connection no end.
+    assert follower.requests > 2
+    assert 4 * follower.requests <= counts.segments_sent <= 6 * follower.requests + 4
+    assert 4 * follower.requests <= counts.segments_received <= 6 * follower.requests + 4
+
+
+@pytest.mark.parametrize("transport", ["short-poll", "long-poll"])
+def test_fresh_connections_are_counted_to_the_byte(transport: str) -> None:
+    """Payload bytes are what the server's side saw, whoever ends a connection; the server is asked to."""
+    heads: list[str] = []
+    sent: list[bytes] = []
+
+    def script(peer: Peer, number: int) -> None:
+        heads.append(peer.read_request())
+        sent.append(http(batch(number + 1), "200 OK", *(["Connection: close"] if number else [])))
+        peer.send(sent[-1])
+        if number:
+            peer.socket.shutdown(socket.SHUT_WR)
+        assert peer.wait_for_end() == b""
+
+    with fake_server(script) as url:
+        follower = subscribe(transport, url, connection="fresh")
+        assert [delivery.id for delivery in take(follower, 3)] == [1, 2, 3]
+    assert all("Connection: close" in head.splitlines() for head in heads)
+    assert (len(heads), follower.reconnects) == (3, 1)
+    counts = follower.wire()
+    assert counts is not None
+    assert counts.bytes_received == sum(map(len, sent))
+    assert counts.bytes_sent == sum(len(head) + 4 for head in heads)
+
+
+@pytest.mark.parametrize("connection", ["kept", "fresh"])
+def test_a_stopping_server_is_not_asked_in_a_busy_loop(connection: str) -> None:
     """Its answers are empty, at once, and close the connection."""
     connections = []
 
@@ -131,9 +183,10 @@ def test_a_stopping_server_is_not_asked_in_a_busy_loop() -> None:
         connections.append(number)
         peer.read_request()
         peer.send(http(batch(), "200 OK", "Connection: close"))
+        peer.socket.shutdown(socket.SHUT_WR)
         peer.wait_for_end()
 
-    with fake_server(script) as url, following(subscribe("long-poll", url)):
+    with fake_server(script) as url, following(subscribe("long-poll", url, connection=connection)):
         time.sleep(0.5)
     # Pauses of 50 to 100 ms.
     assert 1 < len(connections) <= 11

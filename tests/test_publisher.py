@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import statistics
 import threading
 import time
@@ -225,6 +226,29 @@ def test_poisson_gaps_are_exponential_and_come_from_the_seed() -> None:
     assert min(gaps) >= 0
     assert statistics.fmean(gaps) == pytest.approx(0.02, rel=0.03)
     assert statistics.stdev(gaps) == pytest.approx(0.02, rel=0.05)
+
+
+def test_on_off_comes_in_bursts_at_the_same_mean_rate() -> None:
+    """From the seed; as many as Poisson over all time, but in a second of a burst five times as many."""
+    offsets = list(itertools.islice(schedule("on-off", 20, seed=7), 100_000))
+    assert offsets == list(itertools.islice(schedule("on-off", 20, seed=7), 100_000))
+    assert offsets[:5] != list(itertools.islice(schedule("on-off", 20, seed=8), 5))
+    assert all(earlier < later for earlier, later in itertools.pairwise(offsets))
+    assert len(offsets) / offsets[-1] == pytest.approx(20, rel=0.1)
+    gaps = sorted(later - earlier for earlier, later in itertools.pairwise(offsets))
+    # Most gaps lie within a burst, where the mean is 1/100 s; a few span a pause of 2 s on average.
+    assert statistics.median(gaps) == pytest.approx(math.log(2) / 100, rel=0.1)
+    pauses = [gap for gap in gaps if gap > 0.3]
+    assert statistics.fmean(pauses) == pytest.approx(2.3, rel=0.1)
+
+
+def test_on_off_begins_on_as_often_as_it_is_on() -> None:
+    """So the first second has as many as any other, over many seeds."""
+    firsts = [
+        sum(1 for _ in itertools.takewhile(lambda due_s: due_s < 1, schedule("on-off", 20, seed=seed)))
+        for seed in range(2000)
+    ]
+    assert statistics.fmean(firsts) == pytest.approx(20, rel=0.1)
 
 
 def test_constant_gaps_do_not_drift() -> None:

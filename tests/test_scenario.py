@@ -5,6 +5,7 @@ import pytest
 from bench import scenario
 from bench.link import CONSTANT, PROFILES, Link
 from bench.scenario import ScenarioError
+from clients import headers, publisher
 
 HEAD = """
 name = "some"
@@ -174,6 +175,13 @@ def test_trials_are_named_by_what_tells_them_apart() -> None:
         "r1-websocket-gevent-10x2",
         "r1-websocket-gevent-10x2-again2",
     }
+
+
+def test_choices_are_those_of_the_clients() -> None:
+    """What a scenario may ask for is what they can do."""
+    assert scenario.CHOICES["schedule"] == publisher.SCHEDULES
+    assert scenario.CHOICES["headers"] == headers.HEADER_SETS
+    assert scenario.CHOICES["connection"] == headers.CONNECTION_USES
 
 
 def test_every_setting_is_checked_and_stands_in_one_kind() -> None:

@@ -2,7 +2,9 @@
 behind."""
 
 import contextlib
+import itertools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from processes import all_gone, descendants, named
 
 from bench import gates, machine, run, scenario, trial
 from bench.reading import Trial
+from clients.publisher import schedule
 
 Started = Callable[[str], list[int]]
 
@@ -76,6 +79,8 @@ def failed(judged: Trial) -> set[str]:
         ("websocket", 'implementation = "bare"'),
         ("long-poll", 'implementation = "bare"'),
         ("short-poll", 'implementation = "bare"\npoll_interval_s = 0.2'),
+        ("long-poll", 'connection = "fresh"'),
+        ("long-poll", 'implementation = "bare"\nconnection = "fresh"'),
     ],
 )
 def test_everybody_gets_everything(tmp_path: Path, transport: str, more: str) -> None:
@@ -95,6 +100,22 @@ def test_everybody_gets_everything(tmp_path: Path, transport: str, more: str) ->
     assert {row["joined_id"] for row in collected.subscribers} == {0}
     handshakes = 20 if transport == "websocket" else 0
     assert len(collected.requests) == handshakes or transport != "websocket"
+
+
+def test_on_off_publishes_what_its_schedule_says(tmp_path: Path) -> None:
+    """The same seed, the same offsets, to the microsecond."""
+    text = SCENARIO.format(transport="websocket") + 'schedule = "on-off"'
+    planned = scenario.parse(text.replace("rate = 20", "rate = 100")).plan()[0]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    collected = trial.run(planned, seed=3, pinning=None, scratch=scratch)
+    due_us = collected.published[:, 1]
+    seed = random.Random("3/1/publish").getrandbits(32)
+    offsets_us = [
+        round(due_s * 1e6) for due_s in itertools.islice(schedule("on-off", 100, seed), len(due_us))
+    ]
+    assert len(due_us) > 1
+    assert (due_us - due_us[0]).tolist() == [offset_us - offsets_us[0] for offset_us in offsets_us]
 
 
 def test_a_memory_trial_begins_with_a_cohort(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""How much load each transport takes before its p99 breaks the budget, and what broke it.
+
+Rules: a step that keeps the budget is filled, one that breaks it is crossed; what broke it is written where
+the curve ends. `bench/saturation.py` has the form of `summary["saturation"]` and of each cause.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench import layout
+from bench.colours import look
+from bench.figure_style import HALO, INK, LABEL_SIZE, PANELS, End, grid, name_ends, plain_log
+
+Series = dict[str, Any]
+
+CAUSES = {
+    "died": "the server died",
+    "lost": "notifications lost",
+    "harness": "the harness's limit",
+    "gaps": "fell behind the log",
+    "cores": "core full",
+    "delay": "transits alone",
+    "interval": "asks too rarely",
+    "fan-out": "one fan-out too long",
+    "queue": "queueing",
+    "threads": "threads in turns",
+    "unknown": "cause unknown",
+}
+"""What is written where a budget broke, by the name of its cause."""
+
+
+def budget(summary: dict[str, Any]) -> tuple[Figure | None, str]:
+    """A panel a load: p99 against the number of subscribers, with the budget as a line."""
+    found = summary.get("saturation")
+    loads: dict[str, list[Series]] = {}
+    for series in found["series"] if found else []:
+        if any(step["p99_ms"] for step in series["steps"]):
+            loads.setdefault(layout.load_key(series, "subscribers"), []).append(series)
+    if not found or not loads:
+        return None, "This run did not step its load up against a budget of latency."
+    shown = layout.spread(list(loads.values()), PANELS)
+    common, own = layout.load_names([{**group[0], "subscribers": 0} for group in shown], "subscribers")
+    figure, axes = grid(len(shown), 4.6, sharex=True, sharey=True)
+    ends = {}
+    for panel, group, title in zip(axes, shown, own, strict=True):
+        ends[panel] = _panel(panel, group, found["p99_budget_ms"])
+        panel.set_title(title)
+        panel.set_xlabel("subscribers (log scale)")
+    for panel in axes[::2]:
+        panel.set_ylabel("latency, p99 (ms, log scale)")
+    steps = [step for group in shown for series in group for step in series["steps"] if step["p99_ms"]]
+    low, high = min(step["p99_ms"] for step in steps), max(step["p99_ms"] for step in steps)
+    axes[0].set_ylim(min(low, found["p99_budget_ms"]) / 1.6, max(high, found["p99_budget_ms"]) * 1.6)
+    for panel in axes:
+        plain_log(panel.xaxis)
+        plain_log(panel.yaxis)
+    name_ends(figure, ends)
+    says = " ".join(
+        f"{layout.transport_name(series, group)}{f' ({title})' if title else ''}: {series['says']}"
+        for group, title in zip(shown, own, strict=True)
+        for series in group
+    )
+    return figure, (
+        f"{layout.sentence(common)} Points: the median p99 of each step, filled where most repeats kept the "
+        f"budget, crossed where they broke it. {says}"
+    )
+
+
+def _panel(panel: Axes, group: list[Series], budget_ms: float) -> list[End]:
+    """One load; returns the ends to be named."""
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.axhline(budget_ms, color=INK, linewidth=1.4)
+    panel.annotate(
+        f"budget {budget_ms:g} ms", (0.01, budget_ms), xycoords=("axes fraction", "data"), xytext=(0, 5),
+        textcoords="offset points", fontsize=LABEL_SIZE, path_effects=HALO,
+    )  # fmt: skip
+    ends = []
+    for series in sorted(group, key=lambda one: layout.rank(one["transport"])):
+        style = look(series["transport"])
+        steps = [step for step in series["steps"] if step["p99_ms"]]
+        if not steps:
+            continue
+        panel.plot(
+            [step["subscribers"] for step in steps], [step["p99_ms"] for step in steps], color=style.colour,
+            linestyle=style.line, linewidth=2.2,
+        )  # fmt: skip
+        for step in steps:
+            kept = step["kept"] * 2 > step["repeats"]
+            panel.plot(
+                step["subscribers"], step["p99_ms"], color=style.colour, marker=style.marker if kept else "X",
+                markersize=9 if kept else 11, markeredgecolor=style.colour if kept else INK,
+            )  # fmt: skip
+        name = layout.transport_name(series, group).replace(", ", ",\n")
+        if series["beyond"] is not None:
+            name += f"\nfrom {series['beyond']:,}: {CAUSES.get(series['why'], series['why'])}"
+        ends.append(End(steps[-1]["subscribers"], steps[-1]["p99_ms"], name, style.colour))
+    return ends
