@@ -124,6 +124,27 @@ def found(run: Run, metric: str, **settings: Any) -> dict[str, float | None]:
     return values
 
 
+def metrics(run: Run, *names: str, **settings: Any) -> pd.DataFrame:
+    """One row a cell that has these settings: its transport, what else tells the cells apart, and the metrics,
+    with their intervals."""
+    cells = layout.in_order(cell for cell in only(run.summary, **settings)["cells"] if cell["transport"])
+    apart = [
+        key
+        for key in scenario.SETTINGS
+        if key not in ("transport", *scenario.MEASURING) and len({cell.get(key) for cell in cells}) > 1
+    ]
+    return pd.DataFrame(
+        [
+            {
+                "transport": cell["transport"],
+                **{key: cell[key] for key in apart},
+                **{layout.label(name): layout.figure_text(name, cell["metrics"].get(name)) for name in names},
+            }
+            for cell in cells
+        ]
+    )
+
+
 def guessed(
     guess: Mapping[str, float | None],
     found: Mapping[str, float | None],
@@ -184,7 +205,7 @@ def spans(step: Step) -> pd.DataFrame:
 def cost_models(run: Run) -> pd.DataFrame:
     """One row a series of the cost model: what was fitted, and how it predicted the load held out."""
     rows = []
-    for series in (run.summary["costs"] or {"series": []})["series"]:
+    for series in _series(run):
         fitted = [point["load"] for point in series["points"] if point["role"] == "fitted"]
         held_out = series["held_out"] or {}
         rows.append(
@@ -196,21 +217,34 @@ def cost_models(run: Run) -> pd.DataFrame:
                 "held out": held_out.get("load"),
                 "form": series["form"] or layout.ABSENT,
                 "error": f"{held_out['error']:+.0%}" if held_out else layout.ABSENT,
-                "of one": layout.ABSENT
-                if series["cost"] is None
-                else _figure(series["cost"], series["unit"]),
+                "one costs": None if series["cost"] is None else series["cost"]["value"],
+                "unit": series["unit"],
+                "from … to": layout.ABSENT if series["cost"] is None else _interval(**series["cost"]),
             }
         )
     return pd.DataFrame(rows)
 
 
+def cost_points(run: Run, transport: str, operation: str, server_model: str = "gevent") -> pd.DataFrame:
+    """What one operation cost under each load that was measured, from the lightest on."""
+    rows = [
+        {
+            f"{operation}s a second": point["load"],
+            "core busy (%)": None if point["busy_share"] is None else round(point["busy_share"] * 100),
+            f"one costs ({series['unit']})": point["cost"]["value"],
+            "from … to": _interval(**point["cost"]),
+        }
+        for series in _series(run, transport, operation, server_model)
+        for point in sorted(series["points"], key=lambda point: point["load"])
+        if point["cost"]
+    ]
+    return pd.DataFrame(rows)
+
+
 def cost_of(run: Run, transport: str, operation: str, server_model: str = "gevent") -> float | None:
     """What one operation costs, in the unit of its series; None where it was not measured, or not checked."""
-    wanted = (transport, operation, server_model)
-    for series in (run.summary["costs"] or {"series": []})["series"]:
-        if (series["transport"], series["operation"], series["server_model"]) == wanted and series["cost"]:
-            return float(series["cost"]["value"])
-    return None
+    costs = [series["cost"] for series in _series(run, transport, operation, server_model) if series["cost"]]
+    return float(costs[0]["value"]) if costs else None
 
 
 def planned(run: Run, users: int, rate: float, payload_bytes: int, poll_interval_s: float) -> pd.DataFrame:
@@ -224,7 +258,7 @@ def planned(run: Run, users: int, rate: float, payload_bytes: int, poll_interval
             first = one.limits[0]
             row |= {
                 "cores": one.cores.value,
-                "from … to": _interval(one.cores),
+                "from … to": _interval(*one.cores),
                 "memory (GB)": one.memory_gb.value,
                 "down, with headers (Mbit/s)": one.down_wire.value,
                 "requests / s": one.requests_per_second,
@@ -305,13 +339,15 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
 # --- How things look ---
 
 
-def _figure(figure: dict[str, Any], unit: str) -> str:
-    """A value with its interval and its unit."""
-    return f"{number(figure['value'])} ({number(figure['low'])}–{number(figure['high'])}) {unit}"
+def _series(run: Run, *wanted: str) -> list[dict[str, Any]]:
+    """The series of the cost model: all, or those of a transport, an operation and a server model."""
+    names = ("transport", "operation", "server_model")
+    found = (run.summary["costs"] or {"series": []})["series"]
+    return [series for series in found if not wanted or tuple(series[name] for name in names) == wanted]
 
 
-def _interval(figure: Any) -> str:
-    return layout.ABSENT if figure.low is None else f"{number(figure.low)} … {number(figure.high)}"
+def _interval(value: float, low: float | None, high: float | None) -> str:
+    return layout.ABSENT if low is None or high is None else f"{number(low)} … {number(high)}"
 
 
 def _seconds(cell: dict[str, Any], metric: str) -> float:
