@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.colours import PART_COLOURS, look
-from bench.figures import INK, STYLE, WIDTH
+from bench.figure_style import INK, STYLE, WIDTH
 from clients.wire_exchange import Exchange
 from clients.wire_spans import PARTS
 

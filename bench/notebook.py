@@ -125,8 +125,8 @@ def found(run: Run, metric: str, **settings: Any) -> dict[str, float | None]:
 
 
 def metrics(run: Run, *names: str, **settings: Any) -> pd.DataFrame:
-    """One row a cell that has these settings: its transport, what else tells the cells apart, and the metrics,
-    with their intervals."""
+    """One row a cell that has these settings: its transport, what else tells the cells apart, and metrics,
+    each with its interval."""
     cells = layout.in_order(cell for cell in only(run.summary, **settings)["cells"] if cell["transport"])
     apart = [
         key
@@ -319,7 +319,8 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
             and cell["predicted"]
         ]
         if not kin:
-            raise UsageError(f"the other run has no cell of {settings.transport} to take times from")
+            wanted = f"{settings.transport} on {settings.server_model}"
+            raise UsageError(f"the other run has no cell of {wanted} to take times from")
         load = settings.subscribers * settings.publish_rate
         near = min(kin, key=lambda cell: abs(cell["subscribers"] * cell["publish_rate"] - load))
         shared = {field.name for field in dataclasses.fields(predict.Load)} & set(scenario.SETTINGS)

@@ -77,13 +77,14 @@ def execute(path: Path) -> nbformat.NotebookNode:
 def keep(run: Path) -> None:
     """Make a run the one that the notebooks look at. Raises UsageError."""
     require_run(run)
-    shutil.rmtree(REFERENCE, ignore_errors=True)
-    REFERENCE.mkdir()
-    for name in analysis.INPUTS:
-        if name.endswith(".parquet"):
-            _pack(run / name, REFERENCE / name)
-        else:
-            shutil.copyfile(run / name, REFERENCE / name)
+    with tempfile.TemporaryDirectory(dir=REFERENCE.parent) as made:
+        for name in analysis.INPUTS:
+            if name.endswith(".parquet"):
+                _pack(run / name, Path(made, name))
+            else:
+                shutil.copyfile(run / name, Path(made, name))
+        shutil.rmtree(REFERENCE, ignore_errors=True)
+        shutil.copytree(made, REFERENCE)
 
 
 def _pack(source: Path, target: Path) -> None:
