@@ -139,15 +139,15 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
 
 def test_a_table_escapes_aligns_and_colours(shown: Shown) -> None:
-    notebook.table(
-        pd.DataFrame({"transport": ["websocket", "x<y"], "µs": [12345.678, None], "n": [1000, 2]}), code=["n"]
-    )
+    rows = {"transport": ["websocket", "x<y"], "µs": [12345.678, None], "n": [1000, 2], "is": ["{1,2}", "`"]}
+    notebook.table(pd.DataFrame(rows), code=["is"])
     [table] = shown.seen
     assert "#009E73" in table.data
     assert "x&lt;y" in table.data
     assert ">12,346<" in table.data
     assert ">–<" in table.data
     assert ">1,000<" in table.data
+    assert ">{1,<wbr>2}<" in table.data
     assert "<style" not in table.data
 
 
