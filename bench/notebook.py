@@ -97,6 +97,9 @@ def about(run: Run) -> None:
         f"{valid} of {len(trials)} trials are valid. Machine: {machine.get('cpu_model')}, "
         f"{machine.get('cores')} cores, {machine.get('system')} {machine.get('kernel')}.",
     ]
+    if run.run.get("links_unavailable"):
+        why = run.run["links_unavailable"]
+        lines.append(f"**No link could be emulated here** ({why}): what asked for one ran on loopback.")
     refused = [f"- `{trial['id']}`: {'; '.join(trial['why'])}" for trial in trials if not trial["valid"]]
     if refused:
         summary = "What is not valid, and counts for nothing"
