@@ -33,7 +33,7 @@ import bench
 from bench import figures, layout, plan, predict, scenario
 from bench import run as runs
 from bench.cli import UsageError
-from bench.colours import PART_COLOURS, look
+from bench.colours import LOOKS, PART_COLOURS, look
 from bench.compare import number
 from bench.reading import Run
 from clients.wire_exchange import Exchange, Step
@@ -166,7 +166,9 @@ def guessed(
             if off < 1.1
             else f"{number(off, 2)} times too {_side(mine, value)}"
         )
-        rows.append({"": name, f"{who} ({unit})": mine, f"found ({unit})": value, f"{who} was": said})
+        rows.append(
+            {"transport": name, f"{who} ({unit})": mine, f"found ({unit})": value, f"{who} was": said}
+        )
     table(pd.DataFrame(rows))
 
 
@@ -206,23 +208,24 @@ def spans(step: Step) -> pd.DataFrame:
 
 
 def cost_models(run: Run) -> pd.DataFrame:
-    """One row a series of the cost model: what was fitted, and how it predicted the load held out."""
+    """One row a series that had the loads for a model: what was fitted, and how it foretold the load held
+    out."""
     rows = []
     for series in _series(run):
+        if not series["form"]:
+            continue
         fitted = [point["load"] for point in series["points"] if point["role"] == "fitted"]
-        held_out = series["held_out"] or {}
+        cost = series["cost"]
         rows.append(
             {
                 "transport": series["transport"],
-                "server": series["server_model"],
-                "one": series["operation"],
-                "fitted at": f"{number(min(fitted))} to {number(max(fitted))}" if fitted else layout.ABSENT,
-                "held out": held_out.get("load"),
-                "form": series["form"] or layout.ABSENT,
-                "error": f"{held_out['error']:+.0%}" if held_out else layout.ABSENT,
-                "one costs": None if series["cost"] is None else series["cost"]["value"],
+                "operation": series["operation"],
+                "fitted at": f"{number(min(fitted))} to {number(max(fitted))}",
+                "held out": series["held_out"]["load"],
+                "error there": f"{series['held_out']['error']:+.0%}",
+                "one costs": None if cost is None else cost["value"],
+                "from … to": layout.ABSENT if cost is None else _interval(**cost),
                 "unit": series["unit"],
-                "from … to": layout.ABSENT if series["cost"] is None else _interval(**series["cost"]),
             }
         )
     return pd.DataFrame(rows)
@@ -250,25 +253,35 @@ def cost_of(run: Run, transport: str, operation: str, server_model: str = "geven
     return float(costs[0]["value"]) if costs else None
 
 
-def planned(run: Run, users: int, rate: float, payload_bytes: int, poll_interval_s: float) -> pd.DataFrame:
-    """One row a transport and server model: what so many users would take (`bench/plan.py`), and what ends
-    the growth of one process first."""
+def planned(
+    run: Run,
+    *,
+    users: int,
+    rate: float,
+    payload_bytes: int = 200,
+    poll_interval_s: float = 5.0,
+    server_model: str = "gevent",
+) -> pd.DataFrame:
+    """One row a transport: what so many users would take (`bench/plan.py`), and what ends the growth of one
+    process first; or why that cannot be told."""
     demand = plan.Demand(users, rate, payload_bytes, poll_interval_s)
     rows = []
     for one in plan.plan(run.summary["costs"], demand, run.run.get("machine", {}).get("memory_kb")):
-        row: dict[str, Any] = {"transport": one.transport, "server": one.server_model}
+        if one.server_model != server_model:
+            continue
+        row: dict[str, Any] = {"transport": look(one.transport).label}
         if isinstance(one, plan.Plan):
             first = one.limits[0]
             row |= {
                 "cores": one.cores.value,
-                "from … to": _interval(*one.cores),
+                "cores from … to": _interval(*one.cores),
                 "memory (GB)": one.memory_gb.value,
                 "down, with headers (Mbit/s)": one.down_wire.value,
                 "requests / s": one.requests_per_second,
                 "one process ends at": f"{number(first.users, 2)} users: {first.what}",
             }
         else:
-            row["one process ends at"] = f"not planned: {one.why}"
+            row |= {"cores": None, "one process ends at": f"not planned: {one.why}"}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -378,7 +391,8 @@ def _cell(column: str, value: Any, is_code: bool) -> str:
     if isinstance(value, (int, float)):
         return f"{int(value):,}" if value == int(value) else number(value)
     if column == "transport":
-        return f'<b style="color: {look(value).colour}">{_escaped(look(value).label)}</b>'
+        mine = next((one for name, one in LOOKS.items() if value in (name, one.label)), None)
+        return f'<b style="color: {mine.colour}">{mine.label}</b>' if mine else f"<b>{_escaped(value)}</b>"
     if column == "part":
         colour = PART_COLOURS[value]
         return f'<span style="border-left: 6px solid {colour}; padding-left: 6px">{_escaped(value)}</span>'

@@ -139,7 +139,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
 
 def test_a_table_escapes_aligns_and_colours(shown: Shown) -> None:
-    rows = {"transport": ["websocket", "x<y"], "µs": [12345.678, None], "n": [1000, 2], "is": ["{1,2}", "`"]}
+    rows = {"transport": ["WebSocket", "x<y"], "µs": [12345.678, None], "n": [1000, 2], "is": ["{1,2}", "`"]}
     notebook.table(pd.DataFrame(rows), code=["is"])
     [table] = shown.seen
     assert "#009E73" in table.data
