@@ -22,7 +22,19 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench import bootstrap, claims, compare, curves, gates, metrics, predict, theory
+from bench import (
+    bootstrap,
+    claims,
+    compare,
+    costs,
+    curves,
+    gates,
+    metrics,
+    predict,
+    reproductions,
+    saturation,
+    theory,
+)
 from bench.compare import Figure
 from bench.reading import Run, RunDirectoryError, Trial, load
 from bench.scenario import LOAD, SETTINGS
@@ -134,14 +146,20 @@ def summarise(run: Run) -> dict[str, Any]:
     measured = compare.Measured(tuple(cells), run.run.get("probes") or {})
     interrupted = bool(run.run.get("interrupted"))
     shown = [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)]
+    trials = [_trial_json(result, names[result.cell_key]) for result in results]
+    saturated = saturation.summarise(
+        shown, trials, run.run.get("skipped") or [], scenario.get("p99_budget_ms")
+    )
+    whole = all(cell["valid"] or saturation.excuses(saturated, cell, minimum) for cell in shown)
     return {
         "schema": SUMMARY_SCHEMA,
         "analysis": ANALYSIS_VERSION,
         "run": run.run.get("id"),
-        "valid": bool(cells) and all(cell.enough for cell in cells) and not interrupted,
+        "valid": bool(cells) and whole and not interrupted,
         "interrupted": interrupted,
         "minimum_valid_trials": minimum,
         "confidence_percent": bootstrap.CONFIDENCE_PERCENT,
+        "coverage_percent": bootstrap.coverage_percent(minimum),
         "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
         "cells": shown,
         "floor": _floor(shown),
@@ -149,7 +167,10 @@ def summarise(run: Run) -> dict[str, Any]:
             [cell for cell, one in zip(cells, shown, strict=True) if one["predicted"]]
         ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
-        "trials": [_trial_json(result, names[result.cell_key]) for result in results],
+        "reproduction": _plain(reproductions.summarise(run.run, measured)),
+        "costs": _plain(costs.summarise(cells)),
+        "saturation": saturated,
+        "trials": trials,
         "inputs": input_digests(run.directory),
     }
 

@@ -2,10 +2,10 @@
 
 Rules:
 - A claim is a sentence, a hypothesis that could be false, and a pass band that no run moves
-  (the numbers stand in `bench/judges.py`).
+  (the numbers stand in `bench/judge_*.py`).
 - `holds`: every comparison passes. `fails`: none does. `depends`: some do, and the condition that separates
-  them is named. Anything else is `inconclusive`: an interval across its band, too few valid trials, or no
-  cell that could tell; it says why, and which shipped scenario can decide.
+  them is named (`bench/conditions.py`). Anything else is `inconclusive`: an interval across its band, too few
+  valid trials, or no cell that could tell; it says why, and which shipped scenario can decide.
 - Cells that may not decide are left out of `holds`, `fails` and `depends`, and named.
 - Judging reads cells and probes alone, so the same run is judged the same anywhere.
 """
@@ -13,11 +13,11 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import judges
+from bench import conditions, judge_costs, judge_delivery, judge_million, judge_polling, judge_probes
 from bench.compare import Comparison, Judged, Measured
 
 MOST_REASONS = 3
@@ -71,14 +71,16 @@ def _verdict(claim: Claim, found: Judged) -> tuple[str, str, str]:
         reason = _few([found.lacks] if found.lacks else [], found.reasons) or "no cell of this run could tell"
         return "inconclusive", *_twice(f"{_sentence(reason)} {_who_can(claim)}")
     if {"holds", "fails"} <= outcomes:
-        condition, examples = _condition(comparisons)
+        condition = conditions.sentence(comparisons)
         still_open = f" Open: {_few(unclear)}." if unclear else ""
-        return "depends", f"{condition} {examples}{still_open}{left_out}", condition
+        return "depends", f"{condition} {_examples(comparisons)}{still_open}{left_out}", condition
     if unclear:
         across = f"{_sentence(unclear[0])} It does not clear the band ({claim.band}). {_who_can(claim)}"
         return "inconclusive", across, f"{_sentence(unclear[0])} This does not clear the band."
     says = list(dict.fromkeys(comparison.says for comparison in comparisons))
-    more = f" Other loads agree ({len(says) - 1})." if len(says) > 1 else ""
+    more = ""
+    if len(says) > 1:
+        more = f" Other loads agree ({len(says) - 1}). {conditions.scope(comparisons)}".rstrip()
     return comparisons[0].outcome, _sentence(says[0]) + more + left_out, _sentence(says[0])
 
 
@@ -99,48 +101,13 @@ def _who_can(claim: Claim) -> str:
     return f"{' or '.join(f'`wirelab bench {name}`' for name in claim.decided_by)} can decide it."
 
 
-def _condition(comparisons: Sequence[Comparison]) -> tuple[str, str]:
-    """The condition that separates what holds from what fails, and an example of each. One factor if one
-    separates them, else the cases one by one."""
-    decided = [comparison for comparison in comparisons if comparison.outcome != "unclear"]
-    examples = [next(c.says for c in decided if c.outcome == outcome) for outcome in ("holds", "fails")]
-    shown = _sentence(f"{examples[0]}, but {examples[1]}")
-    factors = list(dict.fromkeys(key for comparison in decided for key in comparison.condition))
-    for factor in factors:
-        sides = {
-            outcome: {c.condition.get(factor) for c in decided if c.outcome == outcome}
-            for outcome in ("holds", "fails")
-        }
-        if not (sides["holds"] & sides["fails"]) and None not in sides["holds"] | sides["fails"]:
-            held, failed = _values(factor, sides["holds"]), _values(factor, sides["fails"])
-            return f"It holds for {held} and fails for {failed}.", shown
-    shared = {key for key in factors if len({str(c.condition.get(key)) for c in decided}) == 1}
-    parts = []
-    for outcome in ("holds", "fails"):
-        cases = [
-            ", ".join(_value(key, value) for key, value in c.condition.items() if key not in shared)
-            for c in decided
-            if c.outcome == outcome
-        ]
-        parts.append(f"It {outcome} for {'; '.join(dict.fromkeys(cases))}.")
-    return " ".join(parts), shown
-
-
-def _values(factor: str, values: Iterable[Any]) -> str:
-    return " and ".join(
-        _value(factor, value) for value in sorted(values, key=lambda v: (isinstance(v, str), v))
+def _examples(comparisons: Sequence[Comparison]) -> str:
+    """One comparison that holds, and one that fails."""
+    held, failed = (
+        next(comparison.says for comparison in comparisons if comparison.outcome == outcome)
+        for outcome in ("holds", "fails")
     )
-
-
-def _value(factor: str, value: Any) -> str:
-    shown = (
-        f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    )
-    return {
-        "lambda_t": f"λT = {shown}",
-        "publish_rate": f"{shown} notifications/s",
-        "subscribers": f"{shown} subscribers",
-    }.get(factor, shown)
+    return _sentence(f"{held}, but {failed}")
 
 
 def _sentence(text: str) -> str:
@@ -157,7 +124,7 @@ CLAIMS: tuple[Claim, ...] = (
         "requests per delivery above 1, asked at 1/T ± 10 %; below 1 the claim fails for that λT",
         "requests and wire bytes per delivery, share of empty answers, as λT varies",
         ("quick", "article"),
-        judges.calls,
+        judge_polling.calls,
     ),
     Claim(
         "poll-latency",
@@ -166,7 +133,7 @@ CLAIMS: tuple[Claim, ...] = (
         "mean within 20 % of T/2 + d; ratio to each other transport at least 1.1",
         "short poll's latency against T/2 + d and against the other transports",
         ("quick", "article"),
-        judges.poll_latency,
+        judge_polling.poll_latency,
     ),
     Claim(
         "held-open",
@@ -175,7 +142,7 @@ CLAIMS: tuple[Claim, ...] = (
         "empty answers at most 5 % beyond e^(−λ·wait); asked again within 10 ms; held 10 times that",
         "time held, gap before the next request, notifications per answer",
         ("quick", "article"),
-        judges.held_open,
+        judge_polling.held_open,
     ),
     Claim(
         "long-poll-cost",
@@ -184,7 +151,7 @@ CLAIMS: tuple[Claim, ...] = (
         "ratio to WebSocket at least 2, on both server models",
         "CPU per delivery and memory per waiting subscriber against WebSocket, per server model and rate",
         ("article",),
-        judges.long_poll_cost,
+        judge_costs.long_poll_cost,
     ),
     Claim(
         "million",
@@ -193,7 +160,7 @@ CLAIMS: tuple[Claim, ...] = (
         "projection above 4 cores or 128 GB; the model must predict a held-out larger load within 25 %",
         "cost per idle subscriber, projected to 10^6 with its interval",
         ("article",),
-        judges.million,
+        judge_million.million,
     ),
     Claim(
         "upgrade",
@@ -202,7 +169,7 @@ CLAIMS: tuple[Claim, ...] = (
         "every check must pass",
         "the handshake's bytes; messages both ways on the same connection",
         ("quick", "article"),
-        judges.upgrade,
+        judge_probes.upgrade,
     ),
     Claim(
         "as-printed",
@@ -211,16 +178,17 @@ CLAIMS: tuple[Claim, ...] = (
         "4xx as printed and 101 when completed",
         "the printed handshake sent to the WebSocket route, then the same with key and version",
         ("quick", "article"),
-        judges.as_printed,
+        judge_probes.as_printed,
     ),
     Claim(
         "low-latency",
         "WebSocket is low-latency.",
-        "Its latency stays one transit where long poll's grows towards two or three, as delay and rate rise.",
-        "needs a network delay",
+        "Across a network it is one transit late, and less than long poll, which grows towards two as delay "
+        "and rate rise.",
+        "below 0.9 of long poll's mean and median, and within the band of its own prediction: 10 %, or 2 ms",
         "latency against long poll as the network's delay and the rate vary",
-        (),
-        judges.low_latency,
+        ("article",),
+        judge_delivery.low_latency,
     ),
     Claim(
         "cheaper",
@@ -229,7 +197,7 @@ CLAIMS: tuple[Claim, ...] = (
         "ratio to long poll below 0.9; 0.9 to 1.1 is the same",
         "the server's bill, per server model",
         ("article",),
-        judges.cheaper,
+        judge_costs.cheaper,
     ),
     Claim(
         "many-clients",
@@ -238,7 +206,7 @@ CLAIMS: tuple[Claim, ...] = (
         "nothing lost, repeated or reordered in any valid trial; more than one such trial fails it",
         "ids received by every subscriber against ids published",
         ("quick", "article"),
-        judges.many_clients,
+        judge_delivery.many_clients,
     ),
     Claim(
         "welcome",
@@ -247,6 +215,6 @@ CLAIMS: tuple[Claim, ...] = (
         "each of at least two clients gets exactly `web Socket Works` first",
         "the first message of several plain WebSocket clients (the page itself: in the tests' browser)",
         ("quick", "article"),
-        judges.welcome,
+        judge_probes.welcome,
     ),
 )

@@ -26,7 +26,9 @@ COMMANDS = {
     "publish": "publish notifications to a running server",
     "bench": "measure a scenario, judge the claims and write a report",
     "report": "write the report and the figures of a run again",
-    "claims": "print the verdicts of a run",
+    "claims": "print the verdicts of a run, or of several side by side",
+    "reproduce": "run published comparisons scaled down, and print published against measured",
+    "plan": "tell what so many users would take, from the costs of a run",
     "wire": "explain one real exchange byte by byte",
 }
 

@@ -43,35 +43,42 @@ def run(args: argparse.Namespace) -> int:
     """Run the scenario and everything after it. Raises UsageError."""
     from bench import scenario as scenarios
     from bench.cli import UsageError
-    from bench.link import unavailable
-    from bench.progress import Progress
-    from bench.run import RunDirectory, default_directory
 
     try:
         scenario = scenarios.load(args.scenario)
     except scenarios.ScenarioError as error:
         raise UsageError(str(error)) from None
     command = shlex.join(["wirelab", "bench", args.scenario])
-    directory = RunDirectory(args.out or default_directory(scenario), scenario, command)
+    return _tell(*perform(scenario, args.out, command, quiet=args.quiet))
+
+
+def perform(scenario: Scenario, out: Path | None, command: str, *, quiet: bool) -> tuple[Path, bool]:
+    """Run a scenario into a new directory. Returns where it is, and whether it was interrupted. Raises
+    UsageError."""
+    from bench.link import unavailable
+    from bench.progress import Progress
+    from bench.run import RunDirectory, default_directory
+
+    directory = RunDirectory(out or default_directory(scenario), scenario, command)
     signal.signal(signal.SIGTERM, _interrupt)
     if scenario.links and (why := unavailable(directory.scratch())):
         print(f"wirelab: no link can be emulated here, so all runs on loopback: {why}", file=sys.stderr)
         directory.without_links(why)
         scenario = scenario.on_loopback()
     interrupted = False
-    progress = Progress(scenario, live=sys.stderr.isatty() and not args.quiet)
+    progress = Progress(scenario, live=sys.stderr.isatty() and not quiet)
     try:
         with progress:
             measure(scenario, directory, progress)
     except KeyboardInterrupt:
         interrupted = True
     directory.finish(interrupted=interrupted)
-    return _tell(directory.path, interrupted)
+    return directory.path, interrupted
 
 
 def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
     """The probes and the links, then every trial in its order."""
-    from bench import link, probes, trial
+    from bench import link, metrics, probes, saturation, trial
 
     pinning = directory.record["pinning"]
     for name in scenario.probes:
@@ -82,12 +89,21 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
         seed = f"{scenario.seed}/check"
         core = (pinning or {}).get("generator")
         directory.add_link(link.check(between, seed, scratch=directory.scratch(), core=core))
+    search = saturation.Search(scenario.p99_budget_ms)
     for planned in scenario.plan():
+        if why := search.why_skip(planned.repeat, planned.settings):
+            directory.skip(planned, why)
+            progress.skip(planned, why)
+            continue
         progress.begin(planned)
         collected = trial.run(
             planned, seed=scenario.seed, pinning=pinning, scratch=directory.scratch(), on_stage=progress.stage
         )
-        progress.end(directory.add(collected))
+        judged = directory.add(collected)
+        progress.end(judged)
+        p99_ms = metrics.figures(judged)["latency_ms_p99"]
+        record = judged.record
+        search.note(planned.repeat, planned.settings, record["valid"], record["steady"], p99_ms)
 
 
 def _tell(path: Path, interrupted: bool) -> int:

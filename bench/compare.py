@@ -165,7 +165,8 @@ def ratio(over: Cell, under: Cell, metric: str, under_metric: str | None = None)
     tops, bottoms = over.replicates.get(metric), under.replicates.get(bottom_metric)
     if tops is None or bottoms is None or (bottoms <= 0).any():
         return Figure(top.value / bottom.value, None, None)
-    return Figure(top.value / bottom.value, *bootstrap.interval(tops / bottoms))
+    value = top.value / bottom.value
+    return Figure(value, *bootstrap.around(value, tops / bottoms))
 
 
 def evidence(cell: str, metric: str, figure: Figure | None, band: str, says: str) -> dict[str, Any]:

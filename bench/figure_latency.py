@@ -189,8 +189,8 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     return figure, (
         f"{layout.sentence(layout.load_name(group[0]))} Thick, under the transport's name: latency from when "
         "a notification was due, which every other figure here shows. Dotted: the naive clock, which starts "
-        "when the publisher has written it, and hides how late that was. Dash-dotted: request to answer, which "
-        "a load generator prints, and which is no latency of a notification at all."
+        "when the publisher has written it, and hides how late that was. Dash-dotted: request to answer, as "
+        "a load generator prints it, which is no latency of a notification at all."
     )
 
 

@@ -99,7 +99,7 @@ def transport_name(cell: Cell, among: Sequence[Cell] = (), *, bare: bool = True)
     kin = [other for other in among if other["transport"] == cell["transport"]]
     if len({other["poll_interval_s"] for other in kin}) > 1:
         name += f", T = {cell['poll_interval_s']:g} s"
-    if len({other["connection"] for other in kin}) > 1 and cell["connection"] == "fresh":
+    if cell.get("connection") == "fresh":
         name += ", fresh connections"
     if len({other["permessage_deflate"] for other in kin}) > 1 and cell["permessage_deflate"]:
         name += ", deflate"

@@ -61,6 +61,10 @@ METRICS: dict[str, Metric] = {
     "next_request_gap_ms_p50": Metric("answer to next request, p50", "ms"),
     "wire_bytes_per_delivery": Metric("wire bytes / delivery", "B"),
     "wire_packets_per_delivery": Metric("packets / delivery", ""),
+    "bytes_up_per_subscriber_second": Metric("bytes up / subscriber·s", "B"),
+    "bytes_down_per_subscriber_second": Metric("bytes down / subscriber·s", "B"),
+    "packets_up_per_subscriber_second": Metric("packets up / subscriber·s", ""),
+    "packets_down_per_subscriber_second": Metric("packets down / subscriber·s", ""),
     "server_cpu_us_per_delivery": Metric("server CPU / delivery", "µs"),
     "server_cpu_us_per_request": Metric("server CPU / request", "µs"),
     "server_cpu_us_per_publish": Metric("server CPU / publish, nobody listening", "µs"),
@@ -76,6 +80,15 @@ METRICS: dict[str, Metric] = {
     "missed": Metric("told as missed", ""),
 }
 """Every metric of a cell, in the order in which they are shown."""
+
+WIRE = {
+    "bytes_up_per_subscriber_second": "window_bytes_sent",
+    "bytes_down_per_subscriber_second": "window_bytes_received",
+    "packets_up_per_subscriber_second": "window_segments_sent",
+    "packets_down_per_subscriber_second": "window_segments_received",
+}
+"""What a subscriber sends (up) and gets (down) a second, and the column that counted it: bytes are payload,
+without TCP and IP headers; packets are all, bare acknowledgements too."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +185,9 @@ def figures(trial: Trial) -> dict[str, float | None]:
         found["missed"] = total(trial.subscribers, "missed")
         found["requests_per_subscriber_second"] = requests / subscribers / ((end - start) / 1e6)
         found["generator_delay_ms_p50"] = _generator_delay_ms(trial, answered if polls else None, received)
+        for name, column in WIRE.items():
+            counted = total(trial.subscribers, column)
+            found[name] = None if counted is None else counted / subscribers / ((end - start) / 1e6)
     if deliveries:
         found["requests_per_delivery"] = requests / deliveries
         for name, sent, got in (

@@ -38,7 +38,7 @@ Fan-out. One notification wakes all who wait, n = N(1 − u) long polls or N Web
     CPython's), so r is at least that; the bare server writes all answers in one go, so F = n·s/2.
   - Threads (`gthread`) do not come one after the other: all wake at once, and each needs several turns at the
     interpreter's lock (to wake, to look, to write), which go round. N equal jobs of s that share a core are
-    done at N·s/2 on average if served in order and at N·s if they take turns evenly (Kleinrock 1976, §4.4:
+    done at N·s/2 on average if served in order and at N·s if they take turns evenly (Kleinrock 1976, ch. 4:
     processor sharing); we take the middle, uniform on [F/2, F], and widen the band by how far off that may
     be, F/4. New requests queue behind the threads that woke: F = n·s/2 for a long poll.
 Several at once. Only delay is in these formulas: a link that also jitters, loses packets or limits bandwidth

@@ -1,4 +1,4 @@
-"""Probes: raw evidence for the claims about the handshake, over sockets that hide nothing.
+"""Probes: raw evidence for the claims about the handshake and headers, over sockets that hide nothing.
 
 Rules:
 - Bytes are written and read as they are, by a plain socket; what is kept is what was on the wire.
@@ -27,7 +27,11 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from bench.child import Child, ChildFailed
 from bench.trial import START_TIMEOUT_S, STREAM, server_url
+from clients import TRANSPORTS
+from clients.errors import ClientError
+from clients.headers import HEADER_SETS
 from clients.printed_handshake import KEY, VERSION, handshake
+from clients.wire_exchange import exchange
 
 ROUND_TRIPS = 50
 WELCOME_CLIENTS = 5
@@ -40,13 +44,18 @@ MOST_BYTES = 65536
 
 def run(name: str, scratch: Path) -> dict[str, Any]:
     """Run one probe against a server of its own and return its evidence, or {"error": …}."""
-    probe = {"upgrade": upgrade, "as-printed": as_printed, "welcome": welcome}[name]
+    probe = {
+        "upgrade": upgrade,
+        "as-printed": as_printed,
+        "welcome": welcome,
+        "headers": headers,
+    }[name]
     command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0"]
     server = None
     try:
         server = Child("server", command, errors=scratch / "server.log", core=None)
         return probe(server_url(server.line(START_TIMEOUT_S)))
-    except (ChildFailed, OSError, ValueError) as error:
+    except (ChildFailed, ClientError, OSError, ValueError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
     finally:
         if server is not None:
@@ -136,6 +145,18 @@ def welcome(url: str) -> dict[str, Any]:
             except (TimeoutError, ConnectionResetError):
                 messages.append(None)
     return {"target": WELCOME_TARGET, "clients": WELCOME_CLIENTS, "messages": messages}
+
+
+def headers(url: str) -> dict[str, Any]:
+    """Bytes of each message in one exchange of each transport with each set of headers, by what they are."""
+    return {
+        f"{transport}, {kind}": [
+            {"phase": step.phase, "sender": step.sender, **step.parts}
+            for step in exchange(url, transport, kind).steps
+        ]
+        for transport in TRANSPORTS
+        for kind in HEADER_SETS
+    }
 
 
 def _post_round_trips_ms(url: str) -> list[float]:

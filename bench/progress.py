@@ -82,6 +82,13 @@ class Progress:
         if not self._live:
             self._say(f"{self._current}: {figures}; about {_minutes(self._left_s)} left")
 
+    def skip(self, planned: Planned, why: str) -> None:
+        """A trial is not run."""
+        self._left_s = max(0.0, self._left_s - planned.settings.expected_s)
+        self._bar.advance(self._task)
+        if not self._live:
+            self._say(f"{planned.order}/{len(self._plan)} {planned.id}: skipped, {why}")
+
     def _table(self) -> Table:
         table = Table(box=None, show_header=False)
         for name, figures in self._latest[-SHOWN:]:

@@ -41,7 +41,7 @@ from bench import gates, machine, resources
 from bench.cli import UsageError
 from bench.publisher_process import NEVER
 from bench.reading import Trial, check_of
-from bench.scenario import Scenario
+from bench.scenario import Planned, Scenario
 from bench.trial import Collected
 
 SCHEMA = 2
@@ -137,6 +137,7 @@ class RunDirectory:
                 "repeats": scenario.repeats,
                 "minimum_valid_trials": scenario.minimum_valid_trials,
                 "probes": list(scenario.probes),
+                "p99_budget_ms": scenario.p99_budget_ms,
                 "planned_trials": len(scenario.cells) * scenario.repeats,
             },
             "machine": machine.describe(),
@@ -148,6 +149,7 @@ class RunDirectory:
             "links_unavailable": None,
             "measured": {"arrival": None, "wire": None, "memory": None, "socket_memory": None, "cpu": None},
             "trials": [],
+            "skipped": [],
             "probes": {},
         }
         for name in ("resources", "errors"):
@@ -197,6 +199,12 @@ class RunDirectory:
         self.record["trials"].append(trial.record)
         self._save()
         return trial
+
+    def skip(self, planned: Planned, why: str) -> None:
+        """Keep that a trial was not worth running, and why."""
+        place = {"id": planned.id, "repeat": planned.repeat, "order": planned.order}
+        self.record["skipped"].append({**place, **asdict(planned.settings), "why": why})
+        self._save()
 
     def finish(self, *, interrupted: bool) -> None:
         """Make the four Parquet files of the pieces."""

@@ -11,7 +11,9 @@ Rules:
   alone, whose link is called `constant`.
 - Loads are bounded (`BOUNDS`, and the limits below): a scenario cannot ask for more than one machine's
   memory or half a day.
-- The order of trials is shuffled within each repeat, and everything drawn at random comes from `seed`.
+- The order of trials is shuffled within each repeat, and everything drawn at random comes from `seed`. With
+  `p99_budget_ms`, cells that differ in their subscribers alone keep their rising order (`bench/saturation.py`
+  says why).
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ MEMORY_SUBSCRIBERS = 200
 """Below this many subscribers memory is not measured: the noise of the rest would be divided by too
 little."""
 
-PROBES = ("upgrade", "as-printed", "welcome")
+BUDGET_MS = (1, 60_000)
+
+PROBES = ("upgrade", "as-printed", "welcome", "headers")
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "subscribers": (0, 5000),
@@ -126,11 +130,12 @@ class Settings:
     @property
     def join_s(self) -> float:
         """Seconds over which joins are spread: over `wait_s` where nothing is published, so that long
-        polls end and WebSockets are pinged evenly. A short poller's phase spreads itself over its
-        interval."""
+        polls end and WebSockets are pinged evenly, and over a multiple of it where that would be more than
+        JOINS_PER_SECOND. A short poller's phase spreads itself over its interval."""
         if self.transport in (None, "short-poll"):
             return 0.0
-        return self.wait_s if self.publish_rate == 0 else self.subscribers / JOINS_PER_SECOND
+        least_s = self.subscribers / JOINS_PER_SECOND
+        return self.wait_s * max(1, math.ceil(least_s / self.wait_s)) if self.publish_rate == 0 else least_s
 
     @property
     def expected_s(self) -> float:
@@ -186,6 +191,7 @@ class Scenario:
     minimum_valid_trials: int
     probes: tuple[str, ...]
     cells: tuple[Settings, ...]
+    p99_budget_ms: float | None = None
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -210,9 +216,21 @@ class Scenario:
         for repeat in range(1, self.repeats + 1):
             cells = list(self.cells)
             random.Random(f"{self.seed}/{repeat}").shuffle(cells)
-            for cell in cells:
+            for cell in cells if self.p99_budget_ms is None else _rising(cells):
                 planned.append(Planned(f"r{repeat}-{labels[cell]}", repeat, len(planned) + 1, cell))
         return planned
+
+
+def _rising(cells: list[Settings]) -> list[Settings]:
+    """The same cells, those of one series exchanged so that their subscribers rise."""
+    series: dict[tuple[Any, ...], list[Settings]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.subscribers):
+        series.setdefault(_series(cell), []).append(cell)
+    return [series[_series(cell)].pop(0) for cell in cells]
+
+
+def _series(cell: Settings) -> tuple[Any, ...]:
+    return tuple(getattr(cell, name) for name in SERIES)
 
 
 def shipped() -> list[str]:
@@ -250,6 +268,7 @@ def parse(toml: str) -> Scenario:
         "repeats",
         "minimum_valid_trials",
         "probes",
+        "p99_budget_ms",
     }
     _refuse_unknown(document, known | {"defaults", "cells", "links"}, "the top level")
     name = _text(document, "name")
@@ -282,6 +301,7 @@ def parse(toml: str) -> Scenario:
         minimum_valid_trials=_whole(document, "minimum_valid_trials", 5, 1, 100),
         probes=_probes(document.get("probes", [])),
         cells=tuple(cells),
+        p99_budget_ms=_budget(document.get("p99_budget_ms")),
     )
     if scenario.minimum_valid_trials > repeats:
         raise ScenarioError(f"minimum_valid_trials must not exceed repeats, which is {repeats}")
@@ -480,6 +500,15 @@ def _whole(document: Mapping[str, Any], key: str, default: int, low: int, high: 
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ScenarioError(f"{key} must be a whole number from {low} to {high}, not {value!r}")
     return value
+
+
+def _budget(value: Any) -> float | None:
+    low, high = BUDGET_MS
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+        raise ScenarioError(f"p99_budget_ms must be a number from {low:g} to {high:g}, not {value!r}")
+    return float(value)
 
 
 def _probes(value: Any) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from processes import all_gone, descendants, named
 
+from bench.scenario import shipped
+
 WIRELAB = [sys.executable, "-m", "bench.cli"]
 SCENARIO = """
 name = "tiny"
@@ -123,7 +125,7 @@ def test_a_server_killed_in_mid_trial(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["bench", "nothing-like-it"], "article, idle, quick, sweep"),
+        (["bench", "nothing-like-it"], ", ".join(shipped())),
         (["bench", "missing.toml"], "missing.toml"),
         (["bench", "bad.toml"], "subscribers must be"),
         (["bench", "quick", "--out", "full"], "not empty"),

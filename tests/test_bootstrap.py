@@ -75,6 +75,33 @@ def test_few_trials_span_their_own_range_and_one_tells_nothing() -> None:
     assert bootstrap.interval(None) == (None, None)
 
 
+def covered(trials: int, within: float, rounds: int = 300) -> float:
+    """Percent of rounds in which the interval of a median of so many trials holds the true 10; trials differ
+    by 1, and notifications within them by `within`."""
+    rng = np.random.default_rng(11)
+    hits = 0
+    for number in range(rounds):
+        seen = 10 + rng.standard_normal(trials) + within * rng.standard_normal(trials)
+        values = [value + within * rng.standard_normal(bootstrap.REPLICATES) for value in seen]
+        drawn = bootstrap.across_trials(values, np.random.default_rng(number))
+        low, high = bootstrap.interval(drawn)
+        assert low is not None
+        assert high is not None
+        hits += low <= 10 <= high
+    return 100 * hits / rounds
+
+
+def test_the_interval_of_few_trials_covers_what_is_told_of_it() -> None:
+    """75 % with three trials and 94 % with five, if nothing differs within them; more where something
+    does."""
+    for trials in (3, 5):
+        told = bootstrap.coverage_percent(trials)
+        assert abs(covered(trials, within=0.0) - told) < 7, trials
+        assert covered(trials, within=1.0) >= 94, trials
+    assert bootstrap.coverage_percent(3) == 75
+    assert bootstrap.coverage_percent(30) == bootstrap.CONFIDENCE_PERCENT
+
+
 def test_the_same_seed_and_names_give_the_same_interval() -> None:
     """Deterministic; other names draw other numbers."""
     values = [1.0, 2.0, 3.0, 5.0, 8.0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_run import AS_PRINTED, UPGRADE, cell
 
-from bench import bootstrap, claims, judges
+from bench import bootstrap, claims, conditions, judge_costs, judge_probes
 from bench.compare import Cell, Comparison, Figure, Measured, above, below, evidence, ratio, within
 from bench.metrics import METRICS
 from bench.scenario import shipped
@@ -19,9 +19,13 @@ WIDTH = 0.02
 def made(transport: str, metrics: dict[str, float], *, width: float = WIDTH, **changed: Any) -> Cell:
     """A cell with these medians, intervals ± `width` of them; other keywords change its settings or
     counts."""
-    counts = {key: changed.pop(key) for key in ("valid_trials", "steady_trials", "losses") if key in changed}
+    counts = {
+        key: changed.pop(key)
+        for key in ("valid_trials", "steady_trials", "losses", "service_s")
+        if key in changed
+    }
     settings = cell(transport, **changed)
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(list(transport.encode()))
     replicates = {
         name: value * (1 + width * rng.uniform(-1, 1, bootstrap.REPLICATES))
         for name, value in metrics.items()
@@ -39,6 +43,7 @@ def made(transport: str, metrics: dict[str, float], *, width: float = WIDTH, **c
         minimum_valid_trials=5,
         metrics=figures,
         replicates=replicates,
+        service_s=counts.get("service_s"),
         finished_losses=counts.get("losses", ()),
     )
 
@@ -191,8 +196,8 @@ def bills(**costs: tuple[float, float]) -> list[Cell]:
             busy, idle, memory = (
                 costs.get(f"{model}_{name}", costs[name])[place] for name in ("busy", "idle", "memory")
             )
-            cells.append(made(transport, {judges.BUSY_CPU: busy}, server_model=model))
-            waiting = {judges.IDLE_CPU: idle, judges.MEMORY: memory}
+            cells.append(made(transport, {judge_costs.BUSY_CPU: busy}, server_model=model))
+            waiting = {judge_costs.IDLE_CPU: idle, judge_costs.MEMORY: memory}
             cells.append(made(transport, waiting, server_model=model, publish_rate=0.0, subscribers=300))
     return cells
 
@@ -233,103 +238,117 @@ def test_a_bill_needs_both_server_models_and_enough_trials() -> None:
     assert "CPU while idle" in judged("cheaper", no_idle)["why"]
 
 
+def test_a_bill_on_loopback_decides_where_there_is_one() -> None:
+    """CPU across a link stands beside it and is never mixed in; alone it is judged by its own link."""
+    cheap = bills(busy=(300, 30), idle=(13, 4), memory=(80, 20))
+    linked = [
+        made(transport, {judge_costs.BUSY_CPU: cost}, server_model=model, one_way_ms=20.0)
+        for model in ("gevent", "gthread")
+        for transport, cost in (("long-poll", 30.0), ("websocket", 30.0))
+    ]
+    assert judged("cheaper", cheap + linked)["verdict"] == "holds"
+    without = [one for one in cheap if not one.settings["publish_rate"]]
+    assert judged("cheaper", without + linked)["verdict"] == "depends"
+    found = judged("cheaper", bills(busy=(300, 30), idle=(13, 4), memory=(19, 39)))
+    assert found["short"].endswith(
+        "Measured on gevent and gthread, at 0 and 4 notifications/s, with 20 and 300 subscribers."
+    )
+
+
 def test_a_bill_across_its_band_is_inconclusive() -> None:
     """Twice, give or take: nobody can say."""
     found = judged("long-poll-cost", bills(busy=(60, 30), idle=(13, 4), memory=(80, 20)))
     assert found["verdict"] == "inconclusive"
 
 
-def test_several_conditions_that_no_single_factor_separates_are_listed() -> None:
-    """Case by case."""
-    mixed = [
-        Comparison("holds", "a", {"server_model": "gevent", "publish_rate": 1.0}),
-        Comparison("fails", "b", {"server_model": "gevent", "publish_rate": 10.0}),
-        Comparison("fails", "c", {"server_model": "gthread", "publish_rate": 1.0}),
-    ]
-    condition, examples = claims._condition(mixed)
-    assert condition == (
-        "It holds for gevent, 1 notifications/s. "
-        "It fails for gevent, 10 notifications/s; gthread, 1 notifications/s."
-    )
-    assert examples == "A, but b."
-
-
-# --- million ---
-
-
-def waiting(transport: str, costs: dict[int, float], memory_kb: float = 20.0) -> list[Cell]:
+def decided(*cases: tuple[str, dict[str, Any]]) -> list[Comparison]:
     return [
-        made(
-            transport, {judges.IDLE_CPU: cost, judges.MEMORY: memory_kb}, publish_rate=0.0, subscribers=number
+        Comparison(outcome, f"case {number}", condition)  # type: ignore[arg-type]
+        for number, (outcome, condition) in enumerate(cases)
+    ]
+
+
+def test_a_condition_is_one_factor_where_one_separates() -> None:
+    """A name, or a number's threshold: told as it was measured, with the range of everything else."""
+    by_name = decided(
+        ("holds", {"resource": "CPU", "server_model": "gevent", "subscribers": 300}),
+        ("holds", {"resource": "CPU", "server_model": "gthread", "subscribers": 100}),
+        ("fails", {"resource": "memory", "server_model": "gevent", "subscribers": 300}),
+    )
+    assert conditions.sentence(by_name) == (
+        "It holds for CPU and fails for memory. Measured on gevent and gthread, with 100 and 300 subscribers."
+    )
+    by_threshold = decided(
+        *(
+            ("holds" if delay >= 20 else "fails", {"server_model": "gevent", "one_way_ms": delay})
+            for delay in (0.0, 5.0, 20.0, 50.0)
         )
-        for number, cost in costs.items()
+    )
+    assert conditions.sentence(by_threshold) == (
+        "It holds for 20 ms one way and more and fails for 5 ms one way and less. Measured on gevent."
+    )
+    opposite = [
+        Comparison("holds" if c.outcome == "fails" else "fails", c.says, c.condition) for c in by_threshold
     ]
+    assert "It holds for 5 ms one way and less and fails for 20 ms one way and more." in conditions.sentence(
+        opposite
+    )
 
 
-def test_a_million_is_projected_from_a_model_that_predicts_a_load_held_out() -> None:
-    """Cores and memory with intervals; above or below one ordinary server."""
-    light = {250: 2.0, 500: 2.05, 1000: 2.0}
-    heavy = {250: 40.0, 500: 41.0, 1000: 40.0}
-    assert judged("million", waiting("websocket", light) + waiting("long-poll", light))["verdict"] == "fails"
-    assert judged("million", waiting("websocket", heavy) + waiting("long-poll", heavy))["verdict"] == "holds"
-    found = judged("million", waiting("websocket", light) + waiting("long-poll", heavy))
-    assert found["verdict"] == "depends"
-    assert "holds for long poll renewed every 25 s and fails for WebSocket pinged every 25 s" in found["why"]
-    assert "cores" in found["why"]
-    roomy = waiting("websocket", light, memory_kb=150.0) + waiting("long-poll", light)
-    assert judged("million", roomy)["verdict"] == "depends"
-    projections = [item for item in found["evidence"] if "10^6" in item["metric"]]
-    assert len(projections) == 4
-    assert all(item["low"] < item["value"] < item["high"] for item in projections)
+def test_a_condition_is_a_product_where_neither_of_its_factors_separates() -> None:
+    """λ·2d does, as the judge gives it first."""
+    cases = decided(
+        *(
+            (
+                "holds" if rate * delay >= 400 else "fails",
+                {"lambda_2d": rate * 2 * delay / 1000, "one_way_ms": delay, "publish_rate": rate},
+            )
+            for rate, delay in ((1.0, 20.0), (1.0, 400.0), (20.0, 1.0), (20.0, 25.0))
+        )
+    )
+    assert conditions.sentence(cases).startswith(
+        "It holds for λ·2d of 0.8 and more and fails for λ·2d of 0.04 and less."
+    ) or ("It holds for λ·2d of 0.8 and more" in conditions.sentence(cases))
 
 
-def test_a_million_costs_the_slope_and_not_the_fixed_part() -> None:
-    """An almost idle process pays more for each event: cost per subscriber falls, and the projection
-    knows."""
-    bent = {number: 7.0 + 2500.0 / number for number in (250, 500, 1000)}
-    found = judged("million", waiting("websocket", bent) + waiting("long-poll", bent))
-    assert found["verdict"] == "holds"
-    cores = [item["value"] for item in found["evidence"] if item["metric"] == f"{judges.IDLE_CPU} × 10^6"]
-    assert cores == pytest.approx([7.0, 7.0], rel=0.01)
+def test_a_condition_is_two_factors_where_one_is_not_enough() -> None:
+    """The rule with the fewest values; parts that agree come first."""
+    mixed = decided(
+        ("holds", {"server_model": "gevent", "publish_rate": 1.0}),
+        ("fails", {"server_model": "gevent", "publish_rate": 10.0}),
+        ("fails", {"server_model": "gthread", "publish_rate": 1.0}),
+    )
+    assert conditions.sentence(mixed) == (
+        "It fails for gthread. For gevent it holds for 1 notifications/s and fails for 10 notifications/s."
+    )
+    figures = decided(
+        *(
+            ("holds" if product >= least else "fails", {"lambda_2d": product, "figure": figure})
+            for figure, least in (("the mean", 0.15), ("the median", 1.0))
+            for product in (0.05, 0.15, 1.0, 3.0)
+        )
+    )
+    assert conditions.sentence(figures) == (
+        "For the mean it holds for λ·2d of 0.15 and more and fails for λ·2d = 0.05. "
+        "For the median it holds for λ·2d of 1 and more and fails for λ·2d of 0.15 and less."
+    )
 
 
-def test_a_million_is_projected_for_the_usual_wait() -> None:
-    """Measured at 5 s, a subscriber is renewed five times as often as it will be."""
-    cells = [
-        made(transport, {judges.IDLE_CPU: 50.0}, publish_rate=0.0, subscribers=number, wait_s=5.0)
-        for transport in ("websocket", "long-poll")
-        for number in (250, 500, 1000)
-    ]
-    found = judged("million", cells)
-    cores = [item["value"] for item in found["evidence"] if item["metric"] == f"{judges.IDLE_CPU} × 10^6"]
-    assert cores == pytest.approx([10.0, 10.0], rel=0.01)
-
-
-def test_a_million_is_not_projected_by_a_model_that_misses() -> None:
-    """A cost that rises with load is no line."""
-    bent = {250: 4.0, 500: 6.0, 1000: 12.0}
-    found = judged("million", waiting("websocket", bent) + waiting("long-poll", bent))
-    assert found["verdict"] == "inconclusive"
-    assert "so it is not projected" in found["why"]
-
-
-def test_a_million_needs_two_loads_of_both() -> None:
-    """One to fit, one to check."""
-    single = waiting("websocket", {500: 4.0}) + waiting("long-poll", {500: 4.0})
-    found = judged("million", single)
-    assert found["verdict"] == "inconclusive"
-    assert "two loads" in found["why"]
-    assert judged("million", waiting("websocket", {250: 4.0, 500: 4.0}))["verdict"] == "inconclusive"
-
-
-def test_a_million_without_memory_may_only_hold() -> None:
-    """Few cores alone do not make it little computing."""
-    cells = [
-        made(transport, {judges.IDLE_CPU: cost}, publish_rate=0.0, subscribers=number)
-        for transport, cost in (("websocket", 2.0), ("long-poll", 2.0))
-        for number in (250, 500)
-    ]
-    assert judged("million", cells)["verdict"] == "inconclusive"
+def test_what_no_two_factors_separate_is_told_case_by_case() -> None:
+    """Three that only act together, and what all share left out."""
+    corners = [(a, b, c) for a in ("a", "A") for b in ("b", "B") for c in ("c", "C")]
+    cases = decided(
+        *(
+            (
+                "holds" if sum(letter.isupper() for letter in corner) % 2 else "fails",
+                {"first": corner[0], "second": corner[1], "third": corner[2], "same": "x"},
+            )
+            for corner in corners
+        )
+    )
+    assert conditions.sentence(cases) == (
+        "It holds for a, b, C; a, B, c; A, b, c; A, B, C. It fails for a, b, c; a, B, C; A, b, C; A, B, c."
+    )
 
 
 # --- many-clients ---
@@ -352,7 +371,7 @@ def test_many_clients_holds_until_something_is_lost_twice() -> None:
 
 def test_upgrade_checks_the_handshake_itself() -> None:
     """101, the right accept key (RFC 6455 §1.3's own example), messages both ways on one connection."""
-    assert judges.accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert judge_probes.accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
     assert judged("upgrade", [], {"upgrade": UPGRADE})["verdict"] == "holds"
     for change in (
         {"status": 200},
@@ -408,12 +427,85 @@ def test_welcome_without_its_probe_names_who_can_decide() -> None:
         assert "`wirelab bench quick`" in found["why"]
 
 
+# --- low-latency ---
+
+
+def across(one_way_ms: float, rate: float, held_ms: float, push_ms: float, **changed: Any) -> list[Cell]:
+    """Long poll and WebSocket across a link: mean and median of each, and what a prediction needs."""
+    return [
+        made(
+            transport,
+            {f"latency_ms_{name}": late for name in ("mean", "p50", "p99")}
+            | {"accept_delay_ms_p50": 0.5, "next_request_gap_ms_p50": 0.1, "server_core_busy_share": 0.1},
+            one_way_ms=one_way_ms,
+            publish_rate=rate,
+            service_s=0.00003,
+            **changed,
+        )
+        for transport, late in (("long-poll", held_ms), ("websocket", push_ms))
+    ]
+
+
+def test_low_latency_is_lower_than_long_poll_and_one_transit() -> None:
+    """Both are needed: half of long poll's, and what its own transit explains."""
+    assert judged("low-latency", across(50, 20, 100, 51))["verdict"] == "holds"
+    assert judged("low-latency", across(50, 1, 52, 51))["verdict"] == "fails"
+    assert judged("low-latency", across(50, 20, 200, 100))["verdict"] == "fails"
+    on_the_edge = judged("low-latency", across(50, 20, 56.7, 51))
+    assert on_the_edge["verdict"] == "inconclusive"
+    assert "does not clear the band" in on_the_edge["why"]
+    assert judged("low-latency", across(50, 20, 100, 51, steady_trials=2))["verdict"] == "inconclusive"
+
+
+def test_low_latency_depends_on_rate_times_round_trip() -> None:
+    """The condition is told as the product, with what was measured."""
+    cells = [
+        *across(25, 1, 27, 26),
+        *across(75, 1, 77, 76),
+        *across(25, 20, 45, 26),
+        *across(75, 20, 150, 76),
+    ]
+    found = judged("low-latency", cells)
+    assert found["verdict"] == "depends"
+    assert found["short"].startswith("It holds for λ·2d of 1 and more and fails for λ·2d of 0.15 and less.")
+    assert {item["metric"] for item in found["evidence"]} >= {
+        "latency_ms_mean",
+        "latency_ms_p50",
+        "latency_ms_p99",
+    }
+
+
+def test_low_latency_on_a_link_without_theory_is_judged_by_long_poll_alone() -> None:
+    """Jitter has no prediction, and the comparison still stands."""
+    assert judged("low-latency", across(50, 20, 100, 60, link="4g", jitter_ms=10.0))["verdict"] == "holds"
+
+
 def test_what_loopback_cannot_tell_stays_open() -> None:
     """low-latency shows its figures and decides nothing."""
     found = judged("low-latency", three(500, 40, 5))
     assert found["verdict"] == "inconclusive"
     assert "network delay" in found["why"]
+    assert "`wirelab bench article`" in found["why"]
     assert found["evidence"]
+
+
+# --- partners ---
+
+
+def test_partners_share_the_link_and_the_use_of_connections() -> None:
+    """Else another network, or another client, would be compared; where nothing is published the wait counts
+    too."""
+    held = made("long-poll", {"deliveries": 1.0}, one_way_ms=20.0)
+    for changed in ({}, {"one_way_ms": 50.0}, {"one_way_ms": 20.0, "loss_percent": 1.0}):
+        assert Measured((held, made("websocket", {}, **changed)), {}).partner(held, "websocket") is None
+    push = made("websocket", {}, one_way_ms=20.0, wait_s=5.0)
+    assert Measured((held, push), {}).partner(held, "websocket") is push
+    fresh = made("long-poll", {"deliveries": 1.0}, one_way_ms=20.0, connection="fresh")
+    kept = made("websocket", {}, one_way_ms=20.0, connection="kept")
+    assert Measured((fresh, kept), {}).partner(fresh, "websocket") is None
+    idle = made("long-poll", {}, publish_rate=0.0, wait_s=5.0)
+    other = made("websocket", {}, publish_rate=0.0, wait_s=25.0)
+    assert Measured((idle, other), {}).partner(idle, "websocket") is None
 
 
 def test_a_bare_server_decides_nothing() -> None:

@@ -40,7 +40,7 @@ def test_a_run_has_frames_of_everything(whole: Path) -> None:
     assert len(opened.cells) == 3
     assert (opened.cells["latency_ms_p50_low"] <= opened.cells["latency_ms_p50"]).all()
     assert len(opened.claims) == 11
-    assert opened.run["schema"] == 1
+    assert opened.run["schema"] == 2
     assert opened.summary["valid"]
 
 

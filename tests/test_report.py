@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import synthetic_run
+from matplotlib.axes import Axes
 from rich.console import Console
 from synthetic_run import article, change_run, write_run
 
 from bench import analysis, colours, figures, layout, report, table
 from bench.metrics import METRICS
+from bench.reading import load
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,11 @@ def printed(run: Path, width: int = 80) -> str:
     return output.getvalue()
 
 
+def without_figures(run: Path) -> str:
+    """The report's page alone, for what does not stand in a figure."""
+    return report.render(load(run).run, analysis.current(run), [])
+
+
 @pytest.mark.parametrize("name", ["quick", "whole"])
 def test_the_report_needs_nothing_else(name: str, request: pytest.FixtureRequest) -> None:
     """One page: no link out of it, no script, balanced tags, unique ids, every claim and verdict."""
@@ -94,6 +104,8 @@ def test_the_report_needs_nothing_else(name: str, request: pytest.FixtureRequest
         assert f"claim-{claim['id']}" in page.ids
     for gate in summary["trials"][0]["gates"]:
         assert gate in page.words
+    for chapter in ("How late?", "At what cost?", "May it be believed?"):
+        assert chapter in page.words
     assert "How to reproduce" in page.words
     assert f"wirelab bench {json.loads((run / 'run.json').read_text())['scenario']['name']}" in page.words
     assert "never compare it with cpu measured across a link" in page.words.lower().replace("\n", " ")
@@ -104,7 +116,7 @@ def test_figures_are_drawn_as_svg_and_png_and_are_the_same_again(quick: Path, tm
     summary = analysis.current(quick)
     first, again = (figures.draw(summary, tmp_path / name) for name in ("first", "again"))
     drawn = [one for one in first if one.svg]
-    assert {one.name for one in drawn} == {"latency", "cpu", "calls"}
+    assert {one.name for one in drawn} == {"latency", "cpu", "calls", "residuals", "naive"}
     for one, other in zip(first, again, strict=True):
         assert one.caption
         if one.svg is None or one.png is None or other.svg is None:
@@ -132,6 +144,156 @@ def test_a_sweep_is_drawn_against_subscribers(whole: Path, tmp_path: Path) -> No
     assert "against the number of subscribers" in drawn["idle"].caption
     assert "against the number of subscribers" in drawn["memory"].caption
     assert "against the number of subscribers" not in drawn["cpu"].caption
+    assert "not to be compared with loopback's" in drawn["cpu"].caption
+    assert drawn["delay"].svg
+
+
+def told_everything(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary with what this run does not measure: a cost model, a search for saturation, three values of
+    λT, a sweep, and a figure far from its prediction."""
+    told = copy.deepcopy(summary)
+    figure = {"value": 100.0, "low": 95.0, "high": 105.0}
+    points = [
+        {"load": load, "cost": figure, "role": role}
+        for load, role in ((100, "not used"), (500, "fitted"), (1000, "fitted"), (2000, "held out"))
+    ]
+    usual = synthetic_run.cell("websocket")
+    del usual["subscribers"]
+    told["costs"] = {
+        "band": [0.3, 0.8],
+        "most_error": 0.25,
+        "series": [
+            {
+                "transport": "websocket", "server_model": "gevent", "settings": usual,
+                "operation": operation, "unit": unit, "points": points, "form": "constant",
+                "held_out": {"load": 2000, "predicted": 150.0, "error": 0.5},
+                "curve": [[500, 100.0], [2000, 150.0]], "checked": False,
+            }
+            for operation, unit in (("delivery", "µs"), ("subscriber", "kB"))
+        ],
+    }  # fmt: skip
+    steps = [
+        {"subscribers": subscribers, "p99_ms": p99_ms, "kept": kept, "repeats": 3}
+        for subscribers, p99_ms, kept in ((100, 10.0, 3), (1000, 200.0, 0), (2000, None, 0))
+    ]
+    broke = {"within": 100, "beyond": 1000, "why": "cores", "says": "It breaks at 1,000.", "steps": steps}
+    told["saturation"] = {"p99_budget_ms": 100, "series": [{**usual, **broke}]}
+    for cell in list(told["cells"]):
+        for number, more in enumerate(({"subscribers": 40}, {"subscribers": 80}, {"publish_rate": 9.0})):
+            if cell["transport"] and cell["publish_rate"] and not cell["one_way_ms"]:
+                told["cells"].append({**cell, "id": f"{cell['id']}-{number}", **more})
+    cell = next(cell for cell in told["cells"] if "latency_ms_mean" in cell["residuals"])
+    cell["residuals"]["latency_ms_mean"].update(outcome="outside", residual_share=0.5)
+    return told
+
+
+def test_every_figure_is_drawn_with_its_axes_named(whole: Path) -> None:
+    """None is left without a name and a unit on each axis, however little of it a run has."""
+    summary = told_everything(analysis.current(whole))
+    for name in figures.FIGURES:
+        figure, caption = figures.make(name, summary)
+        assert figure is not None, (name, caption)
+        assert caption
+        for panel in figure.axes:
+            beneath, beside = panel.get_shared_x_axes(), panel.get_shared_y_axes()
+            assert any(other.get_xlabel() for other in beneath.get_siblings(panel)), name
+            assert any(other.get_ylabel() or named_rows(other) for other in beside.get_siblings(panel)), name
+
+
+def named_rows(panel: Axes) -> bool:
+    """Is every tick of the vertical axis a name rather than a number?"""
+    ticks = [label.get_text() for label in panel.get_yticklabels()]
+    return bool(ticks) and all(any(map(str.isalpha, tick)) for tick in ticks)
+
+
+def test_what_lies_outside_its_band_is_marked_everywhere(quick: Path, tmp_path: Path) -> None:
+    """In the table of the terminal, in the figure of the residuals and in the report, with a footnote."""
+    run = Path(shutil.copytree(quick, tmp_path / "run"))
+    summary = json.loads((run / "summary.json").read_text())
+    cell = next(cell for cell in summary["cells"] if cell["transport"] == "websocket")
+    cell["residuals"]["latency_ms_mean"].update(outcome="outside", residual_share=0.5)
+    (run / "summary.json").write_text(json.dumps(summary))
+    shown = layout.value_text("latency_ms_mean", cell["metrics"]["latency_ms_mean"]["value"])
+    page = Page(without_figures(run))
+    assert f"{shown}†" in page.words
+    assert "† lies outside the band" in page.words
+    assert "#figure-residuals" in page.links
+    assert f"† latency, mean, {cell['id']}" in figures.make("residuals", summary)[1]
+    assert re.search(r"latency, mean \(ms\).*†", printed(run))
+    assert re.search(r"^† outside the band around its prediction: 1 of", printed(run), re.MULTILINE)
+
+
+def test_nothing_is_marked_where_theory_was_met(quick: Path) -> None:
+    """No footnote to nothing."""
+    assert not layout.outside(analysis.current(quick))
+    assert "†" not in Page((quick / "report.html").read_text()).words
+    assert "†" not in printed(quick)
+
+
+def test_the_report_tells_what_a_link_really_did(whole: Path, quick: Path, tmp_path: Path) -> None:
+    """A link's check is a row; one that was not passed says why; without links nothing is said of them."""
+    assert "What the emulated link really did" not in (quick / "report.html").read_text()
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+
+    def edit(record: dict[str, Any]) -> None:
+        record["links"][0].update(passed=False, why="a cable was cut", round_trip_ms=None)
+
+    change_run(run, edit)
+    words = Page(without_figures(run)).words
+    assert "What the emulated link really did" in words
+    assert "no: a cable was cut" in words
+    assert "The link was emulated" in words
+
+
+def test_the_first_screen_answers_from_the_verdicts(whole: Path) -> None:
+    """Every claim stands there under its verdict, before any of them is told in full."""
+    text = (whole / "report.html").read_text()
+    first = text[text.index("The answer in one screen") : text.index('id="verdicts"')]
+    for claim in analysis.current(whole)["claims"]:
+        assert f'href="#claim-{claim["id"]}"' in first
+    assert "a delivery came on average" in first
+
+
+def test_cells_under_different_loads_stand_apart() -> None:
+    """By link, delay, schedule and connection, each in words."""
+    here = synthetic_run.cell("long-poll", connection="kept")
+    cells = [
+        here,
+        {**here, "link": "constant", "one_way_ms": 50.0},
+        {**here, "link": "4g", "one_way_ms": 85.0, "jitter_ms": 10.0},
+        {**here, "schedule": "on-off"},
+        {**here, "connection": "fresh"},
+    ]
+    for number, cell in enumerate(cells):
+        cell.update(id=str(number), metrics={}, valid=True)
+    groups = layout.loads({"cells": cells})
+    assert len(groups) == 4
+    assert [layout.load_name(group[0]) for group in groups] == [
+        "gevent, 20 subscribers, 4 notifications/s, on loopback",
+        "gevent, 20 subscribers, 4 notifications/s, on-off schedule, on loopback",
+        "gevent, 20 subscribers, 4 notifications/s, 50 ms one way",
+        "gevent, 20 subscribers, 4 notifications/s, 4g link, 85 ms one way",
+    ]
+    assert [layout.transport_name(cell) for cell in groups[0]] == [
+        "long poll",
+        "long poll, fresh connections",
+    ]
+
+
+def test_a_curve_passes_through_the_predictions_of_its_cells(whole: Path) -> None:
+    """At each cell's own place, in every metric that both have."""
+    summary = analysis.current(whole)
+    cells = {cell["id"]: cell for cell in summary["cells"]}
+    met = 0
+    for curve in summary["curves"]:
+        for name, at in zip(curve["cells"], curve["at"], strict=True):
+            for metric in ("latency_ms_mean", "requests_per_delivery"):
+                if metric in curve and curve[metric][0] is not None:
+                    drawn = float(np.interp(at, curve["x"], curve[metric]))
+                    assert drawn == pytest.approx(cells[name]["predicted"][metric], rel=1e-6), (curve, metric)
+                    met += 1
+    assert met >= 8
+    assert {"one_way_ms", "publish_rate"} <= {curve["factor"] for curve in summary["curves"]}
 
 
 def test_a_moved_run_reports_the_same(quick: Path, tmp_path: Path) -> None:
@@ -171,7 +333,7 @@ def test_invalid_trials_are_shown_with_their_reason(quick: Path, tmp_path: Path)
         record["trials"][0].update(valid=False, why=["a dog sat on the switch"])
 
     change_run(run, edit)
-    words = Page(report.write(run).read_text()).words
+    words = Page(without_figures(run)).words
     assert "a dog sat on the switch" in words
     assert "not a valid run" in words
     assert "a dog sat on the switch" in printed(run)

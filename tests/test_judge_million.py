@@ -1,0 +1,116 @@
+"""`million`: projected from checked costs alone, against budgets that stand before any run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from made_cells import made
+
+from bench import claims, costs
+from bench.compare import Cell, Measured
+
+LOADS = (500, 600, 700, 1400)
+
+
+def idle(
+    transport: str,
+    cost_us: float,
+    memory_kb: float | None = 20.0,
+    *,
+    loads: Sequence[int] = LOADS,
+    last_us: float | None = None,
+    **changed: Any,
+) -> list[Cell]:
+    """Idle cells in which a renewal costs so much, and at the largest load `last_us`. Unless told otherwise
+    they are renewed often enough to keep a third of the core busy with the smallest load."""
+    wait_s = changed.pop("wait_s", LOADS[0] * cost_us / 330_000)
+    cells = []
+    for number in loads:
+        cost = last_us if last_us is not None and number == max(loads) else cost_us
+        metrics = {costs.CPU_PER_REQUEST: cost, "requests_per_subscriber_second": 1 / wait_s}
+        if transport == "websocket":
+            metrics = {costs.CPU_IDLE: cost / wait_s}
+        if memory_kb is not None:
+            metrics[costs.MEMORY] = memory_kb
+        settings = {"subscribers": number, "publish_rate": 0.0, "wait_s": wait_s, **changed}
+        cells.append(made(transport, metrics, width=0.02, **settings))
+    return cells
+
+
+def judged(cells: list[Cell]) -> dict[str, Any]:
+    """The claim's verdict."""
+    claim = next(one for one in claims.CLAIMS if one.id == "million")
+    return claims.judge(claim, Measured(tuple(cells), {}))
+
+
+def test_a_million_takes_much_or_little_or_it_depends() -> None:
+    """Cores at one renewal in 25 s, memory for each; the condition is named."""
+    little = idle("websocket", 50.0) + idle("long-poll", 90.0)
+    assert judged(little)["verdict"] == "fails"
+    much = idle("websocket", 110.0) + idle("long-poll", 250.0)
+    assert judged(much)["verdict"] == "holds"
+    found = judged(idle("websocket", 55.0) + idle("long-poll", 250.0))
+    assert found["verdict"] == "depends"
+    assert "holds for long poll renewed every 25 s and fails for WebSocket pinged every 25 s" in found["why"]
+    roomy = judged(idle("websocket", 50.0, memory_kb=150.0) + idle("long-poll", 90.0))
+    assert roomy["verdict"] == "depends"
+    assert "a million: 154" in str(roomy["evidence"])
+    cores = [one["value"] for one in found["evidence"] if one["metric"] == "CPU × 10^6"]
+    assert cores == pytest.approx([2.2, 10.0], rel=0.02)
+    projected = [one for one in found["evidence"] if "× 10^6" in one["metric"]]
+    assert len(projected) == 4
+    assert all(one["low"] < one["value"] < one["high"] for one in projected)
+
+
+def test_the_server_model_may_decide() -> None:
+    """Each is asked by itself."""
+    threads = {"server_model": "gthread"}
+    cells = [
+        *idle("websocket", 55.0),
+        *idle("long-poll", 80.0),
+        *idle("websocket", 110.0, **threads),
+        *idle("long-poll", 200.0, **threads),
+    ]
+    found = judged(cells)
+    assert found["verdict"] == "depends"
+    assert "It holds for gthread and fails for gevent." in found["why"]
+
+
+def test_short_poll_is_projected_at_a_poll_a_second() -> None:
+    """Whatever interval it was measured at."""
+    cells = idle("websocket", 55.0) + idle("long-poll", 90.0) + idle("short-poll", 200.0)
+    found = judged(cells)
+    assert found["verdict"] == "depends"
+    assert "short poll asking every 1 s" in found["short"]
+    cores = [one["value"] for one in found["evidence"] if one["metric"] == "CPU × 10^6"]
+    assert max(cores) == pytest.approx(200.0, rel=0.02)
+
+
+@pytest.mark.parametrize("last_us", [30.0, 90.0])
+def test_a_model_that_misses_its_check_projects_nothing(last_us: float) -> None:
+    """On either side; and the verdict says by how much."""
+    found = judged(idle("websocket", 60.0, last_us=last_us) + idle("long-poll", 250.0))
+    assert found["verdict"] == "inconclusive"
+    assert "WebSocket" in found["why"]
+    assert "`wirelab bench article`" in found["why"]
+
+
+def test_both_transports_must_have_been_checked() -> None:
+    """Too few loads, an idle core, or one transport alone."""
+    for cells in (
+        [],
+        idle("websocket", 55.0),
+        idle("websocket", 55.0) + idle("long-poll", 250.0, loads=(700, 1400)),
+        idle("websocket", 55.0) + idle("long-poll", 250.0, wait_s=2.5),
+    ):
+        found = judged(cells)
+        assert found["verdict"] == "inconclusive"
+        assert "long poll" in found["why"]
+
+
+def test_without_memory_it_may_only_hold() -> None:
+    """Few cores alone do not make it little computing."""
+    assert judged(idle("websocket", 50.0, None) + idle("long-poll", 90.0, None))["verdict"] == "inconclusive"
+    assert judged(idle("websocket", 150.0, None) + idle("long-poll", 250.0, None))["verdict"] == "holds"
