@@ -153,6 +153,7 @@ def guessed(
     found: Mapping[str, float | None],
     unit: str,
     who: str = "your guess",
+    against: str = "found",
 ) -> None:
     """What the reader, or whoever it was, said beforehand beside what was found, and how far off that was."""
     rows = []
@@ -167,7 +168,7 @@ def guessed(
             else f"{number(off, 2)} times too {_side(mine, value)}"
         )
         rows.append(
-            {"transport": name, f"{who} ({unit})": mine, f"found ({unit})": value, f"{who} was": said}
+            {"transport": name, f"{who} ({unit})": mine, f"{against} ({unit})": value, f"{who} was": said}
         )
     table(pd.DataFrame(rows))
 
