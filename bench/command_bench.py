@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import argparse
+import resource
 import shlex
 import signal
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bench.scenario import Scenario
 
 INTERRUPTED = 130
+SPARE_FILE_DESCRIPTORS = 256
+"""What a server and a load generator hold beside a socket for each subscriber."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         scenario = scenarios.load(args.scenario)
     except scenarios.ScenarioError as error:
         raise UsageError(str(error)) from None
+    _require_file_descriptors(scenario)
     command = shlex.join(["wirelab", "bench", args.scenario])
     return _tell(*perform(scenario, args.out, command, quiet=args.quiet))
 
@@ -74,6 +78,20 @@ def perform(scenario: Scenario, out: Path | None, command: str, *, quiet: bool) 
         interrupted = True
     directory.finish(interrupted=interrupted)
     return directory.path, interrupted
+
+
+def _require_file_descriptors(scenario: Scenario) -> None:
+    """Raise UsageError where the largest cell needs more than a process may have here."""
+    from bench.cli import UsageError
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A fresh connection begins before the one before it is given back.
+    most = max(cell.subscribers * (2 if cell.connection == "fresh" else 1) for cell in scenario.cells)
+    if hard != resource.RLIM_INFINITY and hard < most + SPARE_FILE_DESCRIPTORS:
+        raise UsageError(
+            f"this scenario needs {most + SPARE_FILE_DESCRIPTORS:,} file descriptors, and the hard limit is "
+            f"{hard:,}: raise it (ulimit -Hn), or ask for fewer subscribers"
+        )
 
 
 def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:

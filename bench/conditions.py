@@ -31,12 +31,13 @@ class Case(NamedTuple):
 
 
 class Wording(NamedTuple):
-    """How a factor's value is said, by itself and as a bound (… and more); and what comes before the range in
-    which it was measured, where that is told."""
+    """How a factor's value is said, by itself and as a bound (… and more); what comes before the range in
+    which it was measured, where that is told; and the one value that goes without saying."""
 
     exact: str = "{}"
     bound: str = "{}"
     measured: str | None = None
+    usual: Any = None
 
 
 WORDING = {
@@ -47,7 +48,7 @@ WORDING = {
     "publish_rate": Wording("{} notifications/s", "{} notifications/s", "at"),
     "subscribers": Wording("{} subscribers", "{} subscribers", "with"),
     "payload_bytes": Wording("{} B of data", "{} B of data"),
-    "one_way_ms": Wording("{} ms one way", "{} ms one way", "across"),
+    "one_way_ms": Wording("{} ms one way", "{} ms one way", "across", usual=0.0),
 }
 
 
@@ -179,6 +180,8 @@ def _measured(cases: Sequence[Case], *, without: set[str]) -> str:
         if factor in without or wording.measured is None:
             continue
         values = {case.factors[factor] for case in cases}
+        if values == {wording.usual}:
+            continue
         said = _values(factor, values)
         if _are_numbers(values) and len(values) > LISTED:
             said = wording.exact.format(f"{_plain(min(values))} to {_plain(max(values))}")

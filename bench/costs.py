@@ -65,6 +65,7 @@ import numpy.typing as npt
 
 from bench import bootstrap
 from bench.compare import Cell, Figure
+from bench.gates import SERVER_CORE_BUSY_SHARE
 from bench.link import LOOPBACK
 from bench.scenario import MEASURING, SETTINGS
 
@@ -72,6 +73,9 @@ Floats = npt.NDArray[np.float64]
 
 BAND = (0.3, 0.8)
 """How busy the server's core must be with the server's own work for a load to be fitted."""
+FULL = SERVER_CORE_BUSY_SHARE
+"""From here on a load is not even held out. Like the band it is the server's own CPU time: what else ran on
+its core (`server_core_busy_share` has that too) makes a trial not steady, and leaves its costs standing."""
 HELD_OUT_TIMES = 1.9
 """The held-out load is twice the largest fitted one; what was done may lie a little beside what was asked."""
 HELD_OUT_ERROR = 0.25
@@ -216,14 +220,14 @@ def _point(cell: Cell, work: Work) -> tuple[Point | None, str | None]:
     figure, drawn = cell.figure(work.metric), cell.replicates.get(work.metric)
     if figure is None or drawn is None:
         return None, cell.why_not(work.metric)
-    if cell.steady_trials < cell.minimum_valid_trials:
-        return None, f"{cell.id} was not steady: its server's core was full"
     if _came_back(cell):
         return None, f"{cell.id} had peers cut and connect again, which is no ping"
     if figure.value <= 0 or (drawn <= 0).any() or work.load <= 0:
         return None, f"{cell.id} cost no more than an empty server"
     cost = _times(figure, work.factor)
     busy = None if work.operation == "subscriber" else work.load * cost.value / 1e6
+    if busy is not None and busy >= FULL:
+        return None, f"{cell.id} filled the server's core, where a queue only grows"
     return Point(cell, work.load, cost, drawn * work.factor, busy), None
 
 

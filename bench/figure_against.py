@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from bench import layout
 from bench.colours import look
+from bench.compare import number
 from bench.figure_style import (
     FAINT,
     FLAGGED,
@@ -24,6 +25,7 @@ from bench.figure_style import (
     PANELS,
     PREDICTED,
     End,
+    entitle,
     flag,
     grid,
     key,
@@ -34,38 +36,42 @@ from bench.layout import Cell
 
 
 class Factor(NamedTuple):
-    """How a factor is called, in a sentence and on its axis, and how many of its values make a curve worth
-    drawing."""
+    """How a factor is called, in a sentence and on its axis, and in what its cells may differ."""
 
     words: str
     label: str
     logarithmic: bool
-    least: int
     settings: tuple[str, ...]
-    """In what its cells may differ."""
 
 
 FACTORS = {
     # A link that does nothing but delay is known by its delay: loopback, and the relay at 0 and at 20 ms, are
     # points of one curve.
     "one_way_ms": Factor(
-        "the network's one-way delay", "one-way network delay (ms)", False, 2, ("one_way_ms", "link")
+        "the network's one-way delay", "one-way network delay (ms)", False, ("one_way_ms", "link")
     ),
-    "subscribers": Factor("the number of subscribers", "subscribers (log scale)", True, 3, ("subscribers",)),
+    "subscribers": Factor("the number of subscribers", "subscribers (log scale)", True, ("subscribers",)),
     "publish_rate": Factor(
-        "the rate of publishing", "notifications per second (log scale)", True, 3, ("publish_rate",)
+        "the rate of publishing", "notifications per second (log scale)", True, ("publish_rate",)
     ),
-    "payload_bytes": Factor("the payload", "payload (bytes, log scale)", True, 2, ("payload_bytes",)),
+    "payload_bytes": Factor("the payload", "payload (log scale)", True, ("payload_bytes",)),
 }
 TRANSITS = ("1 transit", "2 transits", "3 transits")
 """What RFC 6202 (section 2.2) counts long polling's latency in."""
+SQUEEZED = 8.0
+"""From so many times the longest delay on, a latency squeezes the lines of the transits together."""
+LEAST, SOME = 3, 2
+"""Values of a factor that make a curve worth drawing, and those that make a line beside it."""
 
 Series = list[Cell]
 
 
-def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tuple[Figure | None, str]:
-    """A panel a load and metric, a line a transport; None where no load has enough values of the factor."""
-    columns = _loads(summary, factor, metrics)
+def against(
+    summary: dict[str, Any], factor: str, metrics: Sequence[str], least: int = LEAST
+) -> tuple[Figure | None, str]:
+    """A panel a load and metric, a line a transport; None where no load has at least so many values of the
+    factor."""
+    columns = _loads(summary, factor, metrics, least)
     if not columns:
         return None, f"This run does not vary {FACTORS[factor].words}."
     shown = layout.spread(columns, PANELS // len(metrics))
@@ -86,8 +92,8 @@ def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tup
         _scales(panel, factor, column, values)
         ends[panel], marks, theory = _panel(panel, summary, factor, metric, column)
         flagged, predicted = flagged or marks, predicted or theory
-        panel.set_title(own[place % len(shown)] if place < len(shown) else "")
-        if place % len(shown) == 0 or len(shown) == 1:
+        entitle(panel, own[place % len(shown)] if place < len(shown) else "")
+        if place % 2 == 0 or len(shown) == 1:
             panel.set_ylabel(layout.label(metric))
         panel.set_xlabel(FACTORS[factor].label)
     floors = any(
@@ -108,32 +114,41 @@ def against(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> tup
         caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
     if flagged:
         caption += FLAGGED
-    if len(shown) < len(columns):
-        caption += f" {len(columns) - len(shown)} more loads are in the tables below."
-    return figure, caption
+    drawn = {cell["id"] for column in shown for series in column for cell in series}
+    others = [cell for cell in _ours(summary, metrics) if cell["id"] not in drawn]
+    return figure, caption + layout.left_out(len({layout.load_key(cell) for cell in others}))
 
 
-def varies(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> bool:
-    """Is there a load in which the factor has enough values to draw against it?"""
-    return bool(_loads(summary, factor, metrics))
+def suits(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> bool:
+    """Would a figure against the factor show at least half of our cells that have one of the metrics?"""
+    drawn = sum(len(kin) for load in _loads(summary, factor, metrics, LEAST) for kin in load)
+    return 0 < len(_ours(summary, metrics)) <= 2 * drawn
 
 
-def _loads(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> list[list[Series]]:
-    """Our cells as series by load, both without the factor; loads with too few values of it left out."""
+def _ours(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
+    return [cell for cell in layout.cells_with(summary, metrics) if layout.is_ours(cell)]
+
+
+def _loads(summary: dict[str, Any], factor: str, metrics: Sequence[str], least: int) -> list[list[Series]]:
+    """Our cells as series by load, both without the factor. Loads are left out in which no series has enough
+    values of it, or one transport alone has more than one where others were measured too."""
     differing = FACTORS[factor].settings
+    cells = _ours(summary, metrics)
     found: dict[str, dict[str, Series]] = {}
-    for cell in layout.cells_with(summary, metrics):
-        if layout.is_ours(cell) and cell.get(factor) is not None:
-            load = found.setdefault(layout.load_key(cell, *differing), {})
-            load.setdefault(layout.series_key(cell, *differing), []).append(cell)
+    for cell in cells:
+        load = found.setdefault(layout.load_key(cell, *differing), {})
+        load.setdefault(layout.series_key(cell, *differing), []).append(cell)
+    wanted = min(2, len({cell["transport"] for cell in cells}))
     kept = []
     for load in found.values():
-        series = [sorted(cells, key=lambda cell: float(cell[factor])) for cells in load.values()]
-        if any(len({cell[factor] for cell in cells}) >= FACTORS[factor].least for cells in series):
+        series = [sorted(kin, key=lambda cell: float(cell[factor])) for kin in load.values()]
+        values = [len({cell[factor] for cell in kin}) for kin in series]
+        lines = {kin[0]["transport"] for kin, count in zip(series, values, strict=True) if count >= SOME}
+        if max(values) >= least and len(lines) >= wanted:
             kept.append(series)
-    # The fullest loads first, then in their usual order, the rarest notifications before the others.
+    # The fullest loads, in their usual order, the rarest notifications before the others.
     most = max((len(series) for series in kept), default=0)
-    full = [series for series in kept if len(series) == most] or kept
+    full = [series for series in kept if len(series) == most]
     return sorted(full, key=lambda series: (str(series[0][0]["server_model"]), series[0][0]["publish_rate"]))
 
 
@@ -141,8 +156,8 @@ def _scales(panel: Axes, factor: str, column: list[Series], values: list[float])
     """The scales of a panel, from all values of its metric in this figure: panels in a row share them."""
     positive = [value for value in values if value > 0]
     longest = max(float(cell[factor]) for series in column for cell in series)
-    # Lines of one to three transits would be squeezed at the foot of a linear scale by a slow short poll.
-    squeezed = factor == "one_way_ms" and max(values, default=0) > 2 * len(TRANSITS) * longest
+    # A slow short poll is off the scale on which the transits can be told apart.
+    squeezed = factor == "one_way_ms" and max(values, default=0) > SQUEEZED * longest
     if (FACTORS[factor].logarithmic or squeezed) and positive:
         panel.set_yscale("log")
         panel.set_ylim(min(positive) / 2, max(positive) * 2)
@@ -152,7 +167,8 @@ def _scales(panel: Axes, factor: str, column: list[Series], values: list[float])
     if FACTORS[factor].logarithmic:
         panel.set_xscale("log")
     ticks = sorted({float(cell[factor]) for series in column for cell in series})
-    panel.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    written = layout.bytes_text if factor == "payload_bytes" else number
+    panel.set_xticks(ticks, [written(tick) for tick in ticks])
     panel.minorticks_off()
 
 
@@ -223,11 +239,13 @@ def _curve(summary: dict[str, Any], factor: str, metric: str, series: Series) ->
 def _transits(panel: Axes, longest_ms: float) -> None:
     """Lines of one, two and three one-way delays."""
     delay_ms = np.linspace(0, longest_ms, 101)
+    top = panel.get_ylim()[1]
     for count, name in enumerate(TRANSITS, 1):
         panel.plot(delay_ms, count * delay_ms, color=FAINT, linewidth=0.9, zorder=1)
+        named_ms = 0.97 * min(longest_ms, top / count)
         panel.annotate(
             name,
-            (longest_ms * 0.97, count * longest_ms * 0.97),
+            (named_ms, count * named_ms),
             xytext=(0, 3),
             textcoords="offset points",
             rotation=math.degrees(math.atan(count)) if panel.get_yscale() == "linear" else 0.0,

@@ -11,9 +11,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench import figure_against, layout
 from bench.colours import look
+from bench.compare import number
 from bench.figure_style import FAINT, HALO, INK, WIDTH
 from bench.layout import Cell
 
@@ -29,8 +31,8 @@ def costs(summary: dict[str, Any], metrics: Sequence[str], unmeasured: str) -> t
     left_out = ""
     if any("cpu" in metric for metric in measured):
         summary, left_out = _one_network(summary, measured)
-    for factor in ("subscribers", "publish_rate", "payload_bytes"):
-        if figure_against.varies(summary, factor, measured):
+    for factor in ("subscribers", "publish_rate", "payload_bytes", "one_way_ms"):
+        if figure_against.suits(summary, factor, measured):
             figure, caption = figure_against.against(summary, factor, measured)
             return figure, caption + left_out
     figure, caption = _rows(summary, measured)
@@ -68,11 +70,17 @@ def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(axes, metrics, strict=True):
         _dots(panel, rows, metric)
-    names = [row if isinstance(row, str) else layout.transport_name(row, cells, bare=False) for row in rows]
+    names = ["" if isinstance(row, str) else layout.transport_name(row, cells, bare=False) for row in rows]
     axes[0].set_yticks(range(len(rows)), names)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
-    for tick, row in zip(axes[0].get_yticklabels(), rows, strict=True):
-        if not isinstance(row, str):
+    for place, (tick, row) in enumerate(zip(axes[0].get_yticklabels(), rows, strict=True)):
+        if isinstance(row, str):
+            # On a row of its own, a load's name has all the width of the figure.
+            name = axes[0].annotate(
+                row, (0, place), xytext=(0, -3), textcoords="offset points", va="center", path_effects=HALO
+            )
+            name.set_in_layout(False)
+        else:
             tick.set_color(look(row["transport"]).colour)
             tick.set_fontweight("bold")
     caption = (
@@ -88,9 +96,7 @@ def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]
         )
     if any(layout.figure_mark(metric, cell) for cell in drawn for metric in metrics):
         caption += f" {layout.OUTSIDE}: outside the band around the prediction; see “What does theory miss?”."
-    if len(chosen) < len(groups):
-        caption += f" {len(groups) - len(chosen)} more loads are in the tables below."
-    return figure, caption
+    return figure, caption + layout.left_out(len(groups) - len(chosen))
 
 
 def _predicted(cell: Cell, metric: str) -> float | None:
@@ -147,6 +153,9 @@ def _dots(panel: Axes, rows: Sequence[Cell | str], metric: str) -> None:
         top = max(top, right)
     panel.set_xlim(0, (top or 1) * 1.25)
     panel.set_xlabel(layout.label(metric))
+    panel.xaxis.set_major_locator(MaxNLocator(5))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    panel.patch.set_visible(False)
     panel.grid(axis="y", visible=False)
     panel.spines["left"].set_visible(False)
     panel.tick_params(axis="y", length=0, pad=12)

@@ -23,6 +23,7 @@ from bench.figure_style import (
     PANELS,
     PREDICTED,
     End,
+    entitle,
     grid,
     key,
     name_ends,
@@ -46,16 +47,16 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     if not groups:
         return None, "Latency was not measured in any valid cell."
     # The loads with most transports, evenly from the first to the last, and where there is room the others.
-    transports = [len({cell["transport"] for cell in group}) for group in groups]
-    most = [group for group, count in zip(groups, transports, strict=True) if count == max(transports)]
+    most = [group for group in groups if _transports(group) == max(map(_transports, groups))]
     fewer = [group for group in groups if group not in most]
-    shown = layout.spread(most, PANELS) + fewer[: max(0, PANELS - len(most))]
+    chosen = layout.spread(most, PANELS) + fewer[: max(0, PANELS - len(most))]
+    shown = [group for group in groups if group in chosen]
     common, own = layout.load_names([group[0] for group in shown])
     figure, axes = grid(len(shown), 5.0 if len(shown) == 1 else 4.3, sharex=True, sharey=True)
     floors = False
     for panel, group, title in zip(axes, shown, own, strict=True):
         floors |= _panel(panel, group, summary)
-        panel.set_title(title)
+        entitle(panel, title)
     axes[0].set_xlim(*_limits(shown, 0.14 if len(shown) == 1 else 0.33))
     for panel in axes[:: 1 if len(shown) == 1 else 2]:
         panel.set_ylabel("deliveries that came\nwithin this latency (%)")
@@ -72,8 +73,7 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         caption += (
             " Dotted, with a hollow mark: the bare server, the harness's own floor, subtracted nowhere."
         )
-    if len(shown) < len(groups):
-        caption += f" {len(groups) - len(shown)} more loads are in the tables below."
+    caption += layout.left_out(len(groups) - len(shown))
     if any(cell["steady_trials"] < cell["valid_trials"] for group in shown for cell in group):
         caption += " Cells marked “not steady” were saturated or fell behind: their latency decides nothing."
     return figure, caption
@@ -149,8 +149,8 @@ CLOCKS = (
 
 
 def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
-    """Latency from when a notification was due beside what other clocks show, by percentile, under the load
-    in which the publisher's lateness hides most."""
+    """Latency from when a notification was due beside what other clocks show, by percentile: of the loads
+    with most transports, under the one in which the publisher's lateness hides most."""
     groups = [
         group
         for cells in layout.loads(summary)
@@ -158,7 +158,7 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     ]
     if not groups:
         return None, "When the publisher wrote each notification is not known in this run."
-    group = max(groups, key=lambda group: max(map(_hidden_ms, group)))
+    group = max(groups, key=lambda group: (_transports(group), max(map(_hidden_ms, group))))
     figure, (panel,) = grid(1, 5.2)
     # A percentile stands at the number of deliveries among which one is later: 10, 100, 1,000.
     rarity = 1.0 / (1.0 - np.array(summary["quantiles"]))
@@ -171,9 +171,11 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
                 continue
             late = np.maximum(np.array(cell[kind]), LEAST_MS)
             panel.plot(rarity, late, color=style.colour, **({"linestyle": style.line} | line))
-            name = clock or layout.transport_name(cell, group)
-            ends.append(End(rarity[-1], late[-1], f"{name}, {number(late[-1], 2)} ms", style.colour))
             values.append(late[drawn])
+            name = ", ".join(filter(None, (layout.transport_name(cell, group), clock)))
+            text = f"{name}, {number(late[-1], 2)} ms"
+            if kind != "naive_latency_quantiles_ms" or late[-1] < 0.95 * cell["latency_quantiles_ms"][-1]:
+                ends.append(End(rarity[-1], late[-1], text, style.colour))
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xlim(rarity[drawn][0], rarity[-1])
@@ -192,6 +194,10 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         "when the publisher has written it, and hides how late that was. Dash-dotted: request to answer, as "
         "a load generator prints it, which is no latency of a notification at all."
     )
+
+
+def _transports(group: list[Cell]) -> int:
+    return len({cell["transport"] for cell in group})
 
 
 def _hidden_ms(cell: Cell) -> float:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bench import layout
 from bench.colours import look
-from bench.figure_style import INK, PANELS, PREDICTED, End, grid, name_ends, plain_log
+from bench.figure_style import INK, PANELS, PREDICTED, End, entitle, grid, name_ends, plain_log
 
 Series = dict[str, Any]
 
@@ -44,7 +44,7 @@ def costs(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     ends = {}
     for panel, (title, unit) in zip(axes, shown, strict=True):
         ends[panel] = _panel(panel, panels[title, unit])
-        panel.set_title(title)
+        entitle(panel, title)
         panel.set_ylabel(UNITS[unit])
         panel.set_xlabel(LOADS[unit])
     name_ends(figure, ends)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench import layout
 from bench.colours import look
-from bench.figure_style import HALO, INK, LABEL_SIZE, PANELS, End, grid, name_ends, plain_log
+from bench.figure_style import HALO, INK, LABEL_SIZE, PANELS, End, entitle, grid, name_ends, plain_log
 
 Series = dict[str, Any]
 
@@ -48,7 +48,7 @@ def budget(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     ends = {}
     for panel, group, title in zip(axes, shown, own, strict=True):
         ends[panel] = _panel(panel, group, found["p99_budget_ms"])
-        panel.set_title(title)
+        entitle(panel, title)
         panel.set_xlabel("subscribers (log scale)")
     for panel in axes[::2]:
         panel.set_ylabel("latency, p99 (ms, log scale)")

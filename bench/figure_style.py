@@ -59,6 +59,8 @@ PREDICTED: Any = {"linestyle": (0, (5, 2)), "linewidth": 1.3}
 FLOOR: Any = {"linestyle": ":", "linewidth": 1.4, "markerfacecolor": "white", "markersize": 8}
 PANELS = 4
 """Panels of one figure at most; the caption says what is left out."""
+TITLE_LETTERS = 40
+"""In one line of a panel's title."""
 LABEL_SIZE = 12.0
 LINE_PT = 15.5
 """Height of one line of a label, in points."""
@@ -84,6 +86,17 @@ def grid(panels: int, height: float, **shared: Any) -> tuple[Figure, list[Axes]]
     for panel in axes.flat[panels:]:
         panel.set_visible(False)
     return figure, list(axes.flat[:panels])
+
+
+def entitle(panel: Axes, words: str) -> None:
+    """A panel's title, in as many lines as it needs, broken at commas."""
+    lines = [""]
+    for part in words.split(", "):
+        joined = f"{lines[-1]}, {part}" if lines[-1] else part
+        lines = (
+            [*lines[:-1], joined] if len(joined) <= TITLE_LETTERS else [*lines[:-1], f"{lines[-1]},", part]
+        )
+    panel.set_title("\n".join(lines))
 
 
 def key(figure: Figure, measured: dict[str, Any], *, predicted: bool, floor: bool) -> None:

@@ -19,6 +19,8 @@ from bench.metrics import METRICS
 
 NAMED_ROWS = 18
 """Up to so many cells each has its name; more are named by transport, and only those outside their band."""
+NAME_LETTERS = 36
+"""In one line of a row's name."""
 MOST_NAMED = 6
 """Figures outside their bands that the caption names; all are marked in the tables."""
 LEAST_LIMIT_PERCENT = 30.0
@@ -27,9 +29,9 @@ MOST_LIMIT_PERCENT = 100.0
 
 def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     """A row a cell, a panel a metric: measured over predicted, less one, in percent, with the band shaded."""
-    cells = [cell for cell in summary["cells"] if cell.get("residuals")]
+    cells = [cell for cell in summary["cells"] if cell["valid"] and cell.get("residuals")]
     if not cells:
-        return None, "No cell of this run has a prediction to be held against."
+        return None, "No valid cell of this run has a prediction to be held against."
     transports = sorted({cell["transport"] for cell in cells}, key=layout.rank)
     cells = [cell for name in transports for cell in layout.in_order(cells) if cell["transport"] == name]
     metrics = [metric for metric in METRICS if any(metric in cell["residuals"] for cell in cells)]
@@ -41,12 +43,11 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         _residual_panel(panel, cells, metric, named=named)
     common, own = layout.load_names(cells)
     if named:
-        names = [
-            ", ".join(
-                filter(None, (layout.transport_name(cell, cells), load.replace(" notifications/s", "/s")))
-            )
-            for cell, load in zip(cells, own, strict=True)
-        ]
+        names = []
+        for cell, load in zip(cells, own, strict=True):
+            words = (layout.transport_name(cell, cells), load.replace(" notifications/s", "/s"))
+            whole = ", ".join(filter(None, words))
+            names.append(whole if len(whole) <= NAME_LETTERS else ",\n".join(words))
         axes[0].set_yticks(range(len(cells)), names)
         rows = cells
     else:
@@ -62,12 +63,11 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     for tick, cell in zip(axes[0].get_yticklabels(), rows, strict=True):
         tick.set_color(look(cell["transport"]).colour)
         tick.set_fontweight("bold")
-    judged = [found for cell in cells for found in cell["residuals"].values()]
-    count = {name: sum(one["outcome"] == name for one in judged) for name in ("within", "unclear", "outside")}
+    count = layout.outcomes({"cells": cells})
     caption = (
         f"{layout.sentence(common)} Measured over predicted, less one, with 95 % intervals; shaded: the band "
-        f"that was stated beforehand. Of {len(judged)} figures {count['within']} lie within it, "
-        f"{count['unclear']} reach over its edge, {count['outside']} lie outside"
+        f"that was stated beforehand. Of {sum(count.values())} figures {count['within']} lie within it, "
+        f"{count['unclear']} reach over its edge or have no interval, {count['outside']} lie outside"
     )
     far = [f"{METRICS[metric].label}, {cell['id']}" for cell, metric in layout.outside(summary)]
     more = f"; and {len(far) - MOST_NAMED} more" if len(far) > MOST_NAMED else ""
@@ -122,7 +122,7 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
             where = "" if named else f" {layout.short_load(cell)}"
             left = at > 0
             panel.annotate(
-                f"{layout.OUTSIDE} {residual:+.0f} %{where}".replace("-", "−"),
+                f"{layout.OUTSIDE} {residual:+.0f} %".replace("-", "−") + where,
                 (at, row),
                 xytext=(-13 if left else 13, 0),
                 textcoords="offset points",
@@ -132,6 +132,6 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
                 fontweight="bold",
                 path_effects=HALO,
             )
-    panel.set_xlabel(f"{METRICS[metric].label}\n(% off its prediction)")
+    panel.set_xlabel(f"{METRICS[metric].label}\n(% off)")
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0)

@@ -67,8 +67,8 @@ class Drawn:
     png: Path | None = None
 
 
-def _against(factor: str, *metrics: str) -> Maker:
-    return lambda summary: figure_against.against(summary, factor, metrics)
+def _against(factor: str, *metrics: str, least: int = figure_against.LEAST) -> Maker:
+    return lambda summary: figure_against.against(summary, factor, metrics, least)
 
 
 def _costs(unmeasured: str, *metrics: str) -> Maker:
@@ -78,7 +78,7 @@ def _costs(unmeasured: str, *metrics: str) -> Maker:
 FIGURES: dict[str, FigureMaker] = {
     "latency": FigureMaker("How late is a notification?", LATE, figure_latency.distribution, usual=True),
     "delay": FigureMaker(
-        "How does the network's delay add up?", LATE, _against("one_way_ms", "latency_ms_mean")
+        "How does the network's delay add up?", LATE, _against("one_way_ms", "latency_ms_mean", least=2)
     ),
     "latency-rate": FigureMaker(
         "Does it get later when more is published?", LATE, _against("publish_rate", "latency_ms_mean")

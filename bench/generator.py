@@ -30,6 +30,7 @@ import itertools
 import json
 import logging
 import os
+import resource
 import sys
 import time
 from array import array
@@ -288,6 +289,8 @@ def say(told: dict[str, Any]) -> None:
 
 def main() -> int:
     """Do as the harness says until it says stop or is gone."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
     orders = iter(FileObject(os.dup(0), "rb"))
     generator = Generator(json.loads(next(orders)))

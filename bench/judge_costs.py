@@ -1,8 +1,7 @@
 """Judges of cost: long-poll-cost, cheaper.
 
-The bands stand here, and no run moves them; `million`'s budgets were changed once, while the laboratory was
-built, after its first runs. A judge returns comparisons, never a verdict; `bench/claims.py` makes one of
-them.
+The bands stand here, and no run moves them. A judge returns comparisons, never a verdict; `bench/claims.py`
+makes one of them.
 
 CPU that was measured on loopback (where the sender's pays for the receiver's TCP input) is never compared
 with CPU measured across a link. Where a run has both, loopback decides: nothing else costs CPU there.
@@ -12,9 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from bench.compare import (
     Cell,
@@ -31,13 +27,10 @@ from bench.compare import (
 from bench.link import LOOPBACK
 from bench.metrics import METRICS
 
-Floats = npt.NDArray[np.float64]
-
 COST_FACTOR = 2.0
 """long-poll-cost: "lots" is at least this many times what a WebSocket costs."""
 CHEAPER_MARGIN = 0.10
 """cheaper: less is below 1 − this, as a ratio; within the margin is the same."""
-
 
 BUSY_CPU = "server_cpu_us_per_delivery"
 IDLE_CPU = "server_cpu_us_per_idle_subscriber_second"

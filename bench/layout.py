@@ -81,7 +81,8 @@ def in_order(cells: Iterable[Cell]) -> list[Cell]:
     def place(cell: Cell) -> tuple[Any, ...]:
         load = (str(cell["server_model"]), -cell["publish_rate"], cell["subscribers"])
         network = (cell.get("one_way_ms") or 0.0, str(cell.get("link")))
-        return (*load, *network, rank(cell["transport"]), cell["poll_interval_s"], cell["id"])
+        kind = (len(unusual(cell)), str(cell["schedule"]), cell["payload_bytes"], str(cell["headers"]))
+        return (*load, *kind, *network, rank(cell["transport"]), cell["poll_interval_s"], cell["id"])
 
     return sorted(cells, key=place)
 
@@ -118,39 +119,47 @@ def is_linked(cell: Cell) -> bool:
 
 def load_name(cell: Cell) -> str:
     """The load in words: server model, subscribers, rate, what is unusual, and the network."""
-    return ", ".join(_load_words(cell).values())
+    return load_names([cell])[0]
 
 
 def load_names(cells: Sequence[Cell], *without: str) -> tuple[str, list[str]]:
     """What the loads of these cells have in common, and what each has of its own, in words; without the
-    factors that an axis tells."""
-    words = [_load_words(cell, without) for cell in cells]
-    keys = list(dict.fromkeys(key for some in words for key in some))
-    common = [key for key in keys if len({some.get(key) for some in words}) == 1]
-    own = [", ".join(said for key, said in some.items() if key not in common) for some in words]
-    return ", ".join(words[0][key] for key in common) if words else "", own
+    factors that an axis tells. What is as usual in all of them is not worth a word."""
+    if not cells:
+        return "", []
+    words = [{key: said for key, said in _load_words(cell).items() if key not in without} for cell in cells]
+    common = [key for key in words[0] if len({some[key] for some in words}) == 1]
+    told = [key for key in common if key not in USUAL or key in unusual(cells[0])]
+    own = [", ".join(said for key, said in some.items() if key not in common and said) for some in words]
+    return ", ".join(words[0][key] for key in told), own
 
 
-def _load_words(cell: Cell, without: Sequence[str] = ()) -> dict[str, str]:
-    rate = cell["publish_rate"]
-    words = {
-        "server_model": str(cell["server_model"] or "bare server"),
-        "subscribers": f"{cell['subscribers']:,} subscribers",
-        "publish_rate": f"{rate:g} notifications/s" if rate else "nothing published",
-        **unusual(cell),
-        "one_way_ms": network_name(cell),
-    }
-    return {key: said for key, said in words.items() if key not in without}
+USUAL = ("schedule", "payload_bytes", "headers")
+"""Settings of a load that are told only where they differ, or are not as they usually are."""
 
 
 def unusual(settings: Mapping[str, Any]) -> dict[str, str]:
     """What of a load is not as it usually is, in words by the name of the setting."""
-    words = {
-        "schedule": f"{settings['schedule']} schedule",
+    return {key: said for key, said in _usual_words(settings).items() if settings[key] != DEFAULTS[key]}
+
+
+def _usual_words(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "schedule": "" if not settings.get("publish_rate", 1) else f"{settings['schedule']} schedule",
         "payload_bytes": f"{settings['payload_bytes']:,} B payload",
         "headers": f"{settings['headers']} headers",
     }
-    return {key: said for key, said in words.items() if settings[key] != DEFAULTS[key]}
+
+
+def _load_words(cell: Cell) -> dict[str, str]:
+    rate = cell["publish_rate"]
+    return {
+        "server_model": str(cell["server_model"] or "bare server"),
+        "subscribers": f"{cell['subscribers']:,} subscribers",
+        "publish_rate": f"{rate:g} notifications/s" if rate else "nothing published",
+        **_usual_words(cell),
+        "one_way_ms": network_name(cell),
+    }
 
 
 def network_name(cell: Cell) -> str:
@@ -174,6 +183,12 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 def sentence(words: str) -> str:
     """Words as a sentence: a capital first, a stop at the end; nothing stays nothing."""
     return f"{words[:1].upper()}{words[1:]}." if words else ""
+
+
+def left_out(loads_: int) -> str:
+    """What a caption says of so many loads that a figure has no room for."""
+    many = f"{loads_} more loads are" if loads_ > 1 else "One more load is"
+    return f" {many} in the tables below." if loads_ else ""
 
 
 def cells_with(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
@@ -200,6 +215,12 @@ def floor(summary: dict[str, Any], cell: Cell, metric: str) -> Cell | None:
         if not ours and series_key(other, "server_model", "implementation") == here:
             return other
     return None
+
+
+def outcomes(summary: dict[str, Any]) -> dict[str, int]:
+    """How many figures that theory was held against are within the band, unclear, and outside."""
+    judged = [one["outcome"] for cell in summary["cells"] for one in (cell.get("residuals") or {}).values()]
+    return {name: judged.count(name) for name in ("within", "unclear", "outside")}
 
 
 def short_load(cell: Cell) -> str:
@@ -238,6 +259,14 @@ def value_text(metric: str, value: float | None, digits: int = 3) -> str:
     if METRICS[metric].unit == "" and value == int(value) and abs(value) < 1e12:
         return f"{int(value):,}"
     return number(value, digits)
+
+
+def bytes_text(count: float) -> str:
+    """A number of bytes with its unit, short: 100 B, 10 kB, 1 MB."""
+    for unit, size in (("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{number(count / size)} {unit}"
+    return f"{number(count)} B"
 
 
 def figure_text(metric: str, figure: dict[str, Any] | None, digits: int = 3) -> str:

@@ -42,10 +42,13 @@ Fan-out. One notification wakes all who wait, n = N(1 − u) long polls or N Web
     processor sharing); we take the middle, uniform on [F/2, F], and widen the band by how far off that may
     be, F/4. New requests queue behind the threads that woke: F = n·s/2 for a long poll.
 Several at once. Only delay is in these formulas: a link that also jitters, loses packets or limits bandwidth
-  gets no prediction (a lost segment costs a retransmission timeout, not a transit). Nor does an on-off
-  schedule where the answer depends on how notifications cluster (long poll, empty answers); short poll's and
-  WebSocket's latency do not. A saturated cell (the server's core ≥ 95 % busy) has a queue without a mean, and
-  gets none.
+  gets no prediction (a lost segment costs a retransmission timeout, not a transit). A saturated cell (the
+  server's core ≥ 95 % busy) has a queue without a mean, and gets none.
+On-off publishing. Short poll's and WebSocket's latency depend on no schedule. Every notification falls into
+  an on period, in which they come as a Poisson stream of λ over the share of time that is on: with that rate
+  in place of λ long poll's latency is as above, while on periods are long against w (within the band up to
+  w = 0.4 s, by simulation). Its requests, and empty answers, depend on how notifications cluster, and get no
+  prediction.
 
 The band. A prediction counts as met within BAND_SHARE of it or, where that is less, within an absolute slack:
   LATENCY_SLACK_MS for latency (what none of the above knows: the relay's lateness, which its gate lets reach
@@ -64,6 +67,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from clients.publisher import ON_SHARE
 
 Floats = npt.NDArray[np.float64]
 
@@ -112,6 +117,11 @@ class Load:
     def rate(self) -> float:
         """λ: notifications a second as they came out."""
         return self.publish_rate * self.rate_share
+
+    @property
+    def rate_nearby(self) -> float:
+        """λ as it is around a notification: on-off publishing packs all into the share of time that is on."""
+        return self.rate / ON_SHARE if self.schedule == "on-off" else self.rate
 
     @property
     def round_trip_s(self) -> float:
@@ -164,8 +174,7 @@ class Load:
     def predictable(self) -> bool:
         """Is there a theory for its latency?"""
         known = self.transport in ("short-poll", "long-poll", "websocket")
-        clustered = self.transport == "long-poll" and self.schedule == "on-off"
-        return known and self.rate > 0 and self.delay_alone and not clustered
+        return known and self.rate > 0 and self.delay_alone
 
 
 def mean_latency_s(load: Load) -> float | None:
@@ -222,6 +231,8 @@ def requests_per_delivery(load: Load) -> float | None:
     if load.transport == "long-poll":
         if load.schedule == "constant":
             return min(1.0, 1 / (load.rate * load.unattended_s)) if load.unattended_s else 1.0
+        if load.schedule == "on-off":
+            return None
         joining = load.rate * load.mean_fan_out_s
         return 1 / (_notifications_per_cycle(load, load.unattended_s) + joining)
     return 0.0
@@ -249,15 +260,15 @@ def band(load: Load, metric: str, predicted: float) -> float:
 
 
 def _notifications_per_cycle(load: Load, unattended_s: float) -> float:
-    expected = load.rate * unattended_s
-    return expected + math.exp(-expected) * (1 - math.exp(-load.rate * load.wait_s))
+    expected = load.rate_nearby * unattended_s
+    return expected + math.exp(-expected) * (1 - math.exp(-load.rate_nearby * load.wait_s))
 
 
 def _share_unattended(load: Load, unattended_s: float) -> float:
     """u: share of notifications that come while nobody waits at the server."""
     if load.rate <= 0:
         return 0.0
-    expected = load.rate * unattended_s
+    expected = load.rate_nearby * unattended_s
     if load.schedule == "constant":
         return 1.0 if expected > 1 else 0.0
     return expected / _notifications_per_cycle(load, unattended_s)

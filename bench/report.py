@@ -82,14 +82,13 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
         verdict_colours=VERDICT_COLOURS,
         main=main,
         answer=[metric for metric in ANSWER if any(cell["metrics"].get(metric) for cell in main)],
-        sentences=[said for said in (_sentence(main), _sentence(far)) if said],
+        sentences=list(dict.fromkeys(filter(None, (_sentence(main), _sentence(far))))),
         verdicts=[
             (verdict, name, claims)
             for verdict, name in VERDICTS
             if (claims := [claim for claim in summary["claims"] if claim["verdict"] == verdict])
         ],
-        judged=sum(len(cell.get("residuals") or {}) for cell in cells),
-        outside=len(layout.outside(summary)),
+        outcomes=layout.outcomes(summary),
         on_loopback=not all(map(layout.is_linked, cells)),
         on_link=any(map(layout.is_linked, cells)),
         loads=layout.loads(summary),

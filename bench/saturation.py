@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench import predict
 from bench.scenario import SERIES
 
 STEPS_THAT_BREAK = 2
@@ -213,11 +214,20 @@ def _failed(gate: str) -> Callable[[Record, Record, float], bool]:
 
 
 def _fan_out_ms(trial: Record, settings: Record) -> float:
-    """N·s: how long one fan-out takes, from what a delivery (of a long poll: an answer) cost. 0 for short
-    polls, which come spread, and where CPU was not measured."""
-    per = {"websocket": "delivery", "long-poll": "request"}.get(settings["transport"])
-    cost_us = None if per is None else trial["figures"][f"server_cpu_us_per_{per}"]
-    return float(settings["subscribers"]) * float(cost_us or 0.0) / 1000.0
+    """F of `bench/predict.py`: how long one fan-out takes, by what a delivery (of a poll: an answer) cost in
+    this trial. 0 where that was not measured, and for short polls, which come spread."""
+    per = "delivery" if settings["transport"] == "websocket" else "request"
+    load = predict.Load(
+        transport=str(settings["transport"]),
+        subscribers=int(settings["subscribers"]),
+        publish_rate=float(settings["publish_rate"]),
+        poll_interval_s=float(settings["poll_interval_s"]),
+        wait_s=float(settings["wait_s"]),
+        one_way_s=float(settings["one_way_ms"]) / 1000.0,
+        service_s=float(trial["figures"][f"server_cpu_us_per_{per}"] or 0.0) / 1e6,
+        server_model=settings["server_model"],
+    )
+    return load.fan_out_s * 1000.0
 
 
 def _transits_ms(settings: Record) -> float:

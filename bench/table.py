@@ -48,6 +48,7 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
     elif groups:
         _print_cells(console, groups)
     _print_outside(console, summary)
+    _print_saturation(console, summary)
     _print_verdicts(console, summary)
     _print_invalid(console, summary)
 
@@ -135,8 +136,20 @@ def _print_outside(console: Console, summary: dict[str, Any]) -> None:
     """The footnote of the marked figures; those that no column shows are in the report."""
     found = layout.outside(summary)
     if found:
-        judged = sum(len(cell.get("residuals") or {}) for cell in summary["cells"])
+        judged = sum(layout.outcomes(summary).values())
         console.print(f"{layout.OUTSIDE} outside the band around its prediction: {len(found)} of {judged}.")
+
+
+def _print_saturation(console: Console, summary: dict[str, Any]) -> None:
+    """What each series of a search for saturation came to, and how many trials it had no need of."""
+    found = (summary["saturation"] or {"series": []})["series"]
+    own = layout.load_names([{**series, "subscribers": 0} for series in found], "subscribers")[1]
+    for series, load_ in zip(found, own, strict=True):
+        name = ", ".join(filter(None, (layout.transport_name(series, found), load_)))
+        console.print(Text(f"\n{name}", style="bold"))
+        skipped = sum(step["skipped"] for step in series["steps"])
+        spared = f" {skipped} trials of larger loads were skipped." if skipped else ""
+        console.print(f"  {series['says']}{spared}")
 
 
 def _print_verdicts(console: Console, summary: dict[str, Any]) -> None:

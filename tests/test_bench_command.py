@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -120,6 +121,15 @@ def test_a_server_killed_in_mid_trial(tiny: Path, tmp_path: Path) -> None:
     assert "SIGKILL" in run["trials"][1]["why"][0]
     assert "INVALID: the window was never measured: the server was killed by SIGKILL" in rest
     assert json.loads((out / "summary.json").read_text())["valid"] is False
+
+
+def test_too_few_file_descriptors_are_told_before_anything_starts(tiny: Path, tmp_path: Path) -> None:
+    """Rather than as errors of the last subscribers to join."""
+    command = f"ulimit -n 250; exec {shlex.join([*WIRELAB, 'bench', str(tiny), '--out', 'out'])}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "needs 266 file descriptors, and the hard limit is 250" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,10 @@ def test_loads_outside_the_band_are_not_fitted() -> None:
 def test_a_full_core_an_invalid_cell_and_a_single_load_decide_nothing() -> None:
     """They are shown with the reason."""
     cells = deliveries(lambda x: 28.0)
-    full = only([*cells, *deliveries(lambda x: 20.0, [40], steady_trials=2)], "delivery")
+    full = only([*cells, *deliveries(lambda x: 24.0, [40])], "delivery")
     assert full["held_out"]["load"] == 28_000
-    assert "full" in full["points"][-1]["why_not"]
+    assert "filled the server's core" in full["points"][-1]["why_not"]
+    assert only(deliveries(lambda x: 28.0, steady_trials=0), "delivery")["checked"] is True
     invalid = only([*cells[:3], *deliveries(lambda x: 28.0, [28], valid_trials=4)], "delivery")
     assert invalid["checked"] is False
     assert "4 of the 5 valid trials" in invalid["points"][-1]["why_not"]

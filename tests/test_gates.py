@@ -17,6 +17,7 @@ import bench
 from bench import analysis, gates, report
 from bench.link import Link
 from bench.reading import RunDirectoryError, Trial
+from bench.scenario import ADDED
 
 GOLDEN = Path(__file__).parent / "golden" / "quick"
 START_US = 1_763_874_000_000_000
@@ -37,7 +38,7 @@ def good_trial(transport: str | None = "long-poll") -> Trial:
         "implementation": "wirelab",
         "subscribers": SUBSCRIBERS,
         "publish_rate": 4.0,
-        **Link()._asdict(),
+        **ADDED,
         "window_start_us": START_US,
         "window_end_us": END_US,
         "window_s": 5.0,
@@ -267,9 +268,10 @@ def across_a_link() -> Trial:
 
 
 def passed(packets: int) -> dict[str, int]:
-    """What the interface counted: IPv4, TCP and Ethernet headers are 66 bytes."""
-    ways = ("sent", "received")
-    return {f"packets_{way}": packets for way in ways} | {f"bytes_{way}": 166 * packets for way in ways}
+    """What the interface counted: IPv4, TCP and Ethernet headers are 66 bytes, and of a connection's first
+    packet each way 74."""
+    ways, count = ("sent", "received"), 166 * packets + (8 * SUBSCRIBERS if packets else 0)
+    return {f"packets_{way}": packets for way in ways} | {f"bytes_{way}": count for way in ways}
 
 
 @pytest.mark.parametrize(
@@ -305,14 +307,26 @@ def test_a_link_that_was_not_found_to_be_so() -> None:
 
 @pytest.mark.parametrize(("more", "valid"), [(0, True), (100, True), (400, False), (-400, False)])
 def test_wire_counts_that_the_interface_contradicts(more: int, valid: bool) -> None:
-    """Within 1 % of 30,400 bytes."""
+    """Within 1 % of 30,464 bytes."""
     trial = across_a_link()
     trial.subscribers["total_bytes_sent"] = trial.subscribers["total_bytes_sent"] + more // SUBSCRIBERS
     outcome = gates.check(trial)
-    assert outcome.gates["wire_counts_off_share"]["value"] == pytest.approx(abs(more) / 30_400)
+    assert outcome.gates["wire_counts_off_share"]["value"] == pytest.approx(abs(more) / 30_464)
     assert outcome.valid is valid
     trial.resources.pop()
     assert "one of the two is missing" in gates.check(trial).why[0]
+
+
+def test_each_fresh_connection_has_its_own_first_packets() -> None:
+    """Eight bytes more each way for every request, not for every subscriber."""
+    trial = across_a_link()
+    trial.record["connection"] = "fresh"
+    requests = len(trial.requests["subscriber"])
+    for sample in trial.resources[2:]:
+        wire = sample.get("link", {}).get("wire", {})
+        for name in {"bytes_sent", "bytes_received"} & set(wire):
+            wire[name] += 8 * (requests - SUBSCRIBERS)
+    assert gates.check(trial).gates["wire_counts_off_share"]["value"] == 0
 
 
 def test_a_dead_server() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
+import itertools
 import math
 from collections import deque
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench import predict
+from clients.publisher import schedule
 
 RATE, WAIT_S = 3.0, 25.0
 
@@ -164,24 +167,41 @@ def test_theory_goes_by_the_rate_that_came_out() -> None:
     assert predict.requests_per_delivery(load("short-poll", rate_share=0.5)) == pytest.approx(2 / RATE)
 
 
-def test_long_poll_pays_for_the_time_when_nobody_waits() -> None:
-    """A client that is away for w after each answer: mean latency and requests per notification follow."""
-    rng = np.random.default_rng(2)
-    due = np.cumsum(rng.exponential(1 / RATE, 200_000))
-    one = load("long-poll", service_s=0.0)
-    w = one.unattended_s
+def answered(due: np.ndarray, away_s: float) -> tuple[np.ndarray, int]:
+    """A client that is away for so long after each answer: how late each notification leaves the server (s),
+    and how many answers that took."""
     late = np.empty_like(due)
     waiting_from, answers, place = 0.0, 0, 0
     while place < len(due):
-        answered = max(waiting_from, due[place])
-        last = int(np.searchsorted(due, answered, side="right"))
-        late[place:last] = answered - due[place:last]
-        waiting_from, answers, place = answered + w, answers + 1, last
+        at = max(waiting_from, due[place])
+        last = int(np.searchsorted(due, at, side="right"))
+        late[place:last] = at - due[place:last]
+        waiting_from, answers, place = at + away_s, answers + 1, last
+    return late, answers
+
+
+def test_long_poll_pays_for_the_time_when_nobody_waits() -> None:
+    """Mean latency, quantiles and requests per notification follow from the time away."""
+    rng = np.random.default_rng(2)
+    due = np.cumsum(rng.exponential(1 / RATE, 200_000))
+    one = load("long-poll", service_s=0.0)
+    late, answers = answered(due, one.unattended_s)
     assert predict.mean_latency_s(one) == pytest.approx(late.mean() + 0.02, rel=0.01)
     assert predict.requests_per_delivery(one) == pytest.approx(answers / len(due), rel=0.01)
     quantiles = predict.latency_quantiles_s(one)
     assert quantiles is not None
     assert np.quantile(late + 0.02, predict.QUANTILES) == pytest.approx(quantiles, abs=0.01)
+
+
+def test_bursts_find_a_long_poll_away_as_their_own_rate_would() -> None:
+    """On-off publishing, drawn as the publisher draws it: the latency of the rate inside the on periods."""
+    one = load("long-poll", schedule="on-off", service_s=0.0, turnaround_s=0.05)
+    due = np.fromiter(itertools.islice(schedule("on-off", RATE, seed=4), 60_000), float)
+    late, _ = answered(due, one.unattended_s)
+    assert predict.mean_latency_s(one) == pytest.approx(late.mean() + 0.02, rel=0.05)
+    steady = predict.mean_latency_s(dataclasses.replace(one, schedule="poisson"))
+    assert steady is not None
+    assert late.mean() + 0.02 > 1.1 * steady
 
 
 def test_websocket_is_late_by_its_place_in_the_fan_out() -> None:
@@ -218,8 +238,8 @@ def test_what_cannot_be_known_is_not_predicted() -> None:
         rough = load(transport, delay_alone=False)
         assert predict.mean_latency_s(rough) is None
         assert predict.requests_per_delivery(rough) is None
-    assert predict.mean_latency_s(load("long-poll", schedule="on-off")) is None
-    assert predict.mean_latency_s(load("websocket", schedule="on-off")) is not None
+    assert predict.requests_per_delivery(load("long-poll", schedule="on-off")) is None
+    assert predict.empty_response_share(load("short-poll", schedule="on-off")) is None
 
 
 def test_constant_publishing_catches_a_long_poll_only_when_it_is_too_fast() -> None:
