@@ -100,7 +100,7 @@ class Network:
         try:
             self.relay.tell({**link._asdict(), "seed": random.Random(seed).getrandbits(32)})
             self.relay.expect("ready", START_TIMEOUT_S)
-        except ChildFailed:
+        except BaseException:
             self.relay.end()
             raise
 
@@ -115,6 +115,11 @@ class Network:
         told = self.relay.expect("report", START_TIMEOUT_S)
         del told["event"]
         return told
+
+    def check(self) -> None:
+        """Raise ChildFailed as soon as the relay has died: packets would wait for nobody."""
+        if not self.relay.alive:
+            raise ChildFailed(self.relay.death())
 
     def end(self) -> None:
         """End the relay; the namespaces end with the last process in them."""

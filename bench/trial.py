@@ -300,7 +300,9 @@ class _Course:
         child.expect(event, timeout_s, self.check)
 
     def check(self) -> None:
-        """Raise ChildFailed as soon as the server, or a worker of it, has died."""
+        """Raise ChildFailed as soon as the server, or a worker of it, or the link's relay has died."""
+        if self.network:
+            self.network.check()
         assert self.server is not None
         if not self.server.alive:
             raise ChildFailed(self.server.death())
