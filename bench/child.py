@@ -32,6 +32,12 @@ class ChildFailed(Exception):
     """A child died, or did not answer in time; the message says which and how."""
 
 
+def say(told: dict[str, Any]) -> None:
+    """What a child tells the harness: one JSON line."""
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
 class Child:
     """One process: started in `__init__`, ended by `end`."""
 

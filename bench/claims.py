@@ -139,7 +139,8 @@ CLAIMS: tuple[Claim, ...] = (
         "held-open",
         "Long polling holds the request until there is news, answers, and is asked again at once.",
         "Answers bring news, the next request follows at once, and most of the time a request is being held.",
-        "empty answers at most 5 % beyond e^(−λ·wait); asked again within 10 ms; held 10 times that",
+        "empty answers at most 5 % beyond e^(−λ·wait); asked again within 10 ms; held 10 times that; without "
+        "news held 95 % of wait",
         "time held, gap before the next request, notifications per answer",
         ("quick", "article"),
         judge_polling.held_open,

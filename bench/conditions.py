@@ -169,6 +169,8 @@ def _every(cases: Sequence[Case]) -> str:
             for case in cases
             if case.held is side
         ]
+        if not all(told):
+            return "It holds in some cells and fails in others, and nothing that was varied separates them."
         parts.append(f"It {word} for {'; '.join(dict.fromkeys(told))}.")
     return " ".join(parts)
 

@@ -82,6 +82,8 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     for name, factor in FACTORS.items():
         series: dict[str, list[Cell]] = {}
         for cell in cells:
+            if not load_of(cell).predictable:
+                continue
             if factor.transports is None or cell.transport in factor.transports:
                 series.setdefault(layout.series_key(cell.settings, *factor.settings), []).append(cell)
         for kin in series.values():

@@ -66,8 +66,9 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     key(figure, {"linewidth": 2.8}, predicted=theory, floor=floors)
     caption = (
         f"{layout.sentence(common)} Thick: measured, the median over valid trials. Dashed: predicted, with "
-        "two times as measured in the same cell: until acceptance, and the server's CPU for one delivery or "
-        "request. Steep and to the left is better."
+        "what theory cannot know as measured in the same cell: the rate as it came out, the time until "
+        "acceptance, the server's CPU for one delivery or request, and a poller's time to ask again. Steep "
+        "and to the left is better."
     )
     if floors:
         caption += (

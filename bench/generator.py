@@ -3,7 +3,7 @@
 It is told its work in JSON lines on stdin, the settings first, and answers in JSON lines on stdout, beginning
 with {"event":"ready"}:
 
-    {"do":"cohort","subscribers":…}         → {"event":"cohort_left"}
+    {"do":"cohort","subscribers":…}         → {"event":"cohort_left","error":…|null}
     {"do":"join"}                        → {"event":"joined","seconds":…}
     {"do":"window","start_us":…,"end_us":…} → {"event":"window_done"} at its end
     {"do":"drain","last_id":…|null,"until_us":…} → {"event":"drained","behind":…}
@@ -43,7 +43,9 @@ import gevent.pool
 from gevent.fileobject import FileObject
 from locust.env import Environment
 
+from bench.child import say
 from bench.locustfile import USERS, SubscribingUser
+from clients.errors import ClientError
 from clients.publisher import Publisher
 from clients.subscriber import Delivery, Request
 from clients.wire import WireCounts
@@ -196,12 +198,16 @@ class Generator:
         self.start_users(order["subscribers"], keeping=False)
         self.runner.stop()
         # A held poll whose client has gone is noticed when it is answered: give it something to answer.
-        publisher = Publisher(self.settings["url"], self.settings["stream"])
-        publisher.publish("the cohort has left", time.time_ns() // 1000)
-        publisher.drain()
-        publisher.close()
+        error = None
+        try:
+            with Publisher(self.settings["url"], self.settings["stream"]) as publisher:
+                publisher.publish("the cohort has left", time.time_ns() // 1000)
+                if not publisher.drain():
+                    error = "the server did not answer a notification"
+        except ClientError as failure:
+            error = str(failure)
         self.recorder.join_s, options.poll_interval = join_s, poll_interval_s
-        return {"event": "cohort_left"}
+        return {"event": "cohort_left", "error": error}
 
     def join(self, order: dict[str, Any]) -> dict[str, Any]:
         """The subscribers of the trial."""
@@ -279,12 +285,6 @@ class Generator:
         if total is not None:
             row |= {f"total_{name}": getattr(total, name) for name in WireCounts._fields}
         return row
-
-
-def say(told: dict[str, Any]) -> None:
-    """One line to the harness."""
-    sys.stdout.write(json.dumps(told) + "\n")
-    sys.stdout.flush()
 
 
 def main() -> int:

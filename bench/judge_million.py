@@ -41,7 +41,7 @@ def million(measured: Measured) -> Judged:
     series = [] if model is None else model["series"]
     comparisons: list[Comparison] = []
     reasons: list[str] = []
-    projected: set[str] = set()
+    projected: dict[str, set[str]] = {}
     for cpu in series:
         operation, period_s, how = IDLE.get(cpu["transport"], (None, 0.0, ""))
         if cpu["operation"] != operation:
@@ -52,13 +52,16 @@ def million(measured: Measured) -> Judged:
             reasons.append(f"{name} on {cpu['server_model']} was not projected: {cpu['why_not']}")
             continue
         comparisons.append(_projection(name, cpu, period_s, memory))
-        projected |= {cpu["transport"]} if cpu["checked"] else set()
+        if cpu["checked"]:
+            projected.setdefault(cpu["server_model"], set()).add(cpu["transport"])
     lacks = None
-    if not projected.issuperset(CONNECTED):
-        missing = " and ".join(look(name).label for name in CONNECTED if name not in projected)
+    if not any(found.issuperset(CONNECTED) for found in projected.values()):
+        # On one server model, or the transports' difference would be the models'.
+        most = max(projected.values(), key=len, default=set())
+        missing = " and ".join(look(name).label for name in CONNECTED if name not in most)
         lacks = (
-            f"the cost of an idle {missing} subscriber was not measured at loads "
-            "that keep a core busy, with a larger one to be predicted"
+            f"the cost of an idle {missing} subscriber was not measured, beside the other's on the same "
+            "server model, at loads that keep a core busy, with a larger one to be predicted"
         )
     return Judged(tuple(comparisons), tuple(dict.fromkeys(reasons)), lacks)
 

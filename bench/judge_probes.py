@@ -23,8 +23,9 @@ MOST_SHOWN = 80
 def upgrade(measured: Measured) -> Judged:
     """The probe's handshake and its messages, checked against RFC 6455."""
     probe = measured.probes.get("upgrade")
-    if not probe:
-        return Judged(reasons=("this run did not probe the handshake",))
+    if not probe or "error" in probe:
+        why = f": {probe['error']}" if probe else ""
+        return Judged(reasons=(f"this run did not probe the handshake to its end{why}",))
     request, response = probe.get("request") or "", probe.get("response") or ""
     accepted = _header(response, "sec-websocket-accept")
     key = _header(request, "sec-websocket-key")

@@ -219,7 +219,12 @@ def floor(summary: dict[str, Any], cell: Cell, metric: str) -> Cell | None:
 
 def outcomes(summary: dict[str, Any]) -> dict[str, int]:
     """How many figures that theory was held against are within the band, unclear, and outside."""
-    judged = [one["outcome"] for cell in summary["cells"] for one in (cell.get("residuals") or {}).values()]
+    judged = [
+        one["outcome"]
+        for cell in summary["cells"]
+        if cell["valid"]
+        for one in (cell.get("residuals") or {}).values()
+    ]
     return {name: judged.count(name) for name in ("within", "unclear", "outside")}
 
 
@@ -245,7 +250,7 @@ def outside(summary: dict[str, Any]) -> list[tuple[Cell, str]]:
         (cell, metric)
         for cell in summary["cells"]
         for metric in cell.get("residuals") or {}
-        if figure_mark(metric, cell)
+        if cell["valid"] and figure_mark(metric, cell)
     ]
 
 

@@ -45,6 +45,7 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from bench import namespaces
+from bench.child import say
 from bench.link import CLIENT_ADDRESS, FIRST_NAMESPACE_FD, SERVER_ADDRESS, SIDES, Link
 
 QUEUED_MOST = 20_000
@@ -224,12 +225,6 @@ def connect(sides: dict[str, int]) -> None:
                 "add", dst=addresses[other], lladdr=hardware[other], ifindex=index, state="permanent"
             )
     namespaces.join_network(here)
-
-
-def say(told: dict[str, Any]) -> None:
-    """One line to the harness."""
-    sys.stdout.write(json.dumps(told) + "\n")
-    sys.stdout.flush()
 
 
 def _without_ipv6() -> None:

@@ -34,6 +34,8 @@ from bench.compare import Figure
 
 WAIT_S = 25.0
 """How often an idle long poll is renewed and a WebSocket pinged, unless set otherwise."""
+PAYLOAD_TIMES = 10
+"""A payload of more than so many times the measured one is not planned for: its CPU is another."""
 HEADER_BYTES = 52
 """IPv4 20, TCP 20, the timestamps option 12 (RFC 7323)."""
 SEGMENT_BYTES = 1448
@@ -174,6 +176,13 @@ class _Costs:
             if series is None or not series["checked"]:
                 why = "was not measured" if series is None else f"is not projected: {series['why_not']}"
                 return Refused(self.transport, self.server_model, f"the cost of a {operation} {why}")
+            measured_bytes = series["settings"]["payload_bytes"]
+            if operation in self.rates and self.demand.payload_bytes > PAYLOAD_TIMES * measured_bytes:
+                why = (
+                    f"was measured with {measured_bytes:,} bytes of payload, and to copy "
+                    f"{self.demand.payload_bytes:,} costs more"
+                )
+                return Refused(self.transport, self.server_model, f"the cost of a {operation} {why}")
             priced[operation] = Figure(*series["cost"].values())
         wire = self.wire()
         if wire is None:
@@ -220,7 +229,8 @@ class _Costs:
 
     def limits(self, cpu_us: float, memory_kb: float, machine_memory_kb: int | None) -> tuple[Limit, ...]:
         """What ends the growth of one process, smallest number of users first."""
-        threads = next((one["threads_per_subscriber"] for one in self.mine("threads")), None)
+        told = (one["threads_per_subscriber"] for one in self.mine("threads"))
+        threads = next((number for number in told if number is not None), None)
         found = [
             Limit("core", BUSY_MOST * 1e6 / cpu_us),
             Limit("ports", PROXY_PORTS),

@@ -47,6 +47,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "duplicates",
         "reordered",
         "epoch_changes",
+        "reconnects",
         "requests",
     ),
 }

@@ -138,7 +138,6 @@ class RunDirectory:
                 "minimum_valid_trials": scenario.minimum_valid_trials,
                 "probes": list(scenario.probes),
                 "p99_budget_ms": scenario.p99_budget_ms,
-                "planned_trials": len(scenario.cells) * scenario.repeats,
             },
             "machine": machine.describe(),
             "versions": machine.versions(),

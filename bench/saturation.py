@@ -41,6 +41,9 @@ STEPS_THAT_BREAK = 2
 QUEUE_SHARE = 0.5
 """From this share of the core on, a fan-out often has to wait for the one before it."""
 P99 = 0.99
+HARNESS = "harness"
+NOT_THE_LOAD = ("died", "lost", HARNESS)
+"""Causes that leave a run invalid: a gate failed, whatever the load was."""
 
 Record = Mapping[str, Any]
 
@@ -53,8 +56,8 @@ class Search:
         self._broken: dict[tuple[Any, ...], list[int]] = {}
 
     def note(self, repeat: int, settings: Any, valid: bool, steady: bool, p99_ms: float | None) -> None:
-        """A step was measured."""
-        if self._budget_ms is None:
+        """A step was measured. A trial that is not valid tells nothing: it neither breaks nor clears."""
+        if self._budget_ms is None or not valid:
             return
         broken = self._broken.setdefault(self._series(repeat, settings), [])
         if keeps(valid, steady, p99_ms, self._budget_ms):
@@ -105,12 +108,13 @@ def summarise(
 
 
 def excuses(saturation: Record | None, cell: Record, minimum_valid_trials: int) -> bool:
-    """Whether a cell with too few valid trials leaves the run valid: at or beyond the step that broke,
-    or short of skipped trials alone."""
+    """Whether a cell with too few valid trials leaves the run valid: at or beyond the step that broke because
+    of its load, or short of skipped trials alone."""
     for series in (saturation or {"series": ()})["series"]:
         for step in series["steps"]:
             if step["cell"] == cell["id"]:
-                past = series["beyond"] is not None and step["subscribers"] >= series["beyond"]
+                broke = series["beyond"] is not None and series["why"] not in NOT_THE_LOAD
+                past = broke and step["subscribers"] >= series["beyond"]
                 return bool(past or cell["valid_trials"] + step["skipped"] >= minimum_valid_trials)
     return False
 
@@ -172,6 +176,11 @@ def _answer(steps: list[_Step], budget_ms: float) -> dict[str, Any]:
     budget = f"a p99 of {budget_ms:g} ms"
     if beyond is None or cause is None:
         says = f"It keeps {budget} up to the largest load, {steps[-1].load}: what breaks it is larger."
+    elif cause.name == HARNESS:
+        kept = (
+            f"It keeps {budget} up to {within.load}" if within else f"Whether it keeps {budget} is not known"
+        )
+        says, beyond = f"{kept}; of {beyond.load} {cause.says(beyond)}.", None
     elif within is None:
         says = f"It breaks {budget} at the smallest load, {beyond.load}: {cause.says(beyond)}."
     else:
@@ -262,7 +271,7 @@ CAUSES = (
         lambda step: "the trial was cut short, " + next((why for t in step.broken for why in t["why"]), ""),
     ),
     Cause("lost", _failed("delivered"), lambda step: "notifications were lost, repeated or reordered"),
-    Cause("harness", lambda trial, settings, budget_ms: not trial["valid"], _say_harness),
+    Cause(HARNESS, lambda trial, settings, budget_ms: not trial["valid"], _say_harness),
     Cause("gaps", _failed("told_gap"), lambda step: "subscribers fell behind the log and were told of gaps"),
     Cause("cores", _failed("server_core_busy_share"), _busy),
     Cause(

@@ -46,6 +46,8 @@ COHORT_S = 0.3
 JOINS_PER_SECOND = 1000
 """Subscribers that join each second where something is published; elsewhere joins are spread over
 `wait_s`."""
+LEAST_BANDWIDTH_MBIT = 0.5
+"""A slower link than this would be full of its own check's packets."""
 MEMORY_SUBSCRIBERS = 200
 """Below this many subscribers memory is not measured: the noise of the rest would be divided by too
 little."""
@@ -64,7 +66,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "settle_s": (0, 60),
     "one_way_ms": (0, 1000),
     "jitter_ms": (0, 1000),
-    "loss_percent": (0, 50),
+    "loss_percent": (0, 20),
     "bandwidth_mbit": (0, 10_000),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -362,7 +364,16 @@ def _links(value: Any) -> dict[str, Link]:
         if not isinstance(fields, dict):
             raise ScenarioError(f"{where} must be a table")
         _refuse_unknown(fields, set(Link._fields[1:]), where)
-        found[name] = Link(name, **{key: _value(key, given, where) for key, given in fields.items()})
+        link = Link(name, **{key: _value(key, given, where) for key, given in fields.items()})
+        if link.jitter_ms > link.one_way_ms:
+            raise ScenarioError(
+                f"{where}: jitter_ms must not exceed one_way_ms: nothing arrives before it left"
+            )
+        if 0 < link.bandwidth_mbit < LEAST_BANDWIDTH_MBIT:
+            raise ScenarioError(
+                f"{where}: bandwidth_mbit must be 0, for no limit, or at least {LEAST_BANDWIDTH_MBIT:g}"
+            )
+        found[name] = link
     return found
 
 
@@ -379,7 +390,7 @@ def _between(given: Mapping[str, Any], links: Mapping[str, Link], where: str) ->
     if "link" not in given:
         return [links[LOOPBACK]]
     names = _options(given, "link", where)
-    unknown = [name for name in names if name not in links]
+    unknown = [name for name in names if not isinstance(name, str) or name not in links]
     if unknown:
         raise ScenarioError(f"{where}: link must be one of {', '.join(links)}, not {unknown[0]!r}")
     return [links[name] for name in names]
@@ -407,6 +418,11 @@ def _check_cell(cell: Settings, where: str) -> None:
         raise ScenarioError(
             f"{where}: subscribers × (settle_s + window_s) / poll_interval_s must not exceed "
             f"{MAXIMUM_DELIVERIES:,} requests"
+        )
+    if cell.transport == "websocket" and cell.wait_s * 1000 <= 2 * (cell.one_way_ms + cell.jitter_ms):
+        raise ScenarioError(
+            f"{where}: wait_s must exceed a round trip: a WebSocket is cut when a ping comes before the pong "
+            "to the one before"
         )
     renewed = cell.publish_rate == 0 and cell.transport not in (None, "short-poll")
     waits = cell.window_s / cell.wait_s

@@ -63,6 +63,9 @@ def residuals(cell: Cell, predictions: dict[str, Any] | None) -> dict[str, dict[
         prediction = None if predictions is None else predictions[metric]
         figure = cell.metrics[metric]
         counts = not metric.startswith("latency")
+        if metric == "requests_per_delivery" and cell.transport == "short-poll":
+            # 1/(λT) with λ as it came out holds of any poller that asks every T: it would tell nothing.
+            continue
         if prediction is None or figure is None or (counts and prediction < predict.COUNT_SLACK):
             continue
         band = predict.band(load_of(cell), metric, prediction)

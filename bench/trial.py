@@ -201,7 +201,9 @@ class _Course:
         others."""
         assert self.generator is not None
         empty = self.collected.samples[-1]["server"]["file_descriptors"]
-        self.ask(self.generator, {"do": "cohort", "subscribers": COHORT}, "cohort_left", JOIN_TIMEOUT_S)
+        order = {"do": "cohort", "subscribers": COHORT}
+        if error := self.ask(self.generator, order, "cohort_left", JOIN_TIMEOUT_S)["error"]:
+            raise ChildFailed(f"nothing could be published after the cohort: {error}")
         until_s = time.monotonic() + COHORT_LEAVE_TIMEOUT_S
         while time.monotonic() < until_s:
             assert self.tree is not None
@@ -295,9 +297,9 @@ class _Course:
             if child:
                 child.end()
 
-    def ask(self, child: Child, order: dict[str, Any], event: str, timeout_s: float) -> None:
+    def ask(self, child: Child, order: dict[str, Any], event: str, timeout_s: float) -> dict[str, Any]:
         child.tell(order)
-        child.expect(event, timeout_s, self.check)
+        return child.expect(event, timeout_s, self.check)
 
     def check(self) -> None:
         """Raise ChildFailed as soon as the server, or a worker of it, or the link's relay has died."""
@@ -338,7 +340,7 @@ class _Course:
             "socket_memory_kb": resources.socket_memory_kb(),
         }
         if self.network and self.generator:
-            relay = self.network.report() if edge.startswith("window") else None
+            relay = self.network.report() if edge in ("window_start", "window_end", "drained") else None
             sample["link"] = {"wire": resources.interface_counts(self.generator.pid, "eth0"), "relay": relay}
         self.collected.samples.append(sample)
         return sample

@@ -384,6 +384,8 @@ def test_upgrade_checks_the_handshake_itself() -> None:
         assert judged("upgrade", [], {"upgrade": {**UPGRADE, **change}})["verdict"] == "fails"
     assert judged("upgrade", [], {})["verdict"] == "inconclusive"
     assert judged("upgrade", [], {"upgrade": None})["verdict"] == "inconclusive"
+    broken = judged("upgrade", [], {"upgrade": {"error": "TimeoutError: timed out"}})
+    assert (broken["verdict"], "timed out" in broken["why"]) == ("inconclusive", True)
 
 
 @pytest.mark.parametrize(

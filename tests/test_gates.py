@@ -25,6 +25,9 @@ END_US = START_US + 5_000_000
 SUBSCRIBERS, NOTIFICATIONS = 4, 20
 
 
+COUNTED = ("missed", "duplicates", "reordered", "epoch_changes", "reconnects")
+
+
 def good_trial(transport: str | None = "long-poll") -> Trial:
     """Four subscribers who joined at id 1 and got ids 2 to 21, each 2 ms after it was due."""
     ids = np.arange(2, 2 + NOTIFICATIONS, dtype=np.int64)
@@ -65,7 +68,7 @@ def good_trial(transport: str | None = "long-poll") -> Trial:
         subscribers={
             "subscriber": np.arange(SUBSCRIBERS),
             "joined_id": count + 1,
-            **{name: count.copy() for name in ("missed", "duplicates", "reordered", "epoch_changes")},
+            **{name: count.copy() for name in COUNTED},
             "requests": count + NOTIFICATIONS,
         },
         resources=[sample("window_start", START_US), sample("window_end", END_US)],
@@ -327,6 +330,15 @@ def test_each_fresh_connection_has_its_own_first_packets() -> None:
         for name in {"bytes_sent", "bytes_received"} & set(wire):
             wire[name] += 8 * (requests - SUBSCRIBERS)
     assert gates.check(trial).gates["wire_counts_off_share"]["value"] == 0
+
+
+def test_a_connection_that_was_lost_and_made_again() -> None:
+    """One is enough: its handshake would be billed as what the transport costs."""
+    trial = good_trial("websocket")
+    trial.subscribers["reconnects"][1] = 1
+    outcome = gates.check(trial)
+    assert "1 connections were lost and made again" in outcome.why[0]
+    assert outcome.gates["reconnects"]["passed"] is False
 
 
 def test_a_dead_server() -> None:
