@@ -30,24 +30,27 @@ from matplotlib.figure import Figure
 from PIL import Image as Picture
 
 import bench
-from bench import figures, layout, plan, predict, scenario
+from bench import compare, figures, layout, predict, scenario
 from bench import run as runs
 from bench.cli import UsageError
 from bench.colours import LOOKS, PART_COLOURS, look
 from bench.compare import number
 from bench.reading import Run
-from clients.wire_exchange import Exchange, Step
-from clients.wire_spans import PARTS
 
 PNG_DPI = 144
 SHOWN_PX = 860
 """How wide a figure is shown; it has about twice the dots, for fine screens."""
 PNG_COLOURS = 96
 """A figure has few colours; a palette makes it a third of its size."""
-ARROWS = {"client": "client → server", "server": "client ← server"}
+RIGHT_TIMES = 1.1
+"""A guess is right within this factor."""
 CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 34em"
 NUMBER = "text-align: right; vertical-align: top; white-space: nowrap"
 CODE = f"{CELL}; font-family: monospace"
+SERVED_BY = ("transport", "implementation", "server_model")
+"""Cells that share these spend their time alike."""
+BORROWED = ("next_request_gap_ms_p50", "accept_delay_ms_p50")
+"""What theory takes from measurements, beside the time for one delivery."""
 
 
 # --- Showing ---
@@ -103,7 +106,7 @@ def about(run: Run) -> None:
     refused = [f"- `{trial['id']}`: {'; '.join(trial['why'])}" for trial in trials if not trial["valid"]]
     if refused:
         summary = "What is not valid, and counts for nothing"
-        lines += [f"<details><summary>{summary}</summary>", *["\n".join(refused)], "</details>"]
+        lines += [f"<details><summary>{summary}</summary>", "\n".join(refused), "</details>"]
     say("\n\n".join(lines))
 
 
@@ -156,135 +159,16 @@ def guessed(
     against: str = "found",
 ) -> None:
     """What the reader, or whoever it was, said beforehand beside what was found, and how far off that was."""
-    rows = []
-    for name, value in found.items():
-        mine = guess.get(name)
-        off = None if not mine or not value else max(mine / value, value / mine)
-        said = (
-            "–"
-            if off is None
-            else "right"
-            if off < 1.1
-            else f"{number(off, 2)} times too {_side(mine, value)}"
-        )
-        rows.append(
-            {"transport": name, f"{who} ({unit})": mine, f"{against} ({unit})": value, f"{who} was": said}
-        )
-    table(pd.DataFrame(rows))
-
-
-# --- What was on the wire ---
-
-
-def conversation(found: Exchange) -> pd.DataFrame:
-    """One row a message of an exchange, and one for all of them: who said what, in how many bytes of which
-    kind."""
-    rows = [
-        {"ms": round(step.at_ms, 1), "who": ARROWS[step.sender], "what": step.title, **_bytes(step.parts)}
-        for step in found.steps
-    ]
-    whole = {part: sum(side[part] for side in found.totals().values()) for part in PARTS}
-    return pd.DataFrame([*rows, {"ms": None, "who": "", "what": "together", **_bytes(whole)}])
-
-
-def spans(step: Step) -> pd.DataFrame:
-    """Every byte of one message: where it stands, what it is and why it is there."""
-    return pd.DataFrame(
-        [
-            {
-                "bytes": span.end - span.start,
-                "part": span.part,
-                "what": span.label,
-                "is": span.shows,
-                "why": " ".join(
-                    [span.why, *(f"{bits.bits} {bits.name}: {bits.says}." for bits in span.bits)]
-                ),
-            }
-            for span in step.spans
-        ]
-    )
-
-
-# --- A million users ---
-
-
-def cost_models(run: Run) -> pd.DataFrame:
-    """One row a series that had the loads for a model: what was fitted, and how it foretold the load held
-    out."""
-    rows = []
-    for series in _series(run):
-        if not series["form"]:
-            continue
-        fitted = [point["load"] for point in series["points"] if point["role"] == "fitted"]
-        cost = series["cost"]
-        rows.append(
-            {
-                "transport": series["transport"],
-                "operation": series["operation"],
-                "fitted at": f"{number(min(fitted))} to {number(max(fitted))}",
-                "held out": series["held_out"]["load"],
-                "error there": f"{series['held_out']['error']:+.0%}",
-                "one costs": None if cost is None else cost["value"],
-                "from … to": layout.ABSENT if cost is None else _interval(**cost),
-                "unit": series["unit"],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def cost_points(run: Run, transport: str, operation: str, server_model: str = "gevent") -> pd.DataFrame:
-    """What one operation cost under each load that was measured, from the lightest on."""
     rows = [
         {
-            f"{operation}s a second": point["load"],
-            "core busy (%)": None if point["busy_share"] is None else round(point["busy_share"] * 100),
-            f"one costs ({series['unit']})": point["cost"]["value"],
-            "from … to": _interval(**point["cost"]),
+            "transport": name,
+            f"{who} ({unit})": guess.get(name),
+            f"{against} ({unit})": value,
+            f"{who} was": _how_far(guess.get(name), value),
         }
-        for series in _series(run, transport, operation, server_model)
-        for point in sorted(series["points"], key=lambda point: point["load"])
-        if point["cost"]
+        for name, value in found.items()
     ]
-    return pd.DataFrame(rows)
-
-
-def cost_of(run: Run, transport: str, operation: str, server_model: str = "gevent") -> float | None:
-    """What one operation costs, in the unit of its series; None where it was not measured, or not checked."""
-    costs = [series["cost"] for series in _series(run, transport, operation, server_model) if series["cost"]]
-    return float(costs[0]["value"]) if costs else None
-
-
-def planned(
-    run: Run,
-    *,
-    users: int,
-    rate: float,
-    payload_bytes: int = 200,
-    poll_interval_s: float = 5.0,
-    server_model: str = "gevent",
-) -> pd.DataFrame:
-    """One row a transport: what so many users would take (`bench/plan.py`), and what ends the growth of one
-    process first; or why that cannot be told."""
-    demand = plan.Demand(users, rate, payload_bytes, poll_interval_s)
-    rows = []
-    for one in plan.plan(run.summary["costs"], demand, run.run.get("machine", {}).get("memory_kb")):
-        if one.server_model != server_model:
-            continue
-        row: dict[str, Any] = {"transport": look(one.transport).label}
-        if isinstance(one, plan.Plan):
-            first = one.limits[0]
-            row |= {
-                "cores": one.cores.value,
-                "cores from … to": _interval(*one.cores),
-                "memory (GB)": one.memory_gb.value,
-                "down, with headers (Mbit/s)": one.down_wire.value,
-                "requests / s": one.requests_per_second,
-                "one process ends at": f"{number(first.users, 2)} users: {first.what}",
-            }
-        else:
-            row |= {"cores": None, "one process ends at": f"not planned: {one.why}"}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    table(pd.DataFrame(rows))
 
 
 # --- Measuring ---
@@ -330,47 +214,32 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
         kin = [
             cell
             for cell in run.summary["cells"]
-            if all(
-                cell[key] == getattr(settings, key) for key in ("transport", "implementation", "server_model")
-            )
-            and cell["predicted"]
+            if all(cell[key] == getattr(settings, key) for key in SERVED_BY) and cell["predicted"]
         ]
         if not kin:
             wanted = f"{settings.transport} on {settings.server_model}"
             raise UsageError(f"the other run has no cell of {wanted} to take times from")
         load = settings.subscribers * settings.publish_rate
         near = min(kin, key=lambda cell: abs(cell["subscribers"] * cell["publish_rate"] - load))
-        shared = {field.name for field in dataclasses.fields(predict.Load)} & set(scenario.SETTINGS)
-        mean_s = predict.mean_latency_s(
-            predict.Load(
-                **{name: getattr(settings, name) for name in shared},
-                one_way_s=settings.one_way_ms / 1000,
-                service_s=near["predicted"]["service_us"] / 1e6,
-                turnaround_s=_seconds(near, "next_request_gap_ms_p50"),
-                accept_s=_seconds(near, "accept_delay_ms_p50"),
-            )
+        borrowed = compare.Cell(
+            id="",
+            settings=dataclasses.asdict(settings),
+            trials=0,
+            valid_trials=0,
+            steady_trials=0,
+            minimum_valid_trials=0,
+            metrics={
+                name: compare.Figure(**near["metrics"][name]) if near["metrics"].get(name) else None
+                for name in BORROWED
+            },
+            service_s=near["predicted"]["service_us"] / 1e6,
         )
+        mean_s = predict.mean_latency_s(compare.load_of(borrowed))
         values[look(settings.transport).label] = None if mean_s is None else mean_s * 1000
     return values
 
 
 # --- How things look ---
-
-
-def _series(run: Run, *wanted: str) -> list[dict[str, Any]]:
-    """The series of the cost model: all, or those of a transport, an operation and a server model."""
-    names = ("transport", "operation", "server_model")
-    found = (run.summary["costs"] or {"series": []})["series"]
-    return [series for series in found if not wanted or tuple(series[name] for name in names) == wanted]
-
-
-def _interval(value: float, low: float | None, high: float | None) -> str:
-    return layout.ABSENT if low is None or high is None else f"{number(low)} … {number(high)}"
-
-
-def _seconds(cell: dict[str, Any], metric: str) -> float:
-    figure = cell["metrics"].get(metric)
-    return 0.0 if figure is None else float(figure["value"]) / 1000
 
 
 def _png(figure: Figure) -> bytes:
@@ -405,9 +274,11 @@ def _escaped(text: Any) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(str(text)))
 
 
-def _side(mine: float | None, value: float | None) -> str:
-    return "high" if (mine or 0) > (value or 0) else "low"
-
-
-def _bytes(parts: Mapping[Any, int]) -> dict[str, int]:
-    return {**{part: parts[part] for part in PARTS}, "bytes": sum(parts.values())}
+def _how_far(mine: float | None, value: float | None) -> str:
+    """A guess against the value, in words."""
+    if not mine or not value or math.isnan(value):
+        return layout.ABSENT
+    times = max(mine / value, value / mine)
+    if times < RIGHT_TIMES:
+        return "right"
+    return f"{number(times, 2)} times too {'high' if mine > value else 'low'}"
