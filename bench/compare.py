@@ -243,7 +243,7 @@ def load_of(cell: Cell) -> predict.Load:
         accept_s=0.0 if accepted is None else accepted.value / 1000.0,
         schedule=str(settings["schedule"]),
         connection=connection,
-        server_model=settings["server_model"],
+        server_model=str(settings["server_model"]),
         delay_alone=not any(settings[name] for name in ("jitter_ms", "loss_percent", "bandwidth_mbit")),
         rate_share=deliveries.value / asked if deliveries is not None and asked else 1.0,
     )

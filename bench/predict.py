@@ -14,33 +14,35 @@ Short poll. The request that fetches a notification reaches the server uniformly
   room. Polls come spread over T rather than together, so there is no fan-out: the N-th does not wait for the
   others.
 Long poll (RFC 6202 §2.2: one to three transits). After an answer leaves, nobody waits at the server for
-  w = 2d + g + s + F/2: the answer's transit, the client's own time, the next request's transit, and the
-  server's time until it waits again (F is the fan-out below: what else the server has to do then). Renewal
+  w = 2d + g + s + f: the answer's transit, the client's own time, the next request's transit, and the
+  server's time until it waits again (f is the fan-out's, below: what else the server has to do then). Renewal
   argument: a cycle is one request. It carries λw notifications that came in w, each late by w/2 on average,
   and with probability e^(−λw)·(1 − e^(−λ·wait)) one that came to a waiting server and was not late; else it
   ends empty after `wait`. So with n = λw + e^(−λw)(1 − e^(−λ·wait)) notifications a cycle, a share
   u = λw/n comes while nobody waits, and the mean is d + u·w/2; for large `wait` that is
-  d + (λw²/2)/(λw + e^(−λw)). What comes while an answer waits for its turn in the fan-out, f on average,
-  joins it, so a request brings n + λf notifications: it batches as λ rises. A share e^(−λ(w + wait)) of the
-  answers is empty. Constant publishing every p = 1/λ: d while w < p, about d + w/2 beyond.
+  d + (λw²/2)/(λw + e^(−λw)). What comes while an answer waits for its turn in the fan-out joins it, so a
+  request brings n + λf notifications: it batches as λ rises. A share e^(−λ(w + wait)) of the answers is
+  empty. Constant publishing every p = 1/λ: d while w < p, about d + w/2 beyond.
 WebSocket. One transit: d. No requests after the handshake.
 A fresh connection for each poll (`connection = "fresh"`) adds a round trip (TCP's handshake, RFC 9293 §3.5)
   before each request: long poll's w has 4d instead of 2d, and a short poll takes 4d + s. Short poll's latency
   stays: what counts is when its request reaches the server, and that is as uniform as before.
 Fan-out. One notification wakes all who wait, n = N(1 − u) long polls or N WebSockets, and one core serves
-  them. First come first served, the k-th is done after k times the work of one: uniform on [0, F], mean F/2.
-  - A WebSocket: F = N·s. A second notification meanwhile adds nothing: who has not been served yet gets both
-    in one batch, the others come round again, and the mean over all stays N·s/2.
+  them; f is how long that keeps one of them on average. First come first served, the k-th is done after k
+  times the work of one.
+  - A WebSocket: uniform on [0, N·s]. A second notification meanwhile adds nothing: who has not been served
+    yet gets both in one batch, the others come round again, and the mean over all stays N·s/2.
   - A long poll: s is the work of an answer and of the request that follows it, taken as half each. The
-    re-requests come back while others still wait for their answers, r = 2d + g after each answer, and compete
-    for the core: F = n·s − r, for those of the last r come too late to compete; and never less than n·s/2,
-    the answers alone. A gevent loop looks for requests again after 5 ms (its switch interval, which is
-    CPython's), so r is at least that; the bare server writes all answers in one go, so F = n·s/2.
+    re-requests come back r = 2d + g after each answer, while others may still wait for theirs, and compete
+    with them for the core. So answers alone leave until r, one every s/2; if that is not all of them, the
+    rest leave one every s, until n·s − r: the requests that follow the last answers come too late to compete.
+    A gevent loop looks for requests again only after 5 ms (its switch interval, which is CPython's), so r is
+    at least that.
   - Threads (`gthread`) do not come one after the other: all wake at once, and each needs several turns at the
-    interpreter's lock (to wake, to look, to write), which go round. N equal jobs of s that share a core are
-    done at N·s/2 on average if served in order and at N·s if they take turns evenly (Kleinrock 1976, ch. 4:
+    interpreter's lock (to wake, to look, to write), which go round. Equal jobs that share a core for a time F
+    are done at F/2 on average if served in order, and at F if they take turns evenly (Kleinrock 1976, ch. 4:
     processor sharing); we take the middle, uniform on [F/2, F], and widen the band by how far off that may
-    be, F/4. New requests queue behind the threads that woke: F = n·s/2 for a long poll.
+    be, F/4. New requests queue behind the threads that woke: F = n·s/2 for a long poll, N·s for WebSockets.
 Several at once. Only delay is in these formulas: a link that also jitters, loses packets or limits bandwidth
   gets no prediction (a lost segment costs a retransmission timeout, not a transit). A saturated cell (the
   server's core ≥ 95 % busy) has a queue without a mean, and gets none.
@@ -64,6 +66,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +91,14 @@ QUANTILES: Floats = np.concatenate(
 """The shares at which distributions are kept, measured and predicted."""
 
 
+class Served(NamedTuple):
+    """A share of those whom a fan-out serves, and between which times (s) after it began, evenly."""
+
+    share: float
+    from_s: float
+    to_s: float
+
+
 @dataclass(frozen=True)
 class Load:
     """What a prediction is made from. Times in seconds, rates in 1/s.
@@ -109,7 +120,7 @@ class Load:
     accept_s: float = 0.0
     schedule: str = "poisson"
     connection: str = "kept"
-    server_model: str | None = "gevent"
+    server_model: str = "gevent"
     delay_alone: bool = True
     rate_share: float = 1.0
 
@@ -145,30 +156,36 @@ class Load:
         return self.accept_s + self.one_way_s
 
     @property
-    def fan_out_s(self) -> float:
-        """F: time until the last of those who waited is served; 0 for short poll, whose polls come spread."""
-        if self.transport == "websocket":
-            return self.subscribers * self.service_s
-        if self.transport != "long-poll":
-            return 0.0
-        waiting = self.subscribers * (1 - _share_unattended(self, self.away_s + self.service_s))
-        looks_again_s = SWITCH_INTERVAL_S if self.server_model == "gevent" else math.inf
-        return max(waiting * self.service_s / 2, waiting * self.service_s - max(self.away_s, looks_again_s))
+    def fan_out(self) -> tuple[Served, ...]:
+        """How those who wait are served one notification; nobody has to, where short polls come spread."""
+        if self.transport == "short-poll":
+            return ()
+        work_s = self.subscribers * self.service_s
+        if self.transport == "long-poll":
+            work_s *= 1 - _share_unattended(self, self.away_s + self.service_s)
+        if self.server_model == "gthread":
+            last_s = work_s if self.transport == "websocket" else work_s / 2
+            return (Served(1.0, last_s / 2, last_s),)
+        quiet_s = max(self.away_s, SWITCH_INTERVAL_S)
+        if self.transport == "websocket" or work_s <= 2 * quiet_s:
+            return (Served(1.0, 0.0, work_s if self.transport == "websocket" else work_s / 2),)
+        alone = 2 * quiet_s / work_s
+        return Served(alone, 0.0, quiet_s), Served(1 - alone, quiet_s, work_s - quiet_s)
 
     @property
-    def first_served_s(self) -> float:
-        """When the first of a fan-out is served: at once, or at F/2 where threads take turns."""
-        return self.fan_out_s / 2 if self.server_model == "gthread" else 0.0
+    def fan_out_s(self) -> float:
+        """How long a fan-out takes, to the last of those who waited."""
+        return max((part.to_s for part in self.fan_out), default=0.0)
 
     @property
     def mean_fan_out_s(self) -> float:
-        """How long a fan-out keeps its subscribers waiting on average."""
-        return (self.first_served_s + self.fan_out_s) / 2
+        """f: how long a fan-out keeps its subscribers waiting on average."""
+        return sum(part.share * (part.from_s + part.to_s) / 2 for part in self.fan_out)
 
     @property
     def unattended_s(self) -> float:
         """w: how long nobody waits at the server after an answer."""
-        return self.away_s + self.service_s + self.fan_out_s / 2
+        return self.away_s + self.service_s + self.mean_fan_out_s
 
     @property
     def predictable(self) -> bool:
@@ -200,14 +217,13 @@ def latency_share_below(load: Load, latency_s: Floats) -> Floats | None:
     late = np.asarray(latency_s, dtype=float) - load.least_s
     if load.transport == "short-poll":
         return _uniform_sum(late - load.service_s, load.effective_interval_s, 0.0)
-    served = late - load.first_served_s
-    width_s = load.fan_out_s - load.first_served_s
-    if load.transport == "websocket":
-        return _uniform_sum(served, width_s, 0.0)
-    waited = _share_unattended(load, load.unattended_s)
-    return (1 - waited) * _uniform_sum(served, width_s, 0.0) + waited * _uniform_sum(
-        served, width_s, load.unattended_s
-    )
+    away_s = load.unattended_s if load.transport == "long-poll" else 0.0
+    waited = _share_unattended(load, away_s)
+    found = np.zeros_like(late)
+    for share, from_s, to_s in load.fan_out:
+        found += share * (1 - waited) * _uniform_sum(late - from_s, to_s - from_s, 0.0)
+        found += share * waited * _uniform_sum(late - from_s, to_s - from_s, away_s)
+    return found
 
 
 def latency_quantiles_s(load: Load) -> Floats | None:

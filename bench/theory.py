@@ -4,7 +4,8 @@ that.
 Rules:
 - A prediction is under the name and in the unit of the metric that it predicts.
 - No prediction where the server was saturated or not steady in a trial, where nothing was published, or where
-  the service time was not measured.
+  the service time was not measured; nor for the bare server, which is there to be read against, not
+  explained.
 - A residual compares the metric's whole interval with the band around its prediction (`predict.band`): inside
   it is `within`, beside it `outside`, across its edge `unclear`; so is a figure without an interval. Nothing
   is dropped for lying outside.
@@ -29,7 +30,10 @@ OUTCOMES: dict[Outcome, str] = {"holds": "within", "fails": "outside", "unclear"
 def predicted(cell: Cell) -> dict[str, Any] | None:
     """Theory for the cell: a value or None for each metric that it may know, `latency_quantiles_ms` at
     `predict.QUANTILES`, and `service_us` (s)."""
-    if cell.transport is None or cell.settings["publish_rate"] <= 0 or cell.service_s is None:
+    settings = cell.settings
+    if cell.transport is None or settings.get("implementation") == "bare":
+        return None
+    if settings["publish_rate"] <= 0 or cell.service_s is None:
         return None
     busy = cell.metrics["server_core_busy_share"]
     saturated = busy is not None and busy.value >= predict.SATURATED_SHARE

@@ -412,6 +412,8 @@ def test_the_floor_is_the_bare_servers_own_figures(tmp_path: Path) -> None:
     (floor,) = summary["floor"]["websocket"]
     assert (floor["cell"], floor["subscribers"]) == (bare["id"], 20)
     assert floor["metrics"] == bare["metrics"]
+    assert bare["predicted"] is None
+    assert bare["residuals"] == {}
     assert analysis.analyse(write_run(tmp_path / "other"))["floor"] == {}
 
 

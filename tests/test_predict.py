@@ -142,6 +142,18 @@ def test_long_polls_fan_out_competes_with_its_own_next_requests(
         assert abs(found - predicted) * unit < predict.band(one, metric, predicted * unit), metric
 
 
+def test_the_first_answers_of_a_fan_out_meet_no_competition() -> None:
+    """Twice as many a second until the first of the next requests are back, and it is one distribution."""
+    one = load("long-poll", one_way_s=0.004, turnaround_s=0.0, service_s=0.0004, publish_rate=0.01)
+    alone, competing = one.fan_out
+    assert alone.share / (alone.to_s - alone.from_s) == pytest.approx(
+        2 * competing.share / (competing.to_s - competing.from_s), rel=0.01
+    )
+    assert alone.to_s == competing.from_s == pytest.approx(0.008)
+    assert alone.share + competing.share == pytest.approx(1)
+    assert len(load("long-poll", one_way_s=0.5).fan_out) == 1
+
+
 def test_threads_take_turns_and_widen_the_band() -> None:
     """Nobody is served before half of all has been; what theory cannot tell is in the band."""
     greenlets, threads = (load("websocket", server_model=model) for model in ("gevent", "gthread"))

@@ -18,8 +18,10 @@ ABOUT_THREE = Band(2.5, 3.5)
 SEVERAL = Band(low=1.5)
 """Notifications an answer."""
 CHEAPER = Band(high=0.9)
-SECTION_2_2 = f"{READ}: §2.2, in copies of the draft (-07) and of the RFC's paragraph in public repositories"
-SECTION_3_2 = f"{READ}: §3.2, in a copy of the draft (-07) in a public repository"
+READ_WHERE = (
+    f"{READ}: §2.2, and §3.2 for the third, in a copy of the draft (-07); §2.2 on latency also in a copy of "
+    "the RFC's own text"
+)
 
 
 def _transits(measured: Measured, transport: str, rate: int, metric: str) -> Row:
@@ -82,31 +84,31 @@ REPRODUCTION = Reproduction(
     statements=(
         Statement(
             "The average latency of long polling is close to one network transit.",
-            SECTION_2_2,
+            READ_WHERE,
             "latency in transits of 50 ms",
             average,
         ),
         Statement(
             "Its maximal latency is over three: an answer, the next request, and its answer.",
-            SECTION_2_2,
+            READ_WHERE,
             "latency in transits of 50 ms",
             most,
         ),
         Statement(
             "Where the server need not wait for a request, average and maximum are one transit.",
-            SECTION_3_2,
+            READ_WHERE,
             "WebSocket, transits of 50 ms",
             pushed,
         ),
         Statement(
             "Under load several notifications come in one answer,",
-            SECTION_2_2,
+            READ_WHERE,
             "notifications an answer",
             batches,
         ),
         Statement(
             "and each of them costs less for it.",
-            SECTION_2_2,
+            READ_WHERE,
             "bytes a notification",
             overhead,
         ),
