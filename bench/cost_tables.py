@@ -44,7 +44,7 @@ def points(run: Run, transport: str, operation: str, server_model: str = "gevent
     """What one operation cost under each load that was measured, from the lightest on."""
     rows = [
         {
-            f"{operation}s a second": point["load"],
+            "operations / s": point["load"],
             "core busy (%)": None if point["busy_share"] is None else round(point["busy_share"] * 100),
             f"one costs ({series['unit']})": point["cost"]["value"],
             "from … to": _interval(**point["cost"]),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import nbformat
 import pandas as pd
 import pytest
 import synthetic_run
 from matplotlib.figure import Figure
+from test_plan import measured
 
 import bench
-from bench import analysis, notebook, rerun_notebooks
+from bench import analysis, cost_tables, costs, notebook, rerun_notebooks
 from bench.cli import UsageError
 from bench.reading import Run
 from bench.rerun_notebooks import FOLDER, METADATA, NotebookFailed, execute, notebooks
@@ -198,6 +200,28 @@ def test_a_table_of_metrics_tells_the_cells_apart(run: Run) -> None:
     assert list(frame) == ["transport", "publish_rate", "latency, p50 (ms)", "server threads"]
     assert list(frame["publish_rate"]) == [9.0, 4.0, 4.0, 4.0]
     assert list(frame["transport"]) == ["websocket", "short-poll", "long-poll", "websocket"]
+
+
+def test_the_cost_model_is_shown_with_its_check_and_multiplied() -> None:
+    """Costs as they were made (50 µs a ping, 25 a delivery), and nothing for what has no model."""
+    model = {"costs": costs.summarise(measured())}
+    planned_for = cast(Run, SimpleNamespace(summary=model, run={"machine": {"memory_kb": 4_000_000}}))
+    models = cost_tables.models(planned_for)
+    assert len(models) == len(model["costs"]["series"])
+    assert set(models["error there"]) == {"+0%"}
+    assert cost_tables.cost_of(planned_for, "websocket", "renewal") == pytest.approx(50)
+    assert cost_tables.cost_of(planned_for, "websocket", "renewal", "gthread") is None
+    loads = cost_tables.points(planned_for, "websocket", "delivery")["operations / s"]
+    assert list(loads) == sorted(loads)
+    plans = cost_tables.planned(planned_for, users=1_000_000, rate=0.1).set_index("transport")
+    assert plans.loc["WebSocket", "cores"] == pytest.approx(0.1 * 25 + 50 / 25)
+    assert "ports" in plans.loc["WebSocket", "one process ends at"]
+
+
+def test_what_has_no_costs_is_refused_with_the_reason(run: Run) -> None:
+    assert cost_tables.models(run).empty
+    plans = cost_tables.planned(run, users=1_000_000, rate=0.1)
+    assert all(why.startswith("not planned: ") for why in plans["one process ends at"])
 
 
 SCENARIO = """
