@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: bench test lint demo lock clean
+.PHONY: bench test lint demo notebooks lock clean
 
 bench: $(READY)
 	$(BIN)/wirelab bench $(SCENARIO)
@@ -18,6 +18,9 @@ lint: $(READY)
 
 demo: $(READY)
 	$(BIN)/wirelab demo
+
+notebooks: $(READY)
+	$(BIN)/jupyter lab notebooks
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv

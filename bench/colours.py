@@ -36,6 +36,9 @@ OTHER = Look("", "#000000", "P", "-")
 VERDICT_COLOURS = {"holds": "#00725A", "fails": "#B14A00", "depends": "#005A94", "inconclusive": "#5F5F5F"}
 """Darker tints of the same palette, readable as text on white."""
 
+PART_COLOURS = {"head": "#8B929A", "framing": "#C98A00", "payload": "#6A51A3"}
+"""What bytes on the wire are, in about the colours of the page `/wire`; each tells in grey too."""
+
 
 def look(transport: str | None) -> Look:
     """How a transport is drawn; one that is not listed keeps its own name and is black."""

@@ -11,10 +11,7 @@ import argparse
 import contextlib
 import json
 import sys
-import tempfile
 import textwrap
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clients.headers import HEADER_SETS
@@ -48,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Perform the exchange and print it. Raises UsageError where there is no such transport or server."""
     from bench.child import ChildFailed
     from bench.cli import UsageError
+    from bench.own_server import own_server
     from clients import TRANSPORTS
     from clients.errors import ClientError
     from clients.wire_exchange import exchange, printed, printed_as_data
@@ -55,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if args.transport not in TRANSPORTS:
         raise UsageError(f"there is no transport {args.transport!r}; choose one of {', '.join(TRANSPORTS)}")
     try:
-        with _server(args.url) as url:
+        with contextlib.nullcontext(args.url) if args.url is not None else own_server() as url:
             found = {name: exchange(url, name, args.headers) for name in TRANSPORTS}
             as_printed = printed(url) if args.transport == "websocket" else None
     except ValueError as error:
@@ -72,24 +70,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _Printer().print(url, found[args.transport], found, as_printed)
     return 0
-
-
-@contextlib.contextmanager
-def _server(url: str | None) -> Iterator[str]:
-    """The server that was named, or one of our own for as long as it is needed."""
-    from bench.child import Child
-    from bench.trial import START_TIMEOUT_S, server_url
-
-    if url is not None:
-        yield url
-        return
-    with tempfile.TemporaryDirectory(prefix="wirelab-") as scratch:
-        command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0"]
-        server = Child("server", command, errors=Path(scratch, "server.log"), core=None)
-        try:
-            yield server_url(server.line(START_TIMEOUT_S))
-        finally:
-            server.end()
 
 
 class _Printer:
