@@ -424,8 +424,8 @@ def _check_cell(cell: Settings, where: str) -> None:
     round_trip_s = 2 * (cell.one_way_ms + cell.jitter_ms) / 1000
     if cell.transport == "websocket" and max(cell.wait_s, PONG_PATIENCE_S) <= round_trip_s:
         raise ScenarioError(
-            f"{where}: wait_s must exceed a round trip of {PONG_PATIENCE_S:g} s or more: a WebSocket is cut at "
-            "the first ping that finds those before unanswered for so long"
+            f"{where}: wait_s must exceed a round trip of {PONG_PATIENCE_S:g} s or more: a WebSocket is cut "
+            "at the first ping that finds those before unanswered for so long"
         )
     renewed = cell.publish_rate == 0 and cell.transport not in (None, "short-poll")
     waits = cell.window_s / cell.wait_s
