@@ -185,14 +185,18 @@ class Connection(Server):  # type: ignore[misc]
         if not self._write_lock.acquire(blocking=False):
             return
         try:
-            now_s = time.monotonic()
-            if self._unanswered_since_s is not None and now_s - self._unanswered_since_s >= PONG_PATIENCE_S:
+            now_s, before_s = time.monotonic(), self._unanswered_since_s
+            if before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
                 self.sock.shutdown(socket.SHUT_RDWR)
             elif self.ws.state is ConnectionState.OPEN:
                 # gevent's socket would wait for room; the socket below it answers at once.
                 below: Any = getattr(self.sock, "_sock", self.sock)
-                below.send(PING_FRAME, socket.MSG_DONTWAIT)
-                self._unanswered_since_s = self._unanswered_since_s or now_s
+                # Before the ping leaves: on threads its pong may have been read before this goes on.
+                self._unanswered_since_s = now_s if before_s is None else before_s
+                try:
+                    below.send(PING_FRAME, socket.MSG_DONTWAIT)
+                except OSError:
+                    self._unanswered_since_s = before_s
         except OSError:
             pass
         finally:

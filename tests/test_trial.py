@@ -165,6 +165,18 @@ def test_an_idle_trial_publishes_nothing(tmp_path: Path) -> None:
     assert np.ptp(joined) > 0.5e6
 
 
+def test_nobody_is_cut_whose_pong_comes_at_once(tmp_path: Path) -> None:
+    """On threads a pong may be read before the thread that pinged goes on; many quick pings find that moment."""
+    text = SCENARIO.format(transport="websocket").replace("subscribers = 20", "subscribers = 150")
+    text = text.replace("rate = 20", 'rate = 0\nwait_s = 0.15\nserver_model = "gthread"')
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    planned = scenario.parse(text).plan()[0]
+    collected = trial.run(planned, seed=1, pinning=machine.pinning(), scratch=scratch)
+    assert collected.exit == "finished"
+    assert sum(row["reconnects"] for row in collected.subscribers) == 0
+
+
 @pytest.mark.parametrize("stage", ["joining", "measuring", "draining"])
 def test_a_killed_server_makes_the_trial_invalid(tmp_path: Path, started: Started, stage: str) -> None:
     """kill -9 at any stage: the trial ends at once, says why, and nothing is left."""
