@@ -211,7 +211,7 @@ def test_the_cost_model_is_shown_with_its_check_and_multiplied() -> None:
     assert set(models["error there"]) == {"+0%"}
     assert cost_tables.cost_of(planned_for, "websocket", "renewal") == pytest.approx(50)
     assert cost_tables.cost_of(planned_for, "websocket", "renewal", "gthread") is None
-    loads = cost_tables.points(planned_for, "websocket", "delivery")["operations / s"]
+    loads = cost_tables.points(planned_for, "websocket", "delivery")["deliveries a second"]
     assert list(loads) == sorted(loads)
     plans = cost_tables.planned(planned_for, users=1_000_000, rate=0.1).set_index("transport")
     assert plans.loc["WebSocket", "cores"] == pytest.approx(0.1 * 25 + 50 / 25)
