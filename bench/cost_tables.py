@@ -15,6 +15,8 @@ from bench.colours import look
 from bench.compare import number
 from bench.reading import Run
 
+PLURALS = {"request": "requests", "delivery": "deliveries", "renewal": "renewals"}
+
 
 def models(run: Run) -> pd.DataFrame:
     """One row a series that had the loads for a model: what was fitted, and how it foretold the load held
@@ -44,7 +46,7 @@ def points(run: Run, transport: str, operation: str, server_model: str = "gevent
     """What one operation cost under each load that was measured, from the lightest on."""
     rows = [
         {
-            "operations / s": point["load"],
+            f"{PLURALS[operation]} a second": point["load"],
             "core busy (%)": None if point["busy_share"] is None else round(point["busy_share"] * 100),
             f"one costs ({series['unit']})": point["cost"]["value"],
             "from … to": _interval(**point["cost"]),

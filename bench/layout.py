@@ -131,7 +131,7 @@ def load_names(cells: Sequence[Cell], *without: str) -> tuple[str, list[str]]:
     common = [key for key in words[0] if len({some[key] for some in words}) == 1]
     told = [key for key in common if key not in USUAL or key in unusual(cells[0])]
     own = [", ".join(said for key, said in some.items() if key not in common and said) for some in words]
-    return ", ".join(words[0][key] for key in told), own
+    return ", ".join(words[0][key] for key in told if words[0][key]), own
 
 
 USUAL = ("schedule", "payload_bytes", "headers")

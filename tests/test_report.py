@@ -287,6 +287,8 @@ def test_cells_under_different_loads_stand_apart() -> None:
         "long poll",
         "long poll, fresh connections",
     ]
+    idle = {**here, "publish_rate": 0.0, "schedule": "constant"}
+    assert layout.load_names([idle])[0] == "gevent, 20 subscribers, nothing published, on loopback"
 
 
 def test_a_curve_passes_through_the_predictions_of_its_cells(whole: Path) -> None:
