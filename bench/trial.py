@@ -41,7 +41,9 @@ COHORT = 10
 COHORT_LEAVE_TIMEOUT_S = 5.0
 SAMPLE_EVERY_S = 1.0
 SETTLED_BEFORE_S = 0.15
-"""PSS is read so long before the window: walking the server's pages disturbs it for some milliseconds."""
+SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
+"""PSS is read so long before the window: walking the server's pages disturbs it for some milliseconds, and its
+threads are counted one by one, of which there may be two for each subscriber."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -224,7 +226,8 @@ class _Course:
             self.publisher.tell({"do": "publish", "start_us": begin_us, "end_us": end_us})
         self.on_stage("settling")
         if settings.subscribers >= MEMORY_SUBSCRIBERS:
-            self.sleep_until(start_us / 1e6 - SETTLED_BEFORE_S)
+            before_s = SETTLED_BEFORE_S + SETTLED_BEFORE_S_A_SUBSCRIBER * settings.subscribers
+            self.sleep_until(start_us / 1e6 - before_s)
             self.sample("settled", pss=True)
         self.sleep_until(start_us / 1e6)
         edges = [self.sample("window_start")]
