@@ -42,8 +42,8 @@ COHORT_LEAVE_TIMEOUT_S = 5.0
 SAMPLE_EVERY_S = 1.0
 SETTLED_BEFORE_S = 0.15
 SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
-"""PSS is read so long before the window: walking the server's pages disturbs it for some milliseconds, and its
-threads are counted one by one, of which there may be two for each subscriber."""
+"""PSS is read so long before the window: walking the server's pages disturbs it for some milliseconds, and
+its threads are counted one by one, of which there may be two for each subscriber."""
 
 Rows = npt.NDArray[np.int64]
 
