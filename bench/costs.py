@@ -17,8 +17,8 @@ Rules:
   below, a process that wakes up for each event pays more for it; above, it queues. Memory is fitted on all.
 - The largest load is held out. What is fitted is at most about half of it (`HELD_OUT_TIMES`), and at least
   two loads.
-- The form is chosen on the fitted loads alone, leaving out each in turn. A second parameter must at least
-  halve the error (`WORTH_A_PARAMETER`): two that were fitted to noise extrapolate worse than one.
+- The form is chosen on the fitted loads alone: the one that misses least when each load is left out in turn,
+  the simpler of equals. A form with two parameters needs three loads.
 - A form that misses the held-out load by more than `HELD_OUT_ERROR` projects nothing. One that is within it
   is fitted again on all of them, and projects the cost *at the held-out load*: a larger service is more of
   such cores, not a busier one.
@@ -80,7 +80,6 @@ stand."""
 HELD_OUT_TIMES = 1.9
 """The held-out load is twice the largest fitted one; what was done may lie a little beside what was asked."""
 HELD_OUT_ERROR = 0.25
-WORTH_A_PARAMETER = 0.5
 CURVE_POINTS = 40
 
 LOADS = ("subscribers", "publish_rate", "poll_interval_s", "wait_s")
@@ -340,10 +339,8 @@ def left_out_error(form: str, loads: Floats, costs: Floats) -> float:
 
 
 def choose(candidates: dict[str, float]) -> str:
-    """The form with the smallest error, if that is worth its parameters; else the simplest."""
-    simplest = min(candidates, key=lambda form: FORMS[form])
-    best = min(candidates, key=lambda form: (candidates[form], FORMS[form]))
-    return best if candidates[best] < WORTH_A_PARAMETER * candidates[simplest] else simplest
+    """The form with the smallest error; of equals, the simplest."""
+    return min(candidates, key=lambda form: (candidates[form], FORMS[form]))
 
 
 # --- what is not CPU ---
