@@ -3,13 +3,18 @@
 An *operation* is what a transport does over and over; a *series* is one operation under several loads, with
 everything else alike:
 
-    request      an answered poll; a short poll's whether it brings news or not, since the work is the same
+    request      an answered poll, with news or without: the work is the same. A long poll's is measured where
+                 it brings news; one that runs out costs as much on a busy core
     delivery     a notification written to a WebSocket
-    renewal      what waiting costs: a held poll that ran out and was asked again, or a ping and its pong
+    renewal      a WebSocket's ping and its pong
     subscriber   memory, not CPU: one more subscriber that waits (by short poll: that asks)
 
 Waiting itself costs the server nothing (rule 6 of `servers/stream.py`; one thread pings everybody), so an
-idle subscriber-second is 1/wait_s renewals, and the cost at 25 s follows from loads with a short wait.
+idle subscriber-second is 1/wait_s requests or pings, and the cost at 25 s follows from busier loads.
+
+Long polls that run out are not fitted themselves. Evenly spaced by their joining, they come one by one, and
+what each costs falls steeply somewhere above half a core, down to what an answer with news costs: no load
+below foretells it. What a fan-out sets free at once is as cheap from the start.
 
 Rules:
 - Loopback only: across a link the receiver's TCP input is billed elsewhere, and the two are never mixed.
@@ -17,8 +22,8 @@ Rules:
   below, a process that wakes up for each event pays more for it; above, it queues. Memory is fitted on all.
 - The largest load is held out. What is fitted is at most about half of it (`HELD_OUT_TIMES`), and at least
   two loads.
-- The form is chosen on the fitted loads alone, leaving out each in turn. A second parameter must at least
-  halve the error (`WORTH_A_PARAMETER`): two that were fitted to noise extrapolate worse than one.
+- The form is chosen on the fitted loads alone: the one that misses least when each load is left out in turn,
+  the simpler of equals. A form with two parameters needs three loads.
 - A form that misses the held-out load by more than `HELD_OUT_ERROR` projects nothing. One that is within it
   is fitted again on all of them, and projects the cost *at the held-out load*: a larger service is more of
   such cores, not a busier one.
@@ -80,11 +85,12 @@ stand."""
 HELD_OUT_TIMES = 1.9
 """The held-out load is twice the largest fitted one; what was done may lie a little beside what was asked."""
 HELD_OUT_ERROR = 0.25
-WORTH_A_PARAMETER = 0.5
 CURVE_POINTS = 40
 
 LOADS = ("subscribers", "publish_rate", "poll_interval_s", "wait_s")
 """Settings by which the cells of a series may differ: they make the load."""
+BILLED = ("short-poll", "long-poll", "websocket")
+"""The transports whose operations are known here."""
 SERVED: dict[str, Any] = {
     "implementation": "wirelab",
     "link": LOOPBACK,
@@ -152,14 +158,6 @@ def summarise(cells: Iterable[Cell]) -> dict[str, Any] | None:
     }
 
 
-def idle_renewals_per_second(cell: Cell) -> float:
-    """Renewals a second of each subscriber of an idle cell: counted for polls; a WebSocket is pinged on
-    schedule."""
-    if cell.transport == "websocket":
-        return 1.0 / float(cell.settings["wait_s"])
-    return _value(cell, REQUESTS) or 0.0
-
-
 def _works(cell: Cell) -> list[Work]:
     """What a cell tells the cost of; nothing without subscribers, or for a transport not known here."""
     settings = cell.settings
@@ -169,18 +167,18 @@ def _works(cell: Cell) -> list[Work]:
     cpu = {
         ("short-poll", True): Work("request", requests, CPU_PER_REQUEST),
         ("short-poll", False): Work("request", requests, CPU_PER_REQUEST),
-        ("long-poll", True): Work("renewal", requests, CPU_PER_REQUEST),
         ("long-poll", False): Work("request", requests, CPU_PER_REQUEST),
         ("websocket", True): Work(
-            "renewal", subscribers * idle_renewals_per_second(cell), CPU_IDLE, float(settings["wait_s"])
+            "renewal", subscribers / settings["wait_s"], CPU_IDLE, float(settings["wait_s"])
         ),
         ("websocket", False): Work("delivery", deliveries, CPU_PER_DELIVERY),
     }.get((str(cell.transport), idle))
-    if cpu is None or not cell.valid_trials:
+    if not cell.valid_trials or cell.transport not in BILLED:
         return []
     waits = idle or cell.transport == "short-poll"
     memory = waits and cell.metrics.get(MEMORY) is not None
-    return [cpu, *([Work("subscriber", float(subscribers), MEMORY)] if memory else [])]
+    found = [cpu] if cpu is not None else []
+    return [*found, Work("subscriber", float(subscribers), MEMORY)] if memory else found
 
 
 def _series(operation: str, done: list[tuple[Cell, Work]]) -> dict[str, Any]:
@@ -340,10 +338,8 @@ def left_out_error(form: str, loads: Floats, costs: Floats) -> float:
 
 
 def choose(candidates: dict[str, float]) -> str:
-    """The form with the smallest error, if that is worth its parameters; else the simplest."""
-    simplest = min(candidates, key=lambda form: FORMS[form])
-    best = min(candidates, key=lambda form: (candidates[form], FORMS[form]))
-    return best if candidates[best] < WORTH_A_PARAMETER * candidates[simplest] else simplest
+    """The form with the smallest error; of equals, the simplest."""
+    return min(candidates, key=lambda form: (candidates[form], FORMS[form]))
 
 
 # --- what is not CPU ---
@@ -386,7 +382,7 @@ def _wire_rates(cell: Cell) -> tuple[float, float]:
     settings = cell.settings
     delivered = (_value(cell, "deliveries") or 0.0) / settings["window_s"] / settings["subscribers"]
     if cell.transport == "websocket":
-        return (idle_renewals_per_second(cell) if settings["publish_rate"] == 0 else 0.0), delivered
+        return (1.0 / settings["wait_s"] if settings["publish_rate"] == 0 else 0.0), delivered
     return _value(cell, REQUESTS) or 0.0, delivered
 
 

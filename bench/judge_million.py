@@ -26,7 +26,7 @@ POLL_INTERVAL_S = 1.0
 """The defaults of the server and of a scenario."""
 
 IDLE = {
-    "long-poll": ("renewal", WAIT_S, "renewed every"),
+    "long-poll": ("request", WAIT_S, "renewed every"),
     "websocket": ("renewal", WAIT_S, "pinged every"),
     "short-poll": ("request", POLL_INTERVAL_S, "asking every"),
 }

@@ -4,8 +4,7 @@ Each user is told of λ notifications a second (Poisson), all users of the same 
 all. With the wait w (`WAIT_S`), for each user a server handles every second
 
     short poll   1/T requests, whether there is news or not
-    long poll    λ requests that bring news, and λ·e^(−λw)/(1 − e^(−λw)) that run out (1/w where λ is 0): each
-                 waits anew for news, and for longer than w with probability e^(−λw)
+    long poll    λ/(1 − e^(−λw)) requests (1/w where λ is 0): each waits anew for news, but no longer than w
     WebSocket    λ deliveries and 1/w pings
 
 Rules:
@@ -147,9 +146,8 @@ def rates(transport: str, demand: Demand) -> dict[str, float]:
 
 def _long_poll(demand: Demand) -> dict[str, float]:
     if demand.rate == 0:
-        return {"renewal": 1.0 / WAIT_S}
-    runs_out = math.exp(-demand.rate * WAIT_S)
-    return {"request": demand.rate, "renewal": demand.rate * runs_out / -math.expm1(-demand.rate * WAIT_S)}
+        return {"request": 1.0 / WAIT_S}
+    return {"request": demand.rate / -math.expm1(-demand.rate * WAIT_S)}
 
 
 RATES: dict[str, Callable[[Demand], dict[str, float]]] = {

@@ -21,20 +21,23 @@ def idle(
     *,
     loads: Sequence[int] = LOADS,
     last_us: float | None = None,
+    busy_share: float = 0.33,
     **changed: Any,
 ) -> list[Cell]:
-    """Idle cells in which a renewal costs so much, and at the largest load `last_us`. Unless told otherwise
-    they are renewed often enough to keep a third of the core busy with the smallest load."""
-    wait_s = changed.pop("wait_s", LOADS[0] * cost_us / 330_000)
+    """Cells in which a request, or a ping, costs so much, and at the largest load `last_us`, the smallest
+    keeping the core so busy; idle subscribers take so much memory."""
+    a_second = busy_share * 1e6 / cost_us / LOADS[0]
     cells = []
     for number in loads:
         cost = last_us if last_us is not None and number == max(loads) else cost_us
-        metrics = {costs.CPU_PER_REQUEST: cost, "requests_per_subscriber_second": 1 / wait_s}
+        metrics = {costs.CPU_PER_REQUEST: cost, costs.REQUESTS: a_second}
+        settings = {"subscribers": number, "publish_rate": 1.0, **changed}
+        kept = {} if memory_kb is None else {costs.MEMORY: memory_kb}
         if transport == "websocket":
-            metrics = {costs.CPU_IDLE: cost / wait_s}
-        if memory_kb is not None:
-            metrics[costs.MEMORY] = memory_kb
-        settings = {"subscribers": number, "publish_rate": 0.0, "wait_s": wait_s, **changed}
+            metrics = {costs.CPU_IDLE: cost * a_second, **kept}
+            settings |= {"publish_rate": 0.0, "wait_s": 1 / a_second}
+        elif kept:
+            cells.append(made(transport, kept, width=0.02, **{**settings, "publish_rate": 0.0}))
         cells.append(made(transport, metrics, width=0.02, **settings))
     return cells
 
@@ -103,7 +106,7 @@ def test_both_transports_must_have_been_checked() -> None:
         [],
         idle("websocket", 55.0),
         idle("websocket", 55.0) + idle("long-poll", 250.0, loads=(700, 1400)),
-        idle("websocket", 55.0) + idle("long-poll", 250.0, wait_s=2.5),
+        idle("websocket", 55.0) + idle("long-poll", 250.0, busy_share=0.1),
     ):
         found = judged(cells)
         assert found["verdict"] == "inconclusive"
