@@ -78,7 +78,7 @@ def run(
     try:
         course.run()
     except ChildFailed as failure:
-        course.collected.exit = str(failure)
+        course.collected.exit = course.why(failure)
         course.collect_what_there_is()
     finally:
         course.end()
@@ -314,6 +314,15 @@ class _Course:
         gone = [pid for pid in self.server_pids if resources.LINUX and not resources.lives(pid)]
         if gone:
             raise ChildFailed("the server lost a worker process")
+
+    def why(self, failure: ChildFailed) -> str:
+        """What ended the trial: whoever fails once the relay has died fails because of it."""
+        try:
+            if self.network:
+                self.network.check()
+        except ChildFailed as relay:
+            return str(relay)
+        return str(failure)
 
     def sleep_until(self, at_s: float) -> None:
         """Sleep until a moment in Unix seconds, noticing a death meanwhile."""

@@ -210,7 +210,8 @@ def test_a_dead_relay_ends_the_trial(tmp_path: Path) -> None:
     assert process.wait(60) == 1
     assert all_gone(children)
     run = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert any("the relay" in trial["exit"] for trial in run["trials"])
+    exits = [trial["exit"] for trial in run["trials"]]
+    assert any("the relay" in one for one in exits), exits
 
 
 def test_without_namespaces_it_says_so_and_runs_on_loopback(tmp_path: Path) -> None:
