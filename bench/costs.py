@@ -23,7 +23,9 @@ Rules:
 - The largest load is held out. What is fitted is at most about half of it (`HELD_OUT_TIMES`), and at least
   two loads.
 - The form is chosen on the fitted loads alone: the one that misses least when each load is left out in turn,
-  the simpler of equals. A form with two parameters needs three loads.
+  the simpler of equals. A form with two parameters needs three loads that span a factor of `SLOPE_SPAN`:
+  an error of one cost, carried on to twice the load, counts ln 2/ln(span) times in what a slope foretells,
+  so four times over a span of 1.2.
 - A form that misses the held-out load by more than `HELD_OUT_ERROR` projects nothing. One that is within it
   is fitted again on all of them, and projects the cost *at the held-out load*: a larger service is more of
   such cores, not a busier one.
@@ -85,6 +87,8 @@ stand."""
 HELD_OUT_TIMES = 1.9
 """The held-out load is twice the largest fitted one; what was done may lie a little beside what was asked."""
 HELD_OUT_ERROR = 0.25
+SLOPE_SPAN = 1.5
+"""The largest fitted load over the smallest, from which on a slope is told from noise."""
 CURVE_POINTS = 40
 
 LOADS = ("subscribers", "publish_rate", "poll_interval_s", "wait_s")
@@ -251,7 +255,12 @@ def _fit_and_check(operation: str, fitted: list[Point], held_out: Point | None) 
         return found
     loads = np.array([point.load for point in fitted])
     costs = np.array([point.cost.value for point in fitted])
-    candidates = {form: left_out_error(form, loads, costs) for form in FORMS if len(fitted) > FORMS[form]}
+    most = 2 if loads[-1] >= SLOPE_SPAN * loads[0] else 1
+    candidates = {
+        form: left_out_error(form, loads, costs)
+        for form, parameters in FORMS.items()
+        if parameters <= most and len(fitted) > parameters
+    }
     form = choose(candidates)
     parameters = fit(form, loads, costs)
     predicted = float(evaluate(form, parameters, held_out.load))

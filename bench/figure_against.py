@@ -60,6 +60,8 @@ TRANSITS = ("1 transit", "2 transits", "3 transits")
 """What RFC 6202 (section 2.2) counts long polling's latency in."""
 SQUEEZED = 8.0
 """From so many times the longest delay on, a latency squeezes the lines of the transits together."""
+TICK_ROOM = 0.08
+"""Share of the axis that a tick's label takes, in the narrower of the panels."""
 LEAST, SOME = 3, 2
 """Values of a factor that make a curve worth drawing, and those that make a line beside it."""
 
@@ -168,8 +170,20 @@ def _scales(panel: Axes, factor: str, column: list[Series], values: list[float])
         panel.set_xscale("log")
     ticks = sorted({float(cell[factor]) for series in column for cell in series})
     written = layout.bytes_text if factor == "payload_bytes" else number
-    panel.set_xticks(ticks, [written(tick) for tick in ticks])
+    kept = legible(ticks, logarithmic=FACTORS[factor].logarithmic)
+    panel.set_xticks(ticks, [written(tick) if tick in kept else "" for tick in ticks])
     panel.minorticks_off()
+
+
+def legible(ticks: Sequence[float], *, logarithmic: bool) -> set[float]:
+    """Those of the ascending ticks whose labels do not run into each other: the ends, and what has room."""
+    places = [math.log(tick) for tick in ticks] if logarithmic else list(ticks)
+    room = TICK_ROOM * (places[-1] - places[0])
+    kept = [0]
+    for place in range(1, len(ticks) - 1):
+        if min(places[place] - places[kept[-1]], places[-1] - places[place]) >= room:
+            kept.append(place)
+    return {ticks[place] for place in (*kept, len(ticks) - 1)}
 
 
 def _panel(
@@ -243,15 +257,16 @@ def _transits(panel: Axes, longest_ms: float) -> None:
     for count, name in enumerate(TRANSITS, 1):
         panel.plot(delay_ms, count * delay_ms, color=FAINT, linewidth=0.9, zorder=1)
         named_ms = 0.97 * min(longest_ms, top / count)
-        panel.annotate(
+        along = panel.get_yscale() == "linear"
+        panel.text(
+            named_ms,
+            count * named_ms,
             name,
-            (named_ms, count * named_ms),
-            xytext=(0, 3),
-            textcoords="offset points",
-            rotation=math.degrees(math.atan(count)) if panel.get_yscale() == "linear" else 0.0,
+            rotation=math.degrees(math.atan(count)) if along else 0.0,
             rotation_mode="anchor",
-            transform_rotates_text=panel.get_yscale() == "linear",
+            transform_rotates_text=along,
             ha="right",
+            va="bottom",
             color=FAINT,
             fontsize=11,
             path_effects=HALO,

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from bench import layout
 from bench.colours import look
@@ -58,6 +57,8 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         floors |= _panel(panel, group, summary)
         entitle(panel, title)
     axes[0].set_xlim(*_limits(shown, 0.14 if len(shown) == 1 else 0.33))
+    for panel in axes:
+        plain_log(panel.xaxis)
     for panel in axes[:: 1 if len(shown) == 1 else 2]:
         panel.set_ylabel("deliveries that came\nwithin this latency (%)")
     for panel in axes[-2:]:
@@ -117,8 +118,6 @@ def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> bool:
         mark = layout.figure_mark("latency_ms_mean", cell)
         p50 = number(float(latency[middle]), 2)
         labels.append((float(latency[middle]), latency, f"{name}\np50 {p50} ms{mark}{steady}", style.colour))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    panel.xaxis.set_minor_formatter(NullFormatter())
     labels.sort(key=lambda one: one[0])
     for place, (_, latency, words, colour) in enumerate(labels):
         # The fastest is named on its left, the others on their right.

@@ -195,7 +195,10 @@ def plain_log(axis: Axis) -> None:
     low, high = axis.get_view_interval()
     decades = math.log10(high / low)
     room = 1.3 if isinstance(axis, XAxis) else 3.0
-    marks = (1.0, 2.0, 5.0) if decades < room else (1.0, 3.0) if decades < 2 * room else (1.0,)
+    if decades < room / 3:
+        marks: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    else:
+        marks = (1.0, 2.0, 5.0) if decades < room else (1.0, 3.0) if decades < 2 * room else (1.0,)
     axis.set_major_locator(LogLocator(subs=marks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())

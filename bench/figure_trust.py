@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bench import layout
 from bench.colours import look
@@ -87,6 +88,8 @@ def _residual_panel(panel: Axes, cells: list[Cell], metric: str, *, named: bool)
     band = min(one["band_share"] for _, _, one in found) * 100
     limit = min(max(widest, 2 * band, LEAST_LIMIT_PERCENT), MOST_LIMIT_PERCENT)
     panel.set_xlim(-limit, limit)
+    # No label at the very edge, where it would run into the next panel's.
+    panel.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
     panel.axvline(0, color=INK, linewidth=1.2)
     for row, cell, one in found:
         style = look(cell["transport"])

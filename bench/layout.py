@@ -100,6 +100,9 @@ def transport_name(cell: Cell, among: Sequence[Cell] = (), *, bare: bool = True)
     kin = [other for other in among if other["transport"] == cell["transport"]]
     if len({other["poll_interval_s"] for other in kin}) > 1:
         name += f", T = {cell['poll_interval_s']:g} s"
+    idle = {other["wait_s"] for other in kin if other["publish_rate"] == 0}
+    if len(idle) > 1 and cell["transport"] != "short-poll" and cell["publish_rate"] == 0:
+        name += f", wait = {cell['wait_s']:g} s"
     if cell.get("connection") == "fresh":
         name += ", fresh connections"
     if len({other["permessage_deflate"] for other in kin}) > 1 and cell["permessage_deflate"]:

@@ -47,6 +47,7 @@ from pyroute2 import IPRoute
 from bench import namespaces
 from bench.child import say
 from bench.link import CLIENT_ADDRESS, FIRST_NAMESPACE_FD, SERVER_ADDRESS, SIDES, Link
+from clients.wire import SO_TIMESTAMPNS, TIMESPEC
 
 QUEUED_MOST = 20_000
 BUCKET_US = 10
@@ -57,14 +58,12 @@ FRAMES_A_TURN = 64
 FRAME_BYTES = 65_536
 
 PR_SET_TIMERSLACK = 29
-SO_TIMESTAMPNS = 35
 SOL_PACKET = 263
 PACKET_STATISTICS = 6
 ETH_P_IP = 0x0800
 SIOCETHTOOL = 0x8946
 OFFLOADS = (0x17, 0x1F, 0x24, 0x2C)
 """ETHTOOL_STXCSUM, STSO, SGSO and SGRO (linux/ethtool.h)."""
-_TIMESPEC = struct.Struct("@ll")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -97,7 +96,7 @@ class Direction:
             if len(self._waiting) >= QUEUED_MOST:
                 self.overflowed += 1
                 continue
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
             due_ns = seconds * 1_000_000_000 + nanoseconds
             if self._ns_a_byte:
                 due_ns = max(due_ns, self._idle_from_ns) + round(len(frame) * self._ns_a_byte)

@@ -144,6 +144,7 @@ class RunDirectory:
             "commit": commit,
             "dirty": dirty,
             "pinning": machine.pinning(),
+            "precedence": machine.precedence(),
             "links": [],
             "links_unavailable": None,
             "measured": {"arrival": None, "wire": None, "memory": None, "socket_memory": None, "cpu": None},

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench import predict
-from bench.scenario import SERIES
+from bench.scenario import SERIES, series_of
 
 STEPS_THAT_BREAK = 2
 """So many broken steps in a row end a series in a repeat: one alone may have been bad luck."""
@@ -59,7 +59,7 @@ class Search:
         """A step was measured. A trial that is not valid tells nothing: it neither breaks nor clears."""
         if self._budget_ms is None or not valid:
             return
-        broken = self._broken.setdefault(self._series(repeat, settings), [])
+        broken = self._broken.setdefault((repeat, *series_of(settings)), [])
         if keeps(valid, steady, p99_ms, self._budget_ms):
             broken.clear()
         else:
@@ -67,15 +67,11 @@ class Search:
 
     def why_skip(self, repeat: int, settings: Any) -> str | None:
         """Why a step need not be measured in this repeat; None where it has to be."""
-        broken = self._broken.get(self._series(repeat, settings), [])
+        broken = self._broken.get((repeat, *series_of(settings)), [])
         if len(broken) < STEPS_THAT_BREAK:
             return None
         lower = " and ".join(f"{subscribers:,}" for subscribers in broken)
         return f"{lower} subscribers broke the p99 budget of {self._budget_ms:g} ms already"
-
-    @staticmethod
-    def _series(repeat: int, settings: Any) -> tuple[Any, ...]:
-        return (repeat, *(getattr(settings, name) for name in SERIES))
 
 
 def keeps(valid: bool, steady: bool, p99_ms: float | None, budget_ms: float) -> bool:

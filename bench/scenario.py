@@ -229,11 +229,12 @@ def _rising(cells: list[Settings]) -> list[Settings]:
     """The same cells, those of one series exchanged so that their subscribers rise."""
     series: dict[tuple[Any, ...], list[Settings]] = {}
     for cell in sorted(cells, key=lambda cell: cell.subscribers):
-        series.setdefault(_series(cell), []).append(cell)
-    return [series[_series(cell)].pop(0) for cell in cells]
+        series.setdefault(series_of(cell), []).append(cell)
+    return [series[series_of(cell)].pop(0) for cell in cells]
 
 
-def _series(cell: Settings) -> tuple[Any, ...]:
+def series_of(cell: Settings) -> tuple[Any, ...]:
+    """What the steps of one search share: all but how many subscribers."""
     return tuple(getattr(cell, name) for name in SERIES)
 
 

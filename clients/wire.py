@@ -42,8 +42,8 @@ KERNEL_TELLS = sys.platform == "linux"
 # asm-generic/socket.h; Python has no name for it. PA-RISC and SPARC have other numbers: there the option
 # or its check fails, and handling time is used.
 SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("@ll")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(TIMESPEC.size)
 
 
 class WireCounts(NamedTuple):
@@ -181,7 +181,7 @@ class Connection:
         data, ancillary, _, _ = self._recvmsg(READ_BYTES, _ANCILLARY_BYTES)
         self.handled_us = time.time_ns() // 1000
         if ancillary:
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
             self.received_us = seconds * 1_000_000 + nanoseconds // 1000
             self.stamped = True
         else:

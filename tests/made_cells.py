@@ -11,14 +11,19 @@ from bench import bootstrap
 from bench.compare import Cell, Figure
 from bench.metrics import METRICS
 
-OURS = {"link": "loopback", "schedule": "constant"}
+OURS = {"schedule": "constant"}
 
 
 def made(transport: str | None, metrics: dict[str, float], *, width: float = 0.0, **changed: Any) -> Cell:
-    """A cell with these medians, each with replicates ± `width` of it; other keywords change its settings."""
-    counts = {key: changed.pop(key) for key in ("valid_trials", "steady_trials") if key in changed}
+    """A cell with these medians, each with replicates ± `width` of it; other keywords change its settings or
+    counts."""
+    counts = {
+        key: changed.pop(key)
+        for key in ("valid_trials", "steady_trials", "losses", "service_s")
+        if key in changed
+    }
     settings = cell(transport, **{**OURS, **changed})
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(list(str(transport).encode()))
     replicates = {
         name: value * (1 + width * rng.uniform(-1, 1, bootstrap.REPLICATES))
         for name, value in metrics.items()
@@ -31,8 +36,10 @@ def made(transport: str | None, metrics: dict[str, float], *, width: float = 0.0
         settings=settings,
         trials=5,
         valid_trials=counts.get("valid_trials", 5),
-        steady_trials=counts.get("steady_trials", 5),
+        steady_trials=counts.get("steady_trials", counts.get("valid_trials", 5)),
         minimum_valid_trials=5,
         metrics=figures,
         replicates=replicates,
+        service_s=counts.get("service_s"),
+        finished_losses=counts.get("losses", ()),
     )

@@ -180,6 +180,7 @@ def write_run(
         "dirty": False,
         "pinning": {"server": [0], "generator": [1]},
         "links": _links(trials),
+        "precedence": False,
         "measured": {"arrival": "kernel", "wire": "tcp_info", "memory": "pss"},
         "trials": trials,
         "probes": {"upgrade": UPGRADE, "as-printed": AS_PRINTED, "welcome": None}

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-import numpy as np
+import made_cells
 import pytest
-from synthetic_run import AS_PRINTED, UPGRADE, cell
+from synthetic_run import AS_PRINTED, UPGRADE
 
-from bench import bootstrap, claims, conditions, judge_costs, judge_probes
+from bench import claims, conditions, judge_costs, judge_probes
 from bench.compare import Cell, Comparison, Figure, Measured, above, below, evidence, ratio, within
-from bench.metrics import METRICS
 from bench.scenario import shipped
 
-WIDTH = 0.02
-
-
-def made(transport: str, metrics: dict[str, float], *, width: float = WIDTH, **changed: Any) -> Cell:
-    """A cell with these medians, intervals ± `width` of them; other keywords change its settings or
-    counts."""
-    counts = {
-        key: changed.pop(key)
-        for key in ("valid_trials", "steady_trials", "losses", "service_s")
-        if key in changed
-    }
-    settings = cell(transport, **changed)
-    rng = np.random.default_rng(list(transport.encode()))
-    replicates = {
-        name: value * (1 + width * rng.uniform(-1, 1, bootstrap.REPLICATES))
-        for name, value in metrics.items()
-    }
-    figures: dict[str, Figure | None] = dict.fromkeys(METRICS)
-    for name, value in metrics.items():
-        figures[name] = Figure(value, *bootstrap.interval(replicates[name]))
-    label = f"{transport}-{settings['server_model']}-{settings['subscribers']}x{settings['publish_rate']:g}"
-    return Cell(
-        id=label,
-        settings=settings,
-        trials=5,
-        valid_trials=counts.get("valid_trials", 5),
-        steady_trials=counts.get("steady_trials", counts.get("valid_trials", 5)),
-        minimum_valid_trials=5,
-        metrics=figures,
-        replicates=replicates,
-        service_s=counts.get("service_s"),
-        finished_losses=counts.get("losses", ()),
-    )
+made = partial(made_cells.made, width=0.02)
 
 
 def judged(claim: str, cells: list[Cell], probes: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bench.compare import Cell
 Cost = Callable[[float], float]
 
 
-def deliveries(cost: Cost, rates: Sequence[float] = (11, 12, 14, 28), **changed: Any) -> list[Cell]:
+def deliveries(cost: Cost, rates: Sequence[float] = (11, 14, 17, 33), **changed: Any) -> list[Cell]:
     """1,000 WebSockets that are told so often: `cost(x)` µs a delivery at x deliveries a second."""
     return [
         made(
@@ -53,22 +53,22 @@ def test_exact_costs_are_found_again(form: str, cost: Cost, parameters: dict[str
     assert found["form"] == form
     assert found["parameters"] == pytest.approx(parameters, rel=1e-6)
     assert found["checked"] is True
-    assert found["held_out"]["load"] == 28_000
-    assert found["held_out"]["predicted"] == pytest.approx(cost(28_000))
+    assert found["held_out"]["load"] == 33_000
+    assert found["held_out"]["predicted"] == pytest.approx(cost(33_000))
     assert found["held_out"]["error"] == pytest.approx(0, abs=1e-9)
-    assert found["cost"]["value"] == pytest.approx(cost(28_000))
+    assert found["cost"]["value"] == pytest.approx(cost(33_000))
     assert [point["role"] for point in found["points"]] == ["fitted"] * 3 + ["held out"]
-    assert found["curve"][-1] == pytest.approx([28_000, cost(28_000)])
+    assert found["curve"][-1] == pytest.approx([33_000, cost(33_000)])
 
 
 def test_the_held_out_load_plays_no_part_in_the_fit() -> None:
     """Whatever it cost, the fitted form and its parameters are the same."""
     usual, other = (
-        only(deliveries(lambda x, at=at: at if x > 20_000 else 28.0), "delivery") for at in (28.0, 33.0)
+        only(deliveries(lambda x, at=at: at if x > 20_000 else 28.0), "delivery") for at in (28.0, 24.0)
     )
     assert other["parameters"] == usual["parameters"]
     assert other["form"] == usual["form"]
-    assert other["held_out"]["error"] == pytest.approx(28 / 33 - 1)
+    assert other["held_out"]["error"] == pytest.approx(28 / 24 - 1)
 
 
 def test_a_cost_that_bends_is_not_projected() -> None:
@@ -102,6 +102,14 @@ def test_noise_is_not_taken_for_a_form() -> None:
     found = [only(deliveries(lambda x: 28.0 * rng.normal(1, 0.02)), "delivery") for _ in range(30)]
     assert sum(one["form"] == "constant" for one in found) >= 16
     assert sum(one["checked"] for one in found) >= 25
+
+
+def test_a_slope_needs_loads_that_lie_apart() -> None:
+    """Over a fifth of a load, noise would be carried on to twice the load several times enlarged."""
+    rising = only(deliveries(lambda x: 28.0 * (x / 11_000) ** 0.25, [11, 12, 13.2, 26]), "delivery")
+    assert set(rising["candidates"]) == {"constant"}
+    falling = only(deliveries(lambda x: 28.0 * (x / 11_000) ** -0.3, [11, 13, 16.5, 32]), "delivery")
+    assert set(falling["candidates"]) == {"constant", "overhead", "power"}
 
 
 def test_a_cost_that_falls_is_followed_through_the_noise() -> None:
@@ -148,10 +156,10 @@ def test_a_full_core_an_invalid_cell_and_a_single_load_decide_nothing() -> None:
     """They are shown with the reason."""
     cells = deliveries(lambda x: 28.0)
     full = only([*cells, *deliveries(lambda x: 24.0, [40])], "delivery")
-    assert full["held_out"]["load"] == 28_000
+    assert full["held_out"]["load"] == 33_000
     assert "filled the server's core" in full["points"][-1]["why_not"]
     assert only(deliveries(lambda x: 28.0, steady_trials=0), "delivery")["checked"] is True
-    invalid = only([*cells[:3], *deliveries(lambda x: 28.0, [28], valid_trials=4)], "delivery")
+    invalid = only([*cells[:3], *deliveries(lambda x: 28.0, [33], valid_trials=4)], "delivery")
     assert invalid["checked"] is False
     assert "4 of the 5 valid trials" in invalid["points"][-1]["why_not"]
     alone = only(cells[:1], "delivery")
@@ -172,9 +180,9 @@ def test_only_our_own_server_on_loopback_is_billed() -> None:
         mixed = deliveries(lambda x: 28.0) + deliveries(lambda x: 99.0, [13, 56], **other)
         assert only(mixed, "delivery") == usual
         assert costs.summarise(deliveries(lambda x: 99.0, **other)) is None
-    payloads = costs.summarise(deliveries(lambda x: 28.0) + deliveries(lambda x: 30.0, payload_bytes=10_000))
+    payloads = costs.summarise(deliveries(lambda x: 28.0) + deliveries(lambda x: 26.0, payload_bytes=10_000))
     assert payloads is not None
-    assert [one["cost"]["value"] for one in payloads["series"]] == pytest.approx([28.0, 30.0])
+    assert [one["cost"]["value"] for one in payloads["series"]] == pytest.approx([28.0, 26.0])
 
 
 def test_idle_subscribers_are_billed_by_ping_and_by_memory() -> None:

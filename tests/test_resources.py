@@ -125,3 +125,14 @@ def test_a_machine_is_described_without_names_or_paths() -> None:
     everything = f"{told} {machine.versions()} {machine.commit()}"
     assert os.uname().nodename not in everything or len(os.uname().nodename) < 4
     assert os.getcwd() not in everything  # noqa: PTH109
+
+
+def test_precedence_is_told_as_the_programs_get_it() -> None:
+    """What a program started with it runs under, and nothing left behind here."""
+    script = "import os; print(os.sched_getscheduler(0) == os.SCHED_FIFO)"
+    launch = [sys.executable, "-m", "bench.launch", "any", "1", str(os.getpid()), "here"]
+    started = subprocess.run(
+        [*launch, sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert str(machine.precedence()) == started.stdout.strip()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
