@@ -7,8 +7,7 @@ read against it.
 
 Rules:
 - It is no server to use: requests are trusted, cursors are only compared, and each request is expected to
-  come
-  alone except from the publisher. There is one stream, and one epoch, `bare`.
+  come alone except from the publisher. There is one stream, and one epoch, `bare`.
 - The log is bounded (`LOG`); it answers a cursor that has left it with 410, which fails the trial.
 - Memory: each connection holds one protocol object and no buffer of ours.
 """

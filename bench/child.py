@@ -130,8 +130,7 @@ class Child:
         """End its whole group at once. Returns when it is gone; safe to call twice.
 
         Nothing is lost: whoever has something to tell has told it by then. Also done for one that has ended
-        by
-        itself, since a worker may have outlived it.
+        by itself, since a worker may have outlived it.
         """
         if self._ended:
             return

@@ -2,8 +2,7 @@
 
 Rules:
 - Exit codes: 0 when the run is valid, 1 when a gate failed too often for a cell, 2 on wrong usage, 130 when
-  it
-  was interrupted. Nothing is started before the scenario and the directory are found to be good.
+  it was interrupted. Nothing is started before the scenario and the directory are found to be good.
 - Ctrl-C (and SIGTERM) ends the trial under way, keeps the finished ones, and still writes what they say.
 """
 

@@ -49,7 +49,10 @@ def _print_side_by_side(summaries: list[dict[str, Any]], *, as_json: bool) -> No
 
     rows = agreement.rows(summaries)
     if as_json:
-        told = [{"id": row.claim, "verdicts": row.verdicts, "agrees": row.agrees} for row in rows]
+        told = [
+            {"id": row.claim, "verdicts": row.verdicts, "conditions": row.conditions, "agrees": row.agrees}
+            for row in rows
+        ]
         runs = [summary["run"] for summary in summaries]
         print(json.dumps({"runs": runs, "claims": told}, indent=2, ensure_ascii=False))
         return
@@ -62,3 +65,6 @@ def _print_side_by_side(summaries: list[dict[str, Any]], *, as_json: bool) -> No
         table.add_row(row.claim, *(Text(word, style=VERDICT_STYLES.get(word, "")) for word in row.verdicts))
     console.print(table)
     console.print(agreement.sentence(rows), soft_wrap=True)
+    for row in rows:
+        for condition in row.conditions if len(row.conditions) > 1 else ():
+            console.print(f"  {row.claim}: {condition}", soft_wrap=True)

@@ -36,7 +36,8 @@ Forms, for the cost u of one operation where x are done a second (of one subscri
 
     constant   u = c            in proportion
     overhead   u = c + a/x      a fixed cost a ≥ 0 beside it
-    power      u = c·x^q        cheaper (q < 0) or dearer with the load
+    power      u = c·x^q        cheaper (q < 0) or dearer with the load; not of memory, where nobody's share
+                                goes with a power of how many others there are
 
 `summary["costs"]` is null where there is no series, else as follows. A figure is {"value", "low", "high"};
 errors are predicted/measured − 1; loads are operations a second, or subscribers.
@@ -259,7 +260,7 @@ def _fit_and_check(operation: str, fitted: list[Point], held_out: Point | None) 
     candidates = {
         form: left_out_error(form, loads, costs)
         for form, parameters in FORMS.items()
-        if parameters <= most and len(fitted) > parameters
+        if parameters <= most and len(fitted) > parameters and (operation, form) != ("subscriber", "power")
     }
     form = choose(candidates)
     parameters = fit(form, loads, costs)

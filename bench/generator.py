@@ -12,12 +12,10 @@ with {"event":"ready"}:
 Rules:
 - The users are those of bench/locustfile.py, unchanged; only their observer is ours.
 - Nothing is computed here: deliveries and requests go into flat arrays of 64-bit integers, written as they
-  are.
-  They are bounded (`MAXIMUM_ROWS`); what is beyond is counted and makes the trial invalid.
+  are. They are bounded (`MAXIMUM_ROWS`); what is beyond is counted and makes the trial invalid.
 - Python's cyclic garbage collector is off in the window, and what lives before it is frozen: a collection
-  over
-  a thousand greenlets takes tens of milliseconds and would be measured as latency of polls. Reference counts
-  still free what is used up, so memory stays bounded.
+  over a thousand greenlets takes tens of milliseconds and would be measured as latency of polls. Reference
+  counts still free what is used up, so memory stays bounded.
 - Each order runs in a greenlet of its own, so that an order to stop is heard at any time.
 - stdin ending means that the harness is gone: so does this process.
 """
@@ -136,8 +134,7 @@ class Recorder:
 
     def joined_id(self, number: int) -> int | None:
         """The stream's newest id when a user joined. Clients never look inside a cursor; the server is ours,
-        and
-        what was lost before the first delivery can be told in no other way."""
+        and what was lost before the first delivery can be told in no other way."""
         user = self.users[number]
         cursor = user.subscriber.joined_cursor if user is not None else None
         return None if cursor is None else int(cursor.rpartition(".")[2])
@@ -190,8 +187,8 @@ class Generator:
 
     def cohort(self, order: dict[str, Any]) -> dict[str, Any]:
         """A few users join and leave: what the server keeps for good from its first clients is not billed to
-        the
-        others. Few, since memory that they leave behind is used again and would be missing from the bill."""
+        the others. Few, since memory that they leave behind is used again and would be missing from the
+        bill."""
         options, join_s = self.environment.parsed_options, self.recorder.join_s
         poll_interval_s = options.poll_interval
         self.recorder.join_s, options.poll_interval = 0.0, min(poll_interval_s, COHORT_POLL_INTERVAL_S)

@@ -1,8 +1,6 @@
-"""The run directory: written here, and by nobody else. It is the only contract between measuring and
-analysis.
+"""The run directory, written here and by nobody else: the only contract between measuring and analysis.
 
-    run.json             scenario, machine, versions, and for each trial its settings, window, gates and
-    validity
+    run.json             scenario, machine, versions; each trial's settings, window, gates and validity
     deliveries.parquet   every delivery, from join to drain
     requests.parquet     every HTTP request and its answer (for a WebSocket: its handshake)
     published.parquet    every notification that the publisher wrote
@@ -14,8 +12,7 @@ Rules:
 - A directory that holds anything is refused: results are never mixed or overwritten.
 - run.json is replaced as a whole after each trial, so at any time it is valid and names the finished ones.
 - A trial's columns are written as a piece when it ends; the pieces become the four files at the end, also
-  after
-  an interruption. Only a harness that was killed leaves pieces behind.
+  after an interruption. Only a harness that was killed leaves pieces behind.
 - Times are integer microseconds of Unix time. What was not measured is null, never 0.
 
 Schema versions: 1, the first. 2: links (`links`, and their fields in each trial), and what each subscriber

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from synthetic_run import article, change_run, write_run
 
-from bench import agreement, analysis
+from bench import agreement, analysis, command_claims
 from bench.cli import main
 
 
@@ -40,6 +40,15 @@ def test_what_depends_must_depend_on_the_same() -> None:
     assert agreement.sentence(found) == "All depend, but on other conditions: cheaper."
 
 
+def test_conditions_that_differ_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both, under the table; one that all share is in the report of each."""
+    runs = [summary(cheaper="depends on memory", calls="depends on λT"), summary(cheaper="depends on CPU")]
+    command_claims._print_side_by_side(runs, as_json=False)
+    told = capsys.readouterr().out
+    assert "cheaper: on memory\n  cheaper: on CPU\n" in told
+    assert "on λT" not in told
+
+
 def test_the_command_puts_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A column a run, one line at the end; 0 either way."""
     first, second = (write_run(tmp_path / str(seed), seed=seed, repeats=5) for seed in (1, 2))
@@ -53,7 +62,8 @@ def test_the_command_puts_runs_side_by_side(tmp_path: Path, capsys: pytest.Captu
     assert main(["claims", "--json", str(first), str(second)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert len(told["runs"]) == 2
-    assert {"id": "calls", "verdicts": ["fails", "inconclusive"], "agrees": False} in told["claims"]
+    [calls] = [claim for claim in told["claims"] if claim["id"] == "calls"]
+    assert calls == {"id": "calls", "verdicts": ["fails", "inconclusive"], "conditions": [], "agrees": False}
 
 
 def test_runs_that_chance_alone_tells_apart_agree(tmp_path: Path) -> None:

@@ -112,6 +112,17 @@ def test_a_slope_needs_loads_that_lie_apart() -> None:
     assert set(falling["candidates"]) == {"constant", "overhead", "power"}
 
 
+def test_memory_knows_no_power() -> None:
+    """One that weighs less than the others is an outlier, and no law."""
+    cells = [
+        made("websocket", {costs.MEMORY: kb}, subscribers=number, publish_rate=0.0, wait_s=wait_s)
+        for number, kb, wait_s in ((500, 59.0, 1.8), (730, 81.6, 0.1), (780, 81.6, 0.1), (1490, 79.0, 0.1))
+    ]
+    found = only(cells, "subscriber")
+    assert set(found["candidates"]) == {"constant", "overhead"}
+    assert found["checked"] is True
+
+
 def test_a_cost_that_falls_is_followed_through_the_noise() -> None:
     """Requests that come one by one cost a third less for twice as many: a wide series shows it, and what is
     constant would miss by half."""

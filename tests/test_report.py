@@ -17,10 +17,11 @@ import pytest
 import synthetic_run
 from conftest import Visits
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.console import Console
 from synthetic_run import article, change_run, write_run
 
-from bench import analysis, colours, figures, layout, report, table
+from bench import analysis, colours, figure_against, figures, layout, report, table
 from bench.metrics import METRICS
 from bench.reading import load
 
@@ -393,3 +394,35 @@ def test_transports_can_be_told_apart_without_colour() -> None:
         seen = [str(getattr(look, part)) for look in colours.LOOKS.values()]
         assert len(seen) == len(set(seen))
     assert colours.look("carrier-pigeon").label == "carrier-pigeon"
+
+
+def test_idle_cells_are_told_apart_by_their_wait() -> None:
+    """Two lines of one transport wear different names; one alone needs no more than its own."""
+    quick_pings, slow_pings = (
+        synthetic_run.cell("websocket", publish_rate=0.0, wait_s=wait_s) for wait_s in (0.1, 1.8)
+    )
+    assert layout.transport_name(quick_pings, [quick_pings, slow_pings]) == "WebSocket, wait = 0.1 s"
+    assert layout.transport_name(quick_pings, [quick_pings]) == "WebSocket"
+    polled = synthetic_run.cell("short-poll", publish_rate=0.0, wait_s=0.1)
+    assert layout.transport_name(polled, [polled, quick_pings, slow_pings]) == "short poll"
+
+
+def test_labels_of_an_axis_do_not_run_into_each_other() -> None:
+    """Both ends are kept, and between them what has room."""
+    kept = figure_against.legible([350, 500, 850, 980, 1000, 1920], logarithmic=True)
+    assert kept == {350, 500, 850, 980, 1920}
+    assert figure_against.legible([0, 20, 50, 100], logarithmic=False) == {0, 20, 50, 100}
+    assert figure_against.legible([0, 1, 99, 100], logarithmic=False) == {0, 100}
+    assert figure_against.legible([25], logarithmic=False) == {25}
+
+
+def test_the_transits_are_named_along_their_lines() -> None:
+    """In the data's own angle, which the axis turns as it turns the line."""
+    panel = Figure().subplots()
+    panel.set_xlim(0, 100)
+    panel.set_ylim(0, 700)
+    figure_against._transits(panel, 100.0)
+    for words in panel.texts:
+        start, end = (panel.transData.transform((x, int(words.get_text()[0]) * x)) for x in (0.0, 1.0))
+        along = np.degrees(np.arctan2(end[1] - start[1], end[0] - start[0]))
+        assert words.get_rotation() == pytest.approx(along)
