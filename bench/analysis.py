@@ -41,7 +41,7 @@ from bench.scenario import LOAD, SETTINGS
 
 SUMMARY_SCHEMA = 2
 """Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor."""
-ANALYSIS_VERSION = 6
+ANALYSIS_VERSION = 7
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 INPUTS = (

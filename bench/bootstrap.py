@@ -12,8 +12,8 @@ Rules:
   might have been with probability 1 − 2^(1−n), as it misses only if all lie on one side (David and Nagaraja
   2003, §7.1). So "95 %" is its name, and its coverage is 75 % with three trials and 94 % with five; with the
   notifications resampled too it is wider, since they differ within the trials as well as between them, and
-  covers more: 85 to 99 % with three. A claim is decided on five
-  trials, in `quick` and in what reproduces a published result on three.
+  covers more: 85 to 99 % with three. A claim is decided on five trials, in `quick` on three; what reproduces
+  a published result has four, of which three must be valid.
 - One trial alone tells nothing about the next one, so it gets no interval.
 - Everything is drawn from a seed that names run, cell and metric: the same files give the same interval
   anywhere.

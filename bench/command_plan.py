@@ -103,8 +103,8 @@ def _sentence(refused: list[Refused]) -> str:
     whom: dict[str, list[str]] = {}
     for one in refused:
         whom.setdefault(one.why, []).append(f"{look(one.transport).label} on {one.server_model}")
-    told = [f"{', '.join(names)} ({why})" for why, names in whom.items()]
-    return f"not planned for: {'; '.join(told)}: run `wirelab bench capacity` and plan from that."
+    told = "; ".join(f"{', '.join(names)} ({why})" for why, names in whom.items())
+    return f"not planned for: {told}. To mend it, {'; or '.join(dict.fromkeys(one.mend for one in refused))}."
 
 
 class _Printer:
@@ -190,8 +190,8 @@ class _Printer:
         from bench.compare import number
 
         table = _table("The cost model, and its check at a load that was held out")
-        for heading in ("one", "server", "fitted at", "held out", "predicted", "measured", "error"):
-            table.add_column(heading, justify="left" if heading in ("one", "server") else "right")
+        for heading in ("cost of one", "server", "fitted at", "held out", "predicted", "measured", "error"):
+            table.add_column(heading, justify="left" if heading in ("cost of one", "server") else "right")
         planned = {(one.transport, one.server_model) for one in plans}
         for one in sorted(self.model["series"], key=lambda one: (one["server_model"], one["transport"])):
             if not one["checked"] or (one["transport"], one["server_model"]) not in planned:

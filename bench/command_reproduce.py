@@ -29,7 +29,7 @@ MOST_COLUMNS = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which comparison, and where its results go or are."""
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="pimentel, rfc6202, bozdag or kaazing (all of them)"
+        "name", nargs="?", metavar="NAME", help="pimentel, rfc6202, bozdag or kaazing (default: all four)"
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

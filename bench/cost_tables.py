@@ -15,6 +15,16 @@ from bench.colours import look
 from bench.compare import number
 from bench.reading import Run
 
+PLANNED = [
+    "transport",
+    "cores",
+    "cores from … to",
+    "memory (GB)",
+    "down, with headers (Mbit/s)",
+    "requests / s",
+    "one process ends at",
+]
+"""The columns of `planned`, whatever its first row has."""
 PLURALS = {"request": "requests", "delivery": "deliveries", "renewal": "renewals"}
 
 
@@ -30,6 +40,7 @@ def models(run: Run) -> pd.DataFrame:
         rows.append(
             {
                 "transport": series["transport"],
+                "server": series["server_model"],
                 "operation": series["operation"],
                 "fitted at": f"{number(min(fitted))} to {number(max(fitted))}",
                 "held out": series["held_out"]["load"],
@@ -94,7 +105,7 @@ def planned(
         else:
             row |= {"cores": None, "one process ends at": f"not planned: {one.why}"}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=PLANNED if rows else None)
 
 
 def _series(run: Run, *wanted: str) -> list[dict[str, Any]]:

@@ -91,6 +91,9 @@ HELD_OUT_ERROR = 0.25
 SLOPE_SPAN = 1.5
 """The largest fitted load over the smallest, from which on a slope is told from noise."""
 CURVE_POINTS = 40
+APART = 0.01
+"""The least ratio of singular values at which bytes are told apart by poll and by notification: where every
+poll brings news the two counts are the same but for the window's edges, and only noise would be told."""
 
 LOADS = ("subscribers", "publish_rate", "poll_interval_s", "wait_s")
 """Settings by which the cells of a series may differ: they make the load."""
@@ -307,8 +310,8 @@ PARAMETERS = {"constant": ("c",), "overhead": ("c", "a"), "power": ("c", "q")}
 
 
 def fit(form: str, loads: Floats, costs: Floats) -> Floats:
-    """The form's parameters, least squares on relative cost. `costs` is (loads,) or (draws, loads); the
-    answer is (parameters,) or (draws, parameters)."""
+    """The form's parameters, by least squares; of `constant` and `power`, on logarithms. `costs` is (loads,)
+    or (draws, loads); the answer is (parameters,) or (draws, parameters)."""
     level: Floats = np.exp(np.log(costs).mean(axis=-1, keepdims=True))
     if form == "constant":
         return level
@@ -365,11 +368,13 @@ def _wire(cells: list[Cell]) -> dict[str, Any]:
     ]
     rates = np.array([_wire_rates(cell) for cell in known]).reshape(-1, 2)
     told = [index for index in (0, 1) if len(known) and rates[:, index].any()]
-    solvable = len(told) > 0 and np.linalg.matrix_rank(rates[:, told]) == len(told)
     found: dict[str, Any] = {**_who(cells[0]), "per_poll": None, "per_notification": None}
-    if not solvable:
+    if not told:
         return found
     weight = 1.0 / rates.sum(axis=1)
+    strengths = np.linalg.svd(rates[:, told] * weight[:, None], compute_uv=False)
+    if len(strengths) < len(told) or strengths[-1] < APART * strengths[0]:
+        return found
     solver = np.linalg.pinv(rates[:, told] * weight[:, None])
     for place, index in enumerate(told):
         name = ("per_poll", "per_notification")[index]

@@ -109,8 +109,9 @@ def against(
     )
     if predicted:
         caption += (
-            " Dashed curves: predicted, from the service time, the acceptance and the client's turnaround "
-            "that were measured in the same cells; shaded: the band that was stated beforehand."
+            " Dashed curves: predicted, from the rate as it came out, the service time, the acceptance and "
+            "the client's turnaround that were measured in the same cells; shaded: the band that was stated "
+            "beforehand."
         )
     if floors:
         caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
@@ -200,7 +201,7 @@ def _panel(
     flagged = theory = False
     for series in measured:
         style = look(series[0]["transport"])
-        curve = _curve(summary, factor, metric, series)
+        curve = predicted_curve(summary, factor, metric, {cell["id"] for cell in series})
         if curve is not None:
             theory = True
             panel.plot(curve.x, curve.y, color=style.colour, **PREDICTED)
@@ -227,7 +228,7 @@ def _panel(
     return ends, flagged, theory
 
 
-class _Curve(NamedTuple):
+class Curve(NamedTuple):
     """A predicted curve, the edges of the band around it, and each cell's place along it."""
 
     x: list[float]
@@ -237,16 +238,15 @@ class _Curve(NamedTuple):
     at: dict[str, float]
 
 
-def _curve(summary: dict[str, Any], factor: str, metric: str, series: Series) -> _Curve | None:
-    """The predicted curve through this series; None where there is none."""
-    mine = {cell["id"] for cell in series}
+def predicted_curve(summary: dict[str, Any], factor: str, metric: str, mine: set[str]) -> Curve | None:
+    """The predicted curve through the cells of these ids; None where there is none."""
     for curve in summary["curves"]:
         y = curve.get(metric, [None])
         # A transport that asks nothing has a curve of zeros, which has no place on a logarithmic scale.
         if curve["factor"] == factor and mine & set(curve["cells"]) and None not in y and any(y):
             edges = list(zip(y, curve["bands"][metric], strict=True))
             low, high = [max(at - band, 0.0) for at, band in edges], [at + band for at, band in edges]
-            return _Curve(curve["x"], y, low, high, dict(zip(curve["cells"], curve["at"], strict=True)))
+            return Curve(curve["x"], y, low, high, dict(zip(curve["cells"], curve["at"], strict=True)))
     return None
 
 

@@ -18,7 +18,7 @@ from bench.figure_style import INK, PANELS, PREDICTED, End, entitle, grid, name_
 
 Series = dict[str, Any]
 
-UNITS = {"µs": "server CPU for one (µs, log scale)", "kB": "memory for one (kB, log scale)"}
+UNITS = {"µs": "CPU of one operation (µs, log scale)", "kB": "memory of one subscriber (kB, log scale)"}
 LOADS = {"µs": "operations a second (log scale)", "kB": "subscribers (log scale)"}
 
 

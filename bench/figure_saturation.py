@@ -1,7 +1,8 @@
 """How much load each transport takes before its p99 breaks the budget, and what broke it.
 
-Rules: a step that keeps the budget is filled, one that breaks it is crossed; what broke it is written where
-the curve ends. `bench/saturation.py` has the form of `summary["saturation"]` and of each cause.
+Rules: a step that keeps the budget is filled, one that breaks it is crossed, and one of which the harness
+could not tell is hollow; what broke the budget is written where the curve ends. `bench/saturation.py` has the
+form of `summary["saturation"]` and of each cause.
 """
 
 from __future__ import annotations
@@ -11,9 +12,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench import layout
+from bench import figure_against, layout
 from bench.colours import look
-from bench.figure_style import HALO, INK, LABEL_SIZE, PANELS, End, entitle, grid, name_ends, plain_log
+from bench.figure_style import (
+    HALO,
+    INK,
+    LABEL_SIZE,
+    PANELS,
+    PREDICTED,
+    End,
+    entitle,
+    grid,
+    name_ends,
+    plain_log,
+)
 
 Series = dict[str, Any]
 
@@ -47,7 +59,7 @@ def budget(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     figure, axes = grid(len(shown), 4.6, sharex=True, sharey=True)
     ends = {}
     for panel, group, title in zip(axes, shown, own, strict=True):
-        ends[panel] = _panel(panel, group, found["p99_budget_ms"])
+        ends[panel] = _panel(panel, group, summary)
         entitle(panel, title)
         panel.set_xlabel("subscribers (log scale)")
     for panel in axes[::2]:
@@ -65,13 +77,15 @@ def budget(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         for series in group
     )
     return figure, (
-        f"{layout.sentence(common)} Points: the median p99 of each step, filled where most repeats kept the "
-        f"budget, crossed where they broke it. {says}"
+        f"{layout.sentence(common)} Points: the median p99 of each step's valid trials, filled where most "
+        "repeats kept the budget, crossed where they broke it, hollow where neither is known. Dashed: "
+        f"predicted, up to where a queue grows and theory ends. {says}"
     )
 
 
-def _panel(panel: Axes, group: list[Series], budget_ms: float) -> list[End]:
+def _panel(panel: Axes, group: list[Series], summary: dict[str, Any]) -> list[End]:
     """One load; returns the ends to be named."""
+    budget_ms = summary["saturation"]["p99_budget_ms"]
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.axhline(budget_ms, color=INK, linewidth=1.4)
@@ -89,14 +103,22 @@ def _panel(panel: Axes, group: list[Series], budget_ms: float) -> list[End]:
             [step["subscribers"] for step in steps], [step["p99_ms"] for step in steps], color=style.colour,
             linestyle=style.line, linewidth=2.2,
         )  # fmt: skip
+        mine = {step["cell"] for step in steps}
+        curve = figure_against.predicted_curve(summary, "subscribers", "latency_ms_p99", mine)
+        if curve is not None:
+            panel.plot(curve.x, curve.y, color=style.colour, **PREDICTED)
         for step in steps:
             kept = step["kept"] * 2 > step["repeats"]
+            broke = not kept and series["beyond"] is not None and step["subscribers"] >= series["beyond"]
             panel.plot(
-                step["subscribers"], step["p99_ms"], color=style.colour, marker=style.marker if kept else "X",
-                markersize=9 if kept else 11, markeredgecolor=style.colour if kept else INK,
+                step["subscribers"], step["p99_ms"], color=style.colour,
+                marker="X" if broke else style.marker, markersize=11 if broke else 9,
+                markeredgecolor=INK if broke else style.colour,
+                markerfacecolor=style.colour if kept or broke else "white",
             )  # fmt: skip
         name = layout.transport_name(series, group).replace(", ", ",\n")
-        if series["beyond"] is not None:
-            name += f"\nfrom {series['beyond']:,}: {CAUSES.get(series['why'], series['why'])}"
+        if series["why"]:
+            start = "then" if series["beyond"] is None else f"from {series['beyond']:,}"
+            name += f"\n{start}: {CAUSES.get(series['why'], series['why'])}"
         ends.append(End(steps[-1]["subscribers"], steps[-1]["p99_ms"], name, style.colour))
     return ends

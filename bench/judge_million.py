@@ -48,9 +48,10 @@ def million(measured: Measured) -> Judged:
             continue
         name = f"{look(cpu['transport']).label} {how} {period_s:g} s"
         memory = next((one for one in series if one["operation"] == "subscriber" and _alike(one, cpu)), None)
-        if memory is None and not cpu["checked"]:
+        if not cpu["checked"]:
             reasons.append(f"{name} on {cpu['server_model']} was not projected: {cpu['why_not']}")
-            continue
+            if memory is None or not memory["checked"] or cpu["transport"] not in CONNECTED:
+                continue
         comparisons.append(_projection(name, cpu, period_s, memory))
         if cpu["checked"]:
             projected.setdefault(cpu["server_model"], set()).add(cpu["transport"])
@@ -60,8 +61,8 @@ def million(measured: Measured) -> Judged:
         most = max(projected.values(), key=len, default=set())
         missing = " and ".join(look(name).label for name in CONNECTED if name not in most)
         lacks = (
-            f"the cost of an idle {missing} subscriber was not measured, beside the other's on the same "
-            "server model, at loads that keep a core busy, with a larger one to be predicted"
+            f"no idle {missing} subscriber could be projected, beside the other on the same server model: "
+            "that takes loads that keep a core busy, and a larger one that they predict"
         )
     return Judged(tuple(comparisons), tuple(dict.fromkeys(reasons)), lacks)
 

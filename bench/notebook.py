@@ -219,6 +219,11 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
         if not kin:
             wanted = f"{settings.transport} on {settings.server_model}"
             raise UsageError(f"the other run has no cell of {wanted} to take times from")
+        if look(settings.transport).label in values:
+            raise UsageError(
+                f"the scenario has several cells of {look(settings.transport).label}: give it one value of "
+                "each factor, or theory's answers could not be told apart"
+            )
         load = settings.subscribers * settings.publish_rate
         near = min(kin, key=lambda cell: abs(cell["subscribers"] * cell["publish_rate"] - load))
         borrowed = compare.Cell(
@@ -276,7 +281,7 @@ def _escaped(text: Any) -> str:
 
 def _how_far(mine: float | None, value: float | None) -> str:
     """A guess against the value, in words."""
-    if not mine or not value or math.isnan(value):
+    if mine is None or mine <= 0 or not value or math.isnan(value):
         return layout.ABSENT
     times = max(mine / value, value / mine)
     if times < RIGHT_TIMES:

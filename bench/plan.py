@@ -49,6 +49,16 @@ DESCRIPTORS = 1_048_576
 THREADS = 65_530 // 2
 """Linux lets a process have 65,530 memory maps (vm.max_map_count), and a thread's stack and guard are two."""
 
+MEASURE = "run `wirelab bench capacity` and plan from that"
+MEASURE_AGAIN = (
+    "run `wirelab bench capacity` on a machine that does nothing else, with loads that suit it (its file in "
+    "`bench/scenarios/` says how they were chosen), and plan from that"
+)
+MEASURE_PAYLOAD = (
+    "set `payload_bytes` in a copy of `bench/scenarios/capacity.toml`, measure that, and plan from it"
+)
+"""What a refusal asks for."""
+
 
 class CannotPlan(Exception):
     """The run cannot tell; the message says why, and which scenario could."""
@@ -105,11 +115,12 @@ class Accepting:
 
 @dataclass(frozen=True)
 class Refused:
-    """A transport on a server model that is not planned for, and why."""
+    """A transport on a server model that is not planned for, why, and what to do about it."""
 
     transport: str
     server_model: str
     why: str
+    mend: str
 
 
 def plan(model: dict[str, Any] | None, demand: Demand, machine_memory_kb: int | None) -> list[Plan | Refused]:
@@ -172,19 +183,22 @@ class _Costs:
         for operation in (*self.rates, "subscriber"):
             series = self.nearest([one for one in self.mine("series") if one["operation"] == operation])
             if series is None or not series["checked"]:
-                why = "was not measured" if series is None else f"is not projected: {series['why_not']}"
-                return Refused(self.transport, self.server_model, f"the cost of a {operation} {why}")
+                if series is None:
+                    return self.refused(f"the cost of a {operation} was not measured", MEASURE)
+                why = f"the cost of a {operation} is not projected: {series['why_not']}"
+                return self.refused(why, MEASURE_AGAIN)
             measured_bytes = series["settings"]["payload_bytes"]
-            if operation in self.rates and self.demand.payload_bytes > PAYLOAD_TIMES * measured_bytes:
+            told = self.demand.payload_bytes if self.demand.rate > 0 else 0
+            if operation in self.rates and told > PAYLOAD_TIMES * measured_bytes:
                 why = (
-                    f"was measured with {measured_bytes:,} bytes of payload, and to copy "
-                    f"{self.demand.payload_bytes:,} costs more"
+                    f"the cost of a {operation} was measured with {measured_bytes:,} bytes of payload, and "
+                    f"to copy {told:,} costs more"
                 )
-                return Refused(self.transport, self.server_model, f"the cost of a {operation} {why}")
+                return self.refused(why, MEASURE_PAYLOAD)
             priced[operation] = Figure(*series["cost"].values())
         wire = self.wire()
         if wire is None:
-            return Refused(self.transport, self.server_model, "its bytes on the wire were not measured")
+            return self.refused("its bytes on the wire were not measured", MEASURE)
         users = self.demand.users
         cpu_us = _sum([(priced[name], rate) for name, rate in self.rates.items()])
         return Plan(
@@ -197,6 +211,10 @@ class _Costs:
             requests_per_second=0.0 if self.transport == "websocket" else users * self.polls,
             limits=self.limits(cpu_us.value, priced["subscriber"].value, machine_memory_kb),
         )
+
+    def refused(self, why: str, mend: str) -> Refused:
+        """No plan for this transport on this server model."""
+        return Refused(self.transport, self.server_model, why, mend)
 
     def wire(self) -> dict[str, Figure] | None:
         """Bandwidth up and down for all users, without and with headers; None where it was not measured."""

@@ -129,7 +129,7 @@ class _Step:
 
     def measured(self, cell: str, trials: list[Record]) -> None:
         self.cell = cell
-        self.p99_ms = _median(trial["figures"]["latency_ms_p99"] for trial in trials)
+        self.p99_ms = _median(trial["figures"]["latency_ms_p99"] for trial in trials if trial["valid"])
         self.broken = [
             trial
             for trial in trials

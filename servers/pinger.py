@@ -1,7 +1,7 @@
 """One thread pings all WebSockets, so that dead peers are found without a timer for each.
 
-A peer that has not answered by the next ping is cut. Each connection's pings follow its own joining,
-so that they are as spread as the joins.
+A peer whose pong is overdue (`connection.py` knows from when) is cut at the next ping. Each connection's
+pings follow its own joining, so that they are as spread as the joins.
 """
 
 import threading

@@ -284,6 +284,20 @@ def test_bytes_are_told_apart_by_poll_and_by_notification() -> None:
     assert model["wire"][0]["per_poll"] is None
 
 
+def test_bytes_are_not_told_apart_where_only_the_windows_edges_differ() -> None:
+    """Long polls that all bring news: a poll and a notification come together, and noise would be told."""
+    cells = []
+    for rate, edge in ((15.5, 1.002), (17.0, 0.999), (33.5, 1.001)):
+        wire = {f"{name}_per_subscriber_second": 300.0 * rate * edge for name in costs.WIRE}
+        work = {"requests_per_subscriber_second": rate, "deliveries": rate * edge * 20 * 5.0}
+        cells.append(made("long-poll", {**wire, **work}, publish_rate=rate))
+    model = costs.summarise([*cells, *deliveries(lambda x: 28.0)])
+    assert model is not None
+    [told] = [one for one in model["wire"] if one["transport"] == "long-poll"]
+    assert told["per_poll"] is None
+    assert told["per_notification"] is None
+
+
 def test_publishing_is_told_and_not_checked() -> None:
     """With nobody listening."""
     quiet = made(None, {"server_cpu_us_per_publish": 250.0}, publish_rate=1000.0, subscribers=0)

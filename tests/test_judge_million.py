@@ -12,6 +12,10 @@ from bench import claims, costs
 from bench.compare import Cell, Measured
 
 LOADS = (500, 600, 700, 1400)
+MISSED = {
+    30.0: "fitted on smaller loads, it misses the largest by +100%",
+    90.0: "fitted on smaller loads, it misses the largest by -33%",
+}
 
 
 def idle(
@@ -96,8 +100,18 @@ def test_a_model_that_misses_its_check_projects_nothing(last_us: float) -> None:
     """On either side; and the verdict says by how much."""
     found = judged(idle("websocket", 60.0, last_us=last_us) + idle("long-poll", 250.0))
     assert found["verdict"] == "inconclusive"
-    assert "WebSocket" in found["why"]
+    assert f"WebSocket pinged every 25 s on gevent was not projected: {MISSED[last_us]}" in found["why"]
     assert "`wirelab bench article`" in found["why"]
+
+
+def test_cells_that_were_not_meant_for_it_decide_nothing() -> None:
+    """A short poll under one load, beside two transports that were checked: named, and not in the way."""
+    cells = idle("websocket", 50.0) + idle("long-poll", 90.0)
+    found = judged(
+        [*cells, made("short-poll", {costs.REQUESTS: 1.0, costs.CPU_PER_REQUEST: 300.0}, subscribers=300)]
+    )
+    assert found["verdict"] == "fails"
+    assert "Not counted: short poll asking every 1 s on gevent was not projected" in found["why"]
 
 
 def test_both_transports_must_have_been_checked() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -166,10 +167,14 @@ def test_a_figure_is_shown_small_and_with_words(shown: Shown) -> None:
 
 
 def test_a_guess_is_held_against_what_was_found(shown: Shown) -> None:
-    notebook.guessed({"a": 50, "b": None, "c": 10.2, "d": 300}, {"a": 100, "b": 1, "c": 10, "d": 100}, "ms")
+    guesses, found = (
+        {"a": 50, "b": None, "c": 10.2, "d": 300, "e": -5},
+        {"a": 100, "b": 1, "c": 10, "d": 100, "e": 10},
+    )
+    notebook.guessed(guesses, found, "ms")
     [table] = shown.seen
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row)[-1] for row in table.data.split("<tr>")[2:]]
-    assert rows == ["2 times too low", "–", "right", "3 times too high"]
+    assert rows == ["2 times too low", "–", "right", "3 times too high", "–"]
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +252,20 @@ def test_theory_foretells_a_scenario_from_another_run(run: Run) -> None:
     assert foretold["WebSocket"] == pytest.approx(30, abs=5)
     with pytest.raises(UsageError, match="no cell of short-poll on gthread"):
         notebook.foretold(f'{SCENARIO}server_model = "gthread"', run)
+
+
+def test_the_reference_is_a_run_of_the_committed_scenario() -> None:
+    """And its analysis is the present one: what the notebooks show is what their commands would."""
+    record = json.loads((FOLDER / "reference" / "run.json").read_text(encoding="utf-8"))
+    assert record["scenario"]["toml"] == (FOLDER / "reference.toml").read_text(encoding="utf-8")
+    summary = json.loads((FOLDER / "reference" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["analysis"] == analysis.ANALYSIS_VERSION
+
+
+def test_a_scenario_with_two_cells_of_a_transport_is_not_foretold(run: Run) -> None:
+    """One answer would stand for both."""
+    with pytest.raises(UsageError, match="several cells of"):
+        notebook.foretold(SCENARIO.replace("one_way_ms = 30", "one_way_ms = [30, 40]"), run)
 
 
 def test_a_run_becomes_the_reference(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

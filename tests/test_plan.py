@@ -168,9 +168,19 @@ def test_what_was_not_checked_is_refused_by_name() -> None:
     refused = planned(others)["websocket"]
     assert isinstance(refused, Refused)
     assert refused.why == "the cost of a delivery was not measured"
+    assert refused.mend == plan.MEASURE
     assert isinstance(planned(others, Demand(1_000, 0.0, 1, 5.0))["websocket"], Plan)
     with pytest.raises(plan.CannotPlan, match="wirelab bench capacity"):
         plan.plan(None, MILLION, None)
+
+
+def test_a_refusal_says_what_would_mend_it() -> None:
+    """A payload far from the measured one needs another run than a series that was not measured."""
+    large = planned(measured(), Demand(1_000_000, 0.1, 100_000, 5.0))["websocket"]
+    assert isinstance(large, Refused)
+    assert "to copy 100,000 costs more" in large.why
+    assert "payload_bytes" in large.mend
+    assert isinstance(planned(measured(), Demand(1_000_000, 0.0, 100_000, 5.0))["websocket"], Plan)
 
 
 def test_the_nearest_payload_is_taken() -> None:

@@ -126,6 +126,14 @@ def test_why_a_step_broke(broken: dict[str, Any], same: dict[str, Any], why: str
     assert says in series["says"]
 
 
+def test_a_step_is_drawn_from_its_valid_trials() -> None:
+    """What the harness spoiled has no p99 of the server's."""
+    spoiled = trial("", 150.0, valid=False, why=["the publisher was late"])
+    series = found([trial("")] * 3, [spoiled, spoiled, trial("", 40.0)], [spoiled] * 3)
+    assert [step["p99_ms"] for step in series["steps"]][1:] == [40.0, None]
+    assert (series["within"], series["beyond"], series["why"]) == (100, None, "harness")
+
+
 @pytest.mark.parametrize(
     ("broken", "excused"),
     [

@@ -77,7 +77,8 @@ def missing(measured: Measured) -> list[Row]:
 
 
 def _arrived(of: Cell | None) -> Found:
-    """Per cent of the notifications that a cell's subscribers were due which came, over all valid trials."""
+    """Per cent of a window's notifications that came: deliveries in it, against those and what subscribers
+    were told they had missed from joining to draining; medians of the valid trials."""
     found, told = figure(of, "deliveries"), figure(of, "missed")
     if isinstance(found, str) or isinstance(told, str):
         return "not measured" if of is None else of.why_not("deliveries")

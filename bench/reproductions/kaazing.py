@@ -146,7 +146,8 @@ REPRODUCTION = Reproduction(
         "A notification is 20 bytes of data in a JSON batch (id, times, cursor); the article's is the data.",
         "Measured with 1,000 clients. The article multiplies for 10,000 and 100,000 (66 and 665 against "
         "0.153 and 1.526 Mbps), and so could we.",
-        "Its third figure, a third of the latency, is argued from transits as in `rfc6202`.",
+        "Its third figure, a third of the latency, is not measured here: it is argued from transits, which "
+        "`rfc6202` measures.",
     ),
     statements=(
         Statement("A poll carries 871 bytes of headers.", ARTICLE, "bytes of a poll's headers", poll),

@@ -16,8 +16,8 @@ LATER = Band(low=1.2)
 NEAR_MS, FAR_MS = (50, 100), (150, 200)
 PERIOD_HALF_MS = 125
 ABSENT = (
-    f"{NOT_READ}: of the paper only the abstract and the first page (4 Hz wind data, one-way latency; "
-    "polling, long polling and WebSocket from Jetty); the result is held in words, from memory"
+    f"{NOT_READ}: only the paper's abstract and first page were (4 Hz wind data, one-way latency; polling, "
+    "long polling and WebSocket from Jetty); the result is quoted from memory, in words"
 )
 
 
