@@ -309,7 +309,7 @@ def test_publishing_is_told_and_not_checked() -> None:
 
 
 def test_capacity_asks_for_loads_to_fit_and_twice_as_much() -> None:
-    """Every series has three loads and, of the same operation, one at least twice as large as each."""
+    """Every series has three loads or more and, of the same operation, one about twice as large as each."""
     series: dict[tuple[Any, ...], list[float]] = {}
     for one in scenario.load("capacity").cells:
         idle = one.publish_rate == 0
@@ -321,4 +321,4 @@ def test_capacity_asks_for_loads_to_fit_and_twice_as_much() -> None:
             series.setdefault(key, []).append(one.subscribers * a_second)
     assert len(series) == 8
     for loads in series.values():
-        assert sum(load * costs.HELD_OUT_TIMES <= max(loads) for load in loads) == 3
+        assert sum(load * costs.HELD_OUT_TIMES <= max(loads) for load in loads) == len(loads) - 1 >= 3

@@ -175,7 +175,7 @@ def told_everything(summary: dict[str, Any]) -> dict[str, Any]:
         ],
     }  # fmt: skip
     steps = [
-        {"subscribers": subscribers, "p99_ms": p99_ms, "kept": kept, "repeats": 3, "skipped": 0}
+        {"cell": None, "subscribers": subscribers, "p99_ms": p99_ms, "kept": kept, "repeats": 3, "skipped": 0}
         for subscribers, p99_ms, kept in ((100, 10.0, 3), (1000, 200.0, 0), (2000, None, 0))
     ]
     broke = {"within": 100, "beyond": 1000, "why": "cores", "says": "It breaks at 1,000.", "steps": steps}
