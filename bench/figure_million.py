@@ -75,11 +75,14 @@ def _panel(panel: Axes, series: list[Series]) -> list[End]:
             if cost["low"] is not None:
                 panel.vlines(load, cost["low"], cost["high"], color=style.colour, linewidth=4, alpha=0.4)
             panel.plot(
-                load, cost["value"], color=style.colour, marker=style.marker, markersize=9,
+                load, cost["value"], color=style.colour, marker=style.marker, markersize=9, clip_on=False,
                 markerfacecolor="white" if point["role"] == "not used" else style.colour,
             )  # fmt: skip
             if point["role"] == "held out":
-                panel.plot(load, cost["value"], marker="o", markersize=18, color=INK, markerfacecolor="none")
+                panel.plot(
+                    load, cost["value"], marker="o", markersize=18, color=INK, markerfacecolor="none",
+                    clip_on=False,
+                )  # fmt: skip
         if mine["curve"]:
             panel.plot(*zip(*mine["curve"], strict=True), color=style.colour, **PREDICTED)
         name = f"{style.label} {mine['operation']}"
@@ -92,11 +95,11 @@ def _panel(panel: Axes, series: list[Series]) -> list[End]:
                 markersize=10,
                 color=INK,
                 markeredgewidth=2,
+                clip_on=False,
             )
             values.append(held_out["predicted"])
-            name += f"\noff by {held_out['error'] * 100:+.0f} %".replace("-", "−") + (
-                "" if mine["checked"] else ": refused"
-            )
+            error = round(held_out["error"] * 100)
+            name += f"\noff by {error:+d} %".replace("-", "−") + ("" if mine["checked"] else ": refused")
         if points:
             ends.append(End(points[-1]["load"], points[-1]["cost"]["value"], name, style.colour))
     panel.set_ylim(min(values) / 1.6, max(values) * 1.6)

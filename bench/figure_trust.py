@@ -6,6 +6,7 @@ in `bench/predict.py` and does not move with the results.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def residuals(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     if named:
         names = []
         for cell, load in zip(cells, own, strict=True):
-            words = (layout.transport_name(cell, cells), load.replace(" notifications/s", "/s"))
+            words = (layout.transport_name(cell, cells), re.sub(" notifications?/s", "/s", load))
             whole = ", ".join(filter(None, words))
             names.append(whole if len(whole) <= NAME_LETTERS else ",\n".join(words))
         axes[0].set_yticks(range(len(cells)), names)

@@ -159,7 +159,7 @@ def _load_words(cell: Cell) -> dict[str, str]:
     return {
         "server_model": str(cell["server_model"] or "bare server"),
         "subscribers": f"{cell['subscribers']:,} subscribers",
-        "publish_rate": f"{rate:g} notifications/s" if rate else "nothing published",
+        "publish_rate": f"{rate:g} notification{'' if rate == 1 else 's'}/s" if rate else "nothing published",
         **_usual_words(cell),
         "one_way_ms": network_name(cell),
     }
