@@ -45,7 +45,7 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     ]
     if not groups:
         return None, "Latency was not measured in any valid cell."
-    # The loads with most transports, evenly from the first to the last; where there is room, those with fewer.
+    # The loads with most transports, from the first to the last; where there is room, those with fewer.
     most = [group for group in groups if _transports(group) == max(map(_transports, groups))]
     fewer = sorted((group for group in groups if group not in most), key=lambda group: -_transports(group))
     chosen = layout.spread(most, PANELS) + fewer[: max(0, PANELS - len(most))]
