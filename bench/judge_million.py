@@ -41,6 +41,7 @@ def million(measured: Measured) -> Judged:
     series = [] if model is None else model["series"]
     comparisons: list[Comparison] = []
     reasons: list[str] = []
+    missed: list[str] = []
     projected: dict[str, set[str]] = {}
     for cpu in series:
         operation, period_s, how = IDLE.get(cpu["transport"], (None, 0.0, ""))
@@ -49,7 +50,8 @@ def million(measured: Measured) -> Judged:
         name = f"{look(cpu['transport']).label} {how} {period_s:g} s"
         memory = next((one for one in series if one["operation"] == "subscriber" and _alike(one, cpu)), None)
         if not cpu["checked"]:
-            reasons.append(f"{name} on {cpu['server_model']} was not projected: {cpu['why_not']}")
+            reason = f"{name} on {cpu['server_model']} was not projected: {cpu['why_not']}"
+            (missed if cpu["held_out"] else reasons).append(reason)
             if memory is None or not memory["checked"] or cpu["transport"] not in CONNECTED:
                 continue
         comparisons.append(_projection(name, cpu, period_s, memory))
@@ -59,12 +61,14 @@ def million(measured: Measured) -> Judged:
     if not any(found.issuperset(CONNECTED) for found in projected.values()):
         # On one server model, or the transports' difference would be the models'.
         most = max(projected.values(), key=len, default=set())
-        missing = " and ".join(look(name).label for name in CONNECTED if name not in most)
+        missing = " or ".join(look(name).label for name in CONNECTED if name not in most)
         lacks = (
-            f"no idle {missing} subscriber could be projected, beside the other on the same server model: "
-            "that takes loads that keep a core busy, and a larger one that they predict"
+            f"no idle {missing} subscriber could be projected (it takes both, on the same server model): "
+            "that needs loads that keep a core busy, and a larger one that they predict"
         )
-    return Judged(tuple(comparisons), tuple(dict.fromkeys(reasons)), lacks)
+        # That loads were missing it says itself; that a model missed is news.
+        reasons = []
+    return Judged(tuple(comparisons), tuple(dict.fromkeys([*missed, *reasons])), lacks)
 
 
 def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[str, Any] | None) -> Comparison:

@@ -23,6 +23,8 @@ DIGITS = 2
 FULL_TABLES, FULL_COLUMNS = 2, 4
 """Up to this many loads, of so many cells each, get a table of their own; else there is a line a cell."""
 WIDTH, VALUE_WIDTH, VALID_WIDTH = 80, 7, 5
+INTERVAL_WIDTH, INTERVALS_ABREAST = 11, 4
+"""An interval in its brackets, and how many of such columns have room beside each other."""
 COLUMNS = {
     "latency_ms_mean": "mean\nms",
     "latency_ms_p99": "p99\nms",
@@ -78,7 +80,10 @@ def _load_table(group: list[layout.Cell]) -> Table:
     )
     table.add_column("", no_wrap=True)
     for cell in group:
-        table.add_column(layout.transport_name(cell, group), justify="right", overflow="fold")
+        least = INTERVAL_WIDTH if len(group) <= INTERVALS_ABREAST else None
+        table.add_column(
+            layout.transport_name(cell, group), justify="right", overflow="fold", min_width=least
+        )
     for metric in layout.shown_metrics(group):
         values = [
             layout.figure_text(metric, cell["metrics"].get(metric), DIGITS) + layout.figure_mark(metric, cell)
