@@ -25,7 +25,13 @@ PLANNED = [
     "one process ends at",
 ]
 """The columns of `planned`, whatever its first row has."""
-PLURALS = {"request": "requests", "delivery": "deliveries", "renewal": "renewals"}
+LOADS = {
+    "request": "requests a second",
+    "delivery": "deliveries a second",
+    "renewal": "renewals a second",
+    "subscriber": "subscribers",
+}
+"""What the load of each operation of the cost model is."""
 
 
 def models(run: Run) -> pd.DataFrame:
@@ -57,7 +63,7 @@ def points(run: Run, transport: str, operation: str, server_model: str = "gevent
     """What one operation cost under each load that was measured, from the lightest on."""
     rows = [
         {
-            f"{PLURALS[operation]} a second": point["load"],
+            LOADS[operation]: point["load"],
             "core busy (%)": None if point["busy_share"] is None else round(point["busy_share"] * 100),
             f"one costs ({series['unit']})": point["cost"]["value"],
             "from … to": _interval(**point["cost"]),

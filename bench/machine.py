@@ -81,11 +81,12 @@ def precedence() -> bool:
     """Whether the publisher and the relay may run before whatever else wants their core (`bench.launch`)."""
     if not hasattr(os, "sched_setscheduler"):
         return False
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:
         return False
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.sched_setscheduler(0, *before)
     return True
 
 

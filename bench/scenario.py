@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.link import CONSTANT, LOOPBACK, PROFILES, Link
+from servers.settings import PONG_PATIENCE_S
 
 SHIPPED = Path(__file__).parent / "scenarios"
 
@@ -48,8 +49,6 @@ JOINS_PER_SECOND = 1000
 `wait_s`."""
 LEAST_BANDWIDTH_MBIT = 0.5
 """A slower link than this would be full of its own check's packets."""
-PONG_PATIENCE_S = 1.0
-"""As `servers/connection.py` has it."""
 MEMORY_SUBSCRIBERS = 200
 """Below this many subscribers memory is not measured: the noise of the rest would be divided by too
 little."""

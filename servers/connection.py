@@ -29,12 +29,11 @@ from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, generate_accept_token, split_comma_header
 
+from servers.settings import PONG_PATIENCE_S
 from servers.stream import Batch
 
 GOING_AWAY = CloseReason.GOING_AWAY
 LINGER_S = 2.0
-PONG_PATIENCE_S = 1.0
-"""A peer is cut at the first ping that finds those before unanswered for so long."""
 RECEIVE_BYTES = 16 * 1024
 MAX_REASON_BYTES = 123
 PING_FRAME = b"\x89\x00"

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MIB = 1 << 20
+PONG_PATIENCE_S = 1.0
+"""A WebSocket is cut at the first ping that finds those before unanswered for so long."""
 
 
 def _setting(default: Any, meaning: str, least: float) -> Any:

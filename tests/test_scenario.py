@@ -9,7 +9,6 @@ from bench.link import CONSTANT, PROFILES, Link
 from bench.scenario import ScenarioError
 from clients import headers, publisher
 from clients.publisher import schedule
-from servers import connection
 
 HEAD = """
 name = "some"
@@ -199,7 +198,6 @@ def test_trials_are_named_by_what_tells_them_apart() -> None:
 
 def test_choices_are_those_of_the_clients() -> None:
     """What a scenario may ask for is what they can do."""
-    assert scenario.PONG_PATIENCE_S == connection.PONG_PATIENCE_S
     assert scenario.CHOICES["schedule"] == publisher.SCHEDULES
     assert scenario.CHOICES["headers"] == headers.HEADER_SETS
     assert scenario.CHOICES["connection"] == headers.CONNECTION_USES
