@@ -20,6 +20,13 @@ def descendants(pid: int | None = None) -> dict[int, str]:
     return found
 
 
+def without_browser() -> dict[int, str]:
+    """Our living descendants but Chromium's, which starts helpers whenever it likes."""
+    return {
+        child: command for child, command in descendants().items() if "chrom" not in command.split(" ")[0]
+    }
+
+
 def named(part: str, pid: int | None = None) -> list[int]:
     """The descendants whose command line has `part` in it, oldest first."""
     return sorted(child for child, command in descendants(pid).items() if part in command)

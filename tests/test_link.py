@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import all_gone, descendants, named
+from processes import all_gone, descendants, named, without_browser
 
 from bench import link, link_relay
 from bench.link import Link
@@ -64,12 +64,12 @@ def bench(tmp_path: Path, **more: str) -> tuple[subprocess.CompletedProcess[str]
 )
 def test_a_link_is_what_was_asked_for(asked: Link, tmp_path: Path) -> None:
     """Round trip, connect time and loss, measured from its ends; and nothing of it is left."""
-    before = set(descendants())
+    before = without_browser()
     found = link.check(asked, "a seed", scratch=tmp_path, core=None)
     assert found["passed"], found["why"]
     assert found["round_trip_ms"] >= 2 * asked.one_way_ms - 2 * asked.jitter_ms
     assert (found["lost_percent"] > 0) == (asked.loss_percent > 0)
-    assert set(descendants()) <= before
+    assert without_browser().items() <= before.items()
 
 
 def test_a_link_that_is_not_what_was_asked_for_says_so() -> None:

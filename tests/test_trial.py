@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import all_gone, descendants, named
+from processes import all_gone, descendants, named, without_browser
 
 from bench import gates, machine, run, scenario, trial
 from bench.reading import Trial
@@ -48,19 +48,19 @@ def run_short(
 ) -> tuple[trial.Collected, Trial]:
     """One trial and what its gates say."""
     planned = scenario.parse(SCENARIO.format(transport=transport) + more)
-    before = set(descendants())
+    before = without_browser()
     directory = run.RunDirectory(tmp_path / "run", planned, "wirelab bench short")
     collected = trial.run(
         planned.plan()[0], seed=1, pinning=machine.pinning(), scratch=directory.scratch(), on_stage=on_stage
     )
-    assert set(descendants()) <= before, "a process was left"
+    assert without_browser().items() <= before.items(), "a process was left"
     return collected, directory.add(collected)
 
 
 @pytest.fixture
 def started() -> Started:
     """Find processes by a part of their command line, among those that the test itself has started."""
-    before = set(descendants())
+    before = without_browser()
     return lambda part: [pid for pid in named(part) if pid not in before]
 
 
