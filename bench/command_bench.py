@@ -85,7 +85,9 @@ def _require_file_descriptors(scenario: Scenario) -> None:
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A fresh connection begins before the one before it is given back.
-    most = max(cell.subscribers * (2 if cell.connection == "fresh" else 1) for cell in scenario.cells)
+    most = max(
+        cell.subscribers * (2 if cell.connection == "fresh" else 1) for cell in scenario.possible_cells
+    )
     if hard != resource.RLIM_INFINITY and hard < most + SPARE_FILE_DESCRIPTORS:
         raise UsageError(
             f"this scenario needs {most + SPARE_FILE_DESCRIPTORS:,} file descriptors, and the hard limit is "
@@ -94,8 +96,8 @@ def _require_file_descriptors(scenario: Scenario) -> None:
 
 
 def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
-    """The probes and the links, then every trial in its order."""
-    from bench import link, metrics, probes, saturation, trial
+    """The probes, the links and the loads, then every trial in its order."""
+    from bench import calibration, link, metrics, probes, saturation, trial
 
     pinning = directory.record["pinning"]
     for name in scenario.probes:
@@ -112,6 +114,7 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
         if not found["passed"]:
             print(f"wirelab: trials across {between.link} will be invalid: {found['why']}", file=sys.stderr)
         directory.add_link(found)
+    scenario = calibration.calibrate(scenario, directory, progress.stage)
     search = saturation.Search(scenario.p99_budget_ms)
     for planned in scenario.plan():
         if why := search.why_skip(planned.repeat, planned.settings):

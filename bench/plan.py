@@ -50,10 +50,7 @@ THREADS = 65_530 // 2
 """Linux lets a process have 65,530 memory maps (vm.max_map_count), and a thread's stack and guard are two."""
 
 MEASURE = "run `wirelab bench capacity` and plan from that"
-MEASURE_AGAIN = (
-    "run `wirelab bench capacity` on a machine that does nothing else, with loads that suit it (its file in "
-    "`bench/scenarios/` says how they were chosen), and plan from that"
-)
+MEASURE_AGAIN = "run `wirelab bench capacity` on a machine that does nothing else, and plan from that"
 MEASURE_PAYLOAD = (
     "set `payload_bytes` in a copy of `bench/scenarios/capacity.toml`, measure that, and plan from it"
 )

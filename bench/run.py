@@ -144,6 +144,7 @@ class RunDirectory:
             "precedence": machine.precedence(),
             "links": [],
             "links_unavailable": None,
+            "calibrations": [],
             "measured": {"arrival": None, "wire": None, "memory": None, "socket_memory": None, "cpu": None},
             "trials": [],
             "skipped": [],
@@ -173,6 +174,11 @@ class RunDirectory:
     def without_links(self, why: str) -> None:
         """Keep why everything ran on loopback."""
         self.record["links_unavailable"] = why
+        self._save()
+
+    def add_calibration(self, found: dict[str, Any]) -> None:
+        """Keep by what the loads of a group were multiplied (`bench/calibration.py`)."""
+        self.record["calibrations"].append(found)
         self._save()
 
     def add(self, collected: Collected) -> Trial:

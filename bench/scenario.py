@@ -11,6 +11,9 @@ Rules:
   alone, whose link is called `constant`.
 - Loads are bounded (`BOUNDS`, and the limits below): a scenario cannot ask for more than one machine's
   memory or half a day.
+- `core_busy_share` in a group of cells says how busy the smallest of its loads is to keep the server's core.
+  The group's loads, one list of `subscribers` or of `publish_rate`, then stand in proportion, and the run
+  multiplies them all by what this machine needs (`bench/calibration.py`), within `TIMES`.
 - The order of trials is shuffled within each repeat, and everything drawn at random comes from `seed`. With
   `p99_budget_ms`, cells that differ in their subscribers alone keep their rising order (`bench/saturation.py`
   says why).
@@ -23,7 +26,7 @@ import itertools
 import math
 import random
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,9 @@ MEMORY_SUBSCRIBERS = 200
 little."""
 
 BUDGET_MS = (1, 60_000)
+CORE_BUSY_SHARE = (0.05, 0.9)
+TIMES = (0.25, 2.5)
+"""By how much a calibrated load may be multiplied; the largest has to fit all limits."""
 
 PROBES = ("upgrade", "as-printed", "welcome", "headers")
 
@@ -130,6 +136,13 @@ class Settings:
     settle_s: float = 1.0
     memory: bool = False
 
+    def with_load(self, load: str, value: float) -> Settings:
+        """The same under another load: `load` is "subscribers", of which there is at least one, or
+        "publish_rate", which keeps three digits."""
+        if load == "subscribers":
+            return dataclasses.replace(self, subscribers=max(1, round(value)))
+        return dataclasses.replace(self, publish_rate=float(f"{value:.3g}"))
+
     @property
     def join_s(self) -> float:
         """Seconds over which joins are spread: over `wait_s` where nothing is published, so that long
@@ -158,6 +171,8 @@ DEFAULTS: dict[str, Any] = {
 REQUIRED = tuple(name for name in SETTINGS if name not in DEFAULTS)
 KEYS = tuple(name for name in (*REQUIRED, *DEFAULTS) if name not in Link._fields[2:])
 """What a cell may set; the other fields of a link come with its name."""
+CALIBRATION = "core_busy_share"
+"""What a group of cells may say besides."""
 MEASURING = ("window_s", "settle_s", "memory")
 """How a cell is measured, which no figure but its precision depends on."""
 KIND = ("transport", "implementation", "poll_interval_s", "wait_s", "connection", "permessage_deflate")
@@ -181,8 +196,23 @@ class Planned:
 
 
 @dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """The cells of one group, the smallest load first, whose loads follow the machine. `load` is the setting
+    that differs: "subscribers" or "publish_rate"."""
+
+    core_busy_share: float
+    load: str
+    cells: tuple[Settings, ...]
+
+    def scaled(self, times: float) -> tuple[Settings, ...]:
+        """The same cells with their loads multiplied."""
+        return tuple(cell.with_load(self.load, getattr(cell, self.load) * times) for cell in self.cells)
+
+
+@dataclasses.dataclass(frozen=True)
 class Scenario:
-    """A checked scenario. `toml` is its source text; `cells` are distinct and in the file's order."""
+    """A checked scenario. `toml` is its source text; `cells` are distinct and in the file's order, and
+    `calibrated` tells whose loads are still to be multiplied."""
 
     name: str
     question: str
@@ -195,6 +225,7 @@ class Scenario:
     probes: tuple[str, ...]
     cells: tuple[Settings, ...]
     p99_budget_ms: float | None = None
+    calibrated: tuple[Calibrated, ...] = ()
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -204,8 +235,28 @@ class Scenario:
 
     def on_loopback(self) -> Scenario:
         """The same scenario where no link can be emulated: equal cells are measured once."""
-        cells = (dataclasses.replace(cell, **Link()._asdict()) for cell in self.cells)
-        return dataclasses.replace(self, cells=tuple(dict.fromkeys(cells)))
+
+        def moved(cells: tuple[Settings, ...]) -> tuple[Settings, ...]:
+            here = (dataclasses.replace(cell, **Link()._asdict()) for cell in cells)
+            return tuple(dict.fromkeys(here))
+
+        groups = (dataclasses.replace(group, cells=moved(group.cells)) for group in self.calibrated)
+        return dataclasses.replace(self, cells=moved(self.cells), calibrated=tuple(groups))
+
+    def with_loads(self, times: Sequence[float]) -> Scenario:
+        """The same scenario, the loads of each calibrated group multiplied by its number."""
+        replaced = {
+            cell: scaled
+            for group, by in zip(self.calibrated, times, strict=True)
+            for cell, scaled in zip(group.cells, group.scaled(by), strict=True)
+        }
+        cells = dict.fromkeys(replaced.get(cell, cell) for cell in self.cells)
+        return dataclasses.replace(self, cells=tuple(cells), calibrated=())
+
+    @property
+    def possible_cells(self) -> tuple[Settings, ...]:
+        """Its cells, and those that calibrated loads may become at the most."""
+        return (*self.cells, *(cell for group in self.calibrated for cell in group.scaled(TIMES[1])))
 
     @property
     def expected_s(self) -> float:
@@ -285,15 +336,19 @@ def parse(toml: str) -> Scenario:
     if not isinstance(groups, list) or not groups:
         raise ScenarioError("cells is missing: give at least one [[cells]] group")
     cells: dict[Settings, None] = {}
+    calibrated: list[Calibrated] = []
     for number, group in enumerate(groups, 1):
         where = f"cells group {number}"
-        own = _table(group, where)
+        own = _table(group, where, CALIBRATION)
         values = {**DEFAULTS, **defaults, **own}
         # Whichever of the two is nearer says what is in between.
         between = next((given for given in (own, defaults) if {"link", "one_way_ms"} & set(given)), {})
         values["link"] = _between(between, links, where)
         values["one_way_ms"] = 0.0
-        cells.update(dict.fromkeys(_grid(values, where)))
+        of_group = _grid(values, where)
+        cells.update(dict.fromkeys(of_group))
+        if CALIBRATION in own:
+            calibrated.append(_calibrated(own[CALIBRATION], of_group, where))
     scenario = Scenario(
         name=name,
         question=_text(document, "question"),
@@ -306,6 +361,7 @@ def parse(toml: str) -> Scenario:
         probes=_probes(document.get("probes", [])),
         cells=tuple(cells),
         p99_budget_ms=_budget(document.get("p99_budget_ms")),
+        calibrated=tuple(calibrated),
     )
     if scenario.minimum_valid_trials > repeats:
         raise ScenarioError(f"minimum_valid_trials must not exceed repeats, which is {repeats}")
@@ -344,6 +400,29 @@ def _grid(values: Mapping[str, Any], where: str) -> list[Settings]:
         _check_cell(settings, where)
         cells.append(settings)
     return cells
+
+
+def _calibrated(share: Any, cells: list[Settings], where: str) -> Calibrated:
+    """A group whose loads follow the machine: they differ in nothing else, and fit the limits multiplied."""
+    low, high = CORE_BUSY_SHARE
+    if not isinstance(share, (int, float)) or isinstance(share, bool) or not low <= share <= high:
+        raise ScenarioError(
+            f"{where}: {CALIBRATION} must be a number from {low:g} to {high:g}, not {share!r}"
+        )
+    for load in ("subscribers", "publish_rate"):
+        rest = {dataclasses.replace(cell.with_load(load, 1), memory=False) for cell in cells}
+        if len(rest) == 1 < len(cells) and all(getattr(cell, load) for cell in cells):
+            rising = sorted(cells, key=lambda cell: float(getattr(cell, load)))
+            group = Calibrated(float(share), load, tuple(rising))
+            for cell in group.scaled(TIMES[1]):
+                most = f"{where}, multiplied by up to {TIMES[1]:g} for {CALIBRATION}"
+                _value(load, getattr(cell, load), most)
+                _check_cell(cell, most)
+            return group
+    raise ScenarioError(
+        f"{where}: {CALIBRATION} takes one list of loads, of subscribers or of publish_rate, and a single "
+        "value of everything else"
+    )
 
 
 def _options(values: Mapping[str, Any], key: str, where: str) -> list[Any]:
@@ -500,10 +579,10 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> No
         raise ScenarioError(f"{where}: there is no key {unknown[0]!r}: known are {', '.join(sorted(known))}")
 
 
-def _table(value: Any, where: str) -> dict[str, Any]:
+def _table(value: Any, where: str, *besides: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ScenarioError(f"{where} must be a table")
-    _refuse_unknown(value, set(KEYS), where)
+    _refuse_unknown(value, {*KEYS, *besides}, where)
     return value
 
 

@@ -140,6 +140,14 @@ def test_joins_are_spread_over_the_wait_of_idle_subscribers() -> None:
         (POLLS + "poll_interval_s = 0.01\nwindow_s = 300", "requests"),
         (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 6", "whole multiple"),
         (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 2", "whole multiple"),
+        (CELL + "core_busy_share = 0.3", "core_busy_share takes one list of loads"),
+        (CELL.replace("10", "[10, 20]") + "core_busy_share = 1.5", "core_busy_share must be a number"),
+        (CELL.replace("10", "[10, 20]") + "core_busy_share = true", "core_busy_share must be a number"),
+        (CELL.replace("10", "[10, 20]") + "core_busy_share = [0.3]", "core_busy_share must be a number"),
+        (CELL.replace("10", "[10, 20]").replace("= 2", "= [1, 2]") + "core_busy_share = 0.3", "one list"),
+        (CELL.replace("10", "[10, 20]") + "payload_bytes = [1, 2]\ncore_busy_share = 0.3", "one list"),
+        (CELL.replace("10", "[10, 2100]") + "core_busy_share = 0.3", "multiplied by up to 2.5"),
+        (CELL.replace("= 2", "= [0, 2]") + "wait_s = 5\ncore_busy_share = 0.3", "one list"),
         ("cells = 3", "cells"),
         ("[[cells]]\nthis is not TOML", "not TOML"),
     ],
@@ -165,6 +173,7 @@ def test_bad_cells_are_told_by_name(cells: str, told: str) -> None:
         (HEAD + "p99_budget_ms = true", "p99_budget_ms"),
         (HEAD + "defaults = 3", "defaults"),
         (HEAD + "[defaults]\nspeed = 3", "'speed'"),
+        (HEAD + "[defaults]\ncore_busy_share = 0.3", "'core_busy_share'"),
         (HEAD + "speed = 3", "'speed'"),
         (HEAD.replace("repeats = 2", "repeats = 100") + "[defaults]\nwindow_s = 300", "hours"),
     ],
@@ -194,6 +203,20 @@ def test_trials_are_named_by_what_tells_them_apart() -> None:
         "r1-websocket-gevent-10x2",
         "r1-websocket-gevent-10x2-again2",
     }
+
+
+def test_loads_that_follow_the_machine() -> None:
+    """The cells of a calibrated group are multiplied together; others stay, and so does the order."""
+    cells = CELL + CELL.replace("10", "[40, 20, 80]") + "core_busy_share = 0.3"
+    found = parse(HEAD, cells)
+    (group,) = found.calibrated
+    assert (group.load, group.core_busy_share) == ("subscribers", 0.3)
+    assert [cell.subscribers for cell in group.cells] == [20, 40, 80]
+    scaled = found.with_loads([0.777])
+    assert [cell.subscribers for cell in scaled.cells] == [10, 31, 16, 62]
+    before, after = ([planned.settings for planned in one.plan()] for one in (found, scaled))
+    assert [scaled.cells.index(cell) for cell in after] == [found.cells.index(cell) for cell in before]
+    assert max(cell.subscribers for cell in found.possible_cells) == 200
 
 
 def test_choices_are_those_of_the_clients() -> None:
