@@ -108,6 +108,8 @@ def test_not_steady_breaks_a_budget_whatever_the_p99() -> None:
     [
         ({"cost_us": 600.0}, {}, "fan-out", "takes 115 ms, with the server's core 20% busy"),
         ({"delivery_us": 600.0}, {"transport": "websocket"}, "fan-out", "120 ms"),
+        ({"cost_us": 450.0}, {}, "fan-out", "takes 85 ms, with the server's core 20% busy"),
+        ({"cost_us": 450.0, "busy": 0.8}, {}, "queue", "80% busy"),
         ({"busy": 0.8}, {}, "queue", "80% busy"),
         ({}, {"server_model": "gthread"}, "threads", "1,001 threads"),
         ({}, {}, "unknown", "nothing that was measured explains it"),
