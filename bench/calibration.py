@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import metrics, run, trial
-from bench.scenario import TIMES, Calibrated, Planned, Scenario
+from bench.scenario import TIMES, Calibrated, Planned, Scenario, Settings
 
 ATTEMPTS = 2
 
@@ -35,8 +35,8 @@ def calibrate(scenario: Scenario, directory: run.RunDirectory, on_stage: Callabl
         found = _calibrate(group, scenario.seed, directory, on_stage)
         directory.add_calibration(found)
         print(
-            f"loads of {found['transport']} on {found['server_model']}: {found['load']} × "
-            f"{found['times']:.2f}, to keep the server's core {group.core_busy_share:.0%} busy",
+            f"loads of {_name(group.cells[0])}: {found['load']} × {found['times']:.2f}, to keep "
+            f"the server's core {group.core_busy_share:.0%} busy",
             file=sys.stderr,
         )
         times.append(found["times"])
@@ -50,9 +50,7 @@ def _calibrate(
     least = group.cells[0]
     times, shares = 1.0, []
     for attempt in range(1, ATTEMPTS + 1):
-        on_stage(
-            f"calibrating the load of {least.transport} on {least.server_model}, {attempt} of {ATTEMPTS}"
-        )
+        on_stage(f"calibrating the load of {_name(least)}, {attempt} of {ATTEMPTS}")
         share = _core_busy_share(group.scaled(times)[0], seed, directory)
         shares.append(share)
         if share:
@@ -70,7 +68,11 @@ def _calibrate(
     }
 
 
-def _core_busy_share(settings: Any, seed: int, directory: run.RunDirectory) -> float | None:
+def _name(cell: Settings) -> str:
+    return f"{cell.transport or 'none'} on {cell.server_model or 'bare'}"
+
+
+def _core_busy_share(settings: Settings, seed: int, directory: run.RunDirectory) -> float | None:
     """How busy one trial kept the server's core with the server's own work."""
     pinning = directory.record["pinning"]
     collected = trial.run(
