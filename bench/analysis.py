@@ -203,7 +203,7 @@ def _result(trial: Trial, seed: int) -> TrialResult:
     not_steady = list(dict.fromkeys([*record.get("not_steady_why", []), *asked.not_steady_why]))
     accounted = conservation(trial)
     passed = all(
-        gate.get("passed") is not False for name, gate in asked.gates.items() if name not in STEADINESS
+        gate.get("passed") is not False for name, gate in asked.gates.items() if name not in gates.STEADINESS
     )
     if accounted is not None and not accounted["holds"] and passed:
         why.append(
@@ -238,10 +238,6 @@ def _result(trial: Trial, seed: int) -> TrialResult:
         if values is not None:
             result.quantiles_ms[name] = np.quantile(values, predict.QUANTILES)
     return result
-
-
-STEADINESS = ("told_gap", "server_core_busy_share")
-"""Gates that make a trial not steady rather than invalid."""
 
 
 def _add_idle_cost(results: list[TrialResult]) -> None:

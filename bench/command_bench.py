@@ -13,13 +13,14 @@ import resource
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.progress import Progress
     from bench.run import RunDirectory
-    from bench.scenario import Scenario
+    from bench.scenario import Planned, Scenario
 
 INTERRUPTED = 130
 SPARE_FILE_DESCRIPTORS = 256
@@ -116,7 +117,7 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
         directory.add_link(found)
     scenario = calibration.calibrate(scenario, directory, progress.stage)
     search = saturation.Search(scenario.p99_budget_ms)
-    for planned in scenario.plan():
+    for planned in _trials(scenario, directory, progress):
         if why := search.why_skip(planned.repeat, planned.settings):
             directory.skip(planned, why)
             progress.skip(planned, why)
@@ -131,6 +132,21 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
             p99_ms = metrics.figures(judged)["latency_ms_p99"]
             record = judged.record
             search.note(planned.repeat, planned.settings, record["valid"], record["steady"], p99_ms)
+
+
+def _trials(scenario: Scenario, directory: RunDirectory, progress: Progress) -> Iterator[Planned]:
+    """Every trial in its order; then, in spare repeats, others in place of those that were spoiled."""
+    from bench import spare
+
+    planned = scenario.plan()
+    yield from planned
+    before = len(planned)
+    for number in range(1, scenario.spare_repeats + 1):
+        cells = spare.cells_to_try_again(directory.record["trials"], scenario.minimum_valid_trials)
+        planned = scenario.one_repeat(scenario.repeats + number, cells, before)
+        progress.again(planned)
+        yield from planned
+        before += len(planned)
 
 
 def _tell(path: Path, interrupted: bool) -> int:

@@ -48,6 +48,21 @@ PACKET_HEADER_BYTES = 52
 SYN_OPTION_BYTES = 8
 """By which a SYN is longer: it also tells segment size, window scale and selective acknowledgements."""
 ETHERNET_HEADER_BYTES = 14
+STEADINESS = frozenset({"told_gap", "server_core_busy_share"})
+"""Gates that make a trial not steady rather than invalid."""
+LABORATORY = frozenset(
+    {
+        "window_off_s",
+        "publisher_late_ms_p99",
+        "generator_cpu_share",
+        "generator_starved_share",
+        "generator_delay_ms_p50",
+        "clock_moved_ms",
+        "relay_late_ms_p99",
+        "relay_dropped",
+    }
+)
+"""Gates that tell of what measures, and of the machine's other work, and never of the server."""
 
 Gate = dict[str, Any]
 

@@ -7,6 +7,7 @@ that is kept: the figures are a first look at each trial, the analysis has the l
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
@@ -60,6 +61,15 @@ class Progress:
     ) -> None:
         if self._live:
             self._live.stop()
+
+    def again(self, planned: Sequence[Planned]) -> None:
+        """These trials come besides, in place of others that were spoiled."""
+        self._plan += planned
+        self._left_s += sum(one.settings.expected_s for one in planned)
+        self._bar.update(self._task, total=len(self._plan))
+        if planned and not self._live:
+            cells = len(self._scenario.cells)
+            self._say(f"spare repeat: {len(planned)} of {cells} cells, of which trials were spoiled")
 
     def begin(self, planned: Planned) -> None:
         """A trial begins."""

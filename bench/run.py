@@ -133,6 +133,7 @@ class RunDirectory:
                 "seed": scenario.seed,
                 "repeats": scenario.repeats,
                 "minimum_valid_trials": scenario.minimum_valid_trials,
+                "spare_repeats": scenario.spare_repeats,
                 "probes": list(scenario.probes),
                 "p99_budget_ms": scenario.p99_budget_ms,
             },

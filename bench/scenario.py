@@ -14,6 +14,8 @@ Rules:
 - `core_busy_share` in a group of cells says how busy the smallest of its loads is to keep the server's core.
   The group's loads, one list of `subscribers` or of `publish_rate`, then stand in proportion, and the run
   multiplies them all by what this machine needs (`bench/calibration.py`), within `TIMES`.
+- `spare_repeats` says how many more repeats there may be for cells that the laboratory spoiled trials of
+  (`bench/spare.py`).
 - The order of trials is shuffled within each repeat, and everything drawn at random comes from `seed`. With
   `p99_budget_ms`, cells that differ in their subscribers alone keep their rising order (`bench/saturation.py`
   says why).
@@ -226,6 +228,7 @@ class Scenario:
     cells: tuple[Settings, ...]
     p99_budget_ms: float | None = None
     calibrated: tuple[Calibrated, ...] = ()
+    spare_repeats: int = 0
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -265,14 +268,21 @@ class Scenario:
 
     def plan(self) -> list[Planned]:
         """Every trial in the order in which it is to run, counted from 1."""
-        labels = _labels(self.cells)
         planned: list[Planned] = []
         for repeat in range(1, self.repeats + 1):
-            cells = list(self.cells)
-            random.Random(f"{self.seed}/{repeat}").shuffle(cells)
-            for cell in cells if self.p99_budget_ms is None else _rising(cells):
-                planned.append(Planned(f"r{repeat}-{labels[cell]}", repeat, len(planned) + 1, cell))
+            planned += self.one_repeat(repeat, self.cells, before=len(planned))
         return planned
+
+    def one_repeat(self, repeat: int, cells: Sequence[Settings], before: int) -> list[Planned]:
+        """The trials of one repeat of some of its cells, in their order, after so many trials before it."""
+        labels = _labels(self.cells)
+        shuffled = list(cells)
+        random.Random(f"{self.seed}/{repeat}").shuffle(shuffled)
+        ordered = shuffled if self.p99_budget_ms is None else _rising(shuffled)
+        return [
+            Planned(f"r{repeat}-{labels[cell]}", repeat, order, cell)
+            for order, cell in enumerate(ordered, before + 1)
+        ]
 
 
 def _rising(cells: list[Settings]) -> list[Settings]:
@@ -322,6 +332,7 @@ def parse(toml: str) -> Scenario:
         "seed",
         "repeats",
         "minimum_valid_trials",
+        "spare_repeats",
         "probes",
         "p99_budget_ms",
     }
@@ -330,6 +341,7 @@ def parse(toml: str) -> Scenario:
     if not name.replace("-", "").isalnum() or not name.islower() or not name.isascii():
         raise ScenarioError(f"name must be of a-z, 0-9 and -, not {name!r}")
     repeats = _whole(document, "repeats", 5, 1, 100)
+    spare_repeats = _whole(document, "spare_repeats", 0, 0, 10)
     links = _links(document.get("links", {}))
     defaults = _table(document.get("defaults", {}), "defaults")
     groups = document.get("cells")
@@ -362,15 +374,17 @@ def parse(toml: str) -> Scenario:
         cells=tuple(cells),
         p99_budget_ms=_budget(document.get("p99_budget_ms")),
         calibrated=tuple(calibrated),
+        spare_repeats=spare_repeats,
     )
     if scenario.minimum_valid_trials > repeats:
         raise ScenarioError(f"minimum_valid_trials must not exceed repeats, which is {repeats}")
-    if len(cells) * repeats > MAXIMUM_TRIALS:
+    at_most = repeats + spare_repeats
+    if len(cells) * at_most > MAXIMUM_TRIALS:
         raise ScenarioError(
-            f"{len(cells)} cells × {repeats} repeats are more than {MAXIMUM_TRIALS} trials: ask for fewer"
+            f"{len(cells)} cells × {at_most} repeats are more than {MAXIMUM_TRIALS} trials: ask for fewer"
         )
-    if scenario.expected_s > MAXIMUM_HOURS * 3600:
-        hours = scenario.expected_s / 3600
+    hours = scenario.expected_s / 3600 * at_most / repeats
+    if hours > MAXIMUM_HOURS:
         raise ScenarioError(
             f"this would take {hours:.0f} hours, and {MAXIMUM_HOURS} is the most: ask for fewer cells"
         )

@@ -36,7 +36,9 @@ def test_shipped_scenarios_are_good(name: str) -> None:
     """They parse, carry the name of their file, and ask for enough repeats to be valid."""
     found = scenario.load(name)
     assert found.name == name
-    assert found.repeats >= found.minimum_valid_trials == {"quick": 3, "capacity": 3, "rtt": 4}.get(name, 5)
+    assert found.repeats == found.minimum_valid_trials == {"quick": 3}.get(name, 5)
+    # A search asks whether a load is too much, which spoils trials by itself.
+    assert found.spare_repeats == (2 if found.p99_budget_ms is None else 0)
 
 
 def test_shipped_scenarios_stay_within_their_time() -> None:
@@ -168,6 +170,7 @@ def test_bad_cells_are_told_by_name(cells: str, told: str) -> None:
         (HEAD.replace("repeats = 2", "repeats = 2.0"), "repeats"),
         (HEAD.replace("minimum_valid_trials = 2", "minimum_valid_trials = 3"), "minimum_valid_trials"),
         (HEAD + "seed = -1", "seed"),
+        (HEAD + "spare_repeats = -1", "spare_repeats"),
         (HEAD + 'probes = ["downgrade"]', "probes"),
         (HEAD + "p99_budget_ms = 0", "p99_budget_ms must be a number from 1"),
         (HEAD + "p99_budget_ms = true", "p99_budget_ms"),
@@ -176,6 +179,10 @@ def test_bad_cells_are_told_by_name(cells: str, told: str) -> None:
         (HEAD + "[defaults]\ncore_busy_share = 0.3", "'core_busy_share'"),
         (HEAD + "speed = 3", "'speed'"),
         (HEAD.replace("repeats = 2", "repeats = 100") + "[defaults]\nwindow_s = 300", "hours"),
+        (
+            HEAD.replace("repeats = 2", "repeats = 70\nspare_repeats = 5") + "[defaults]\nwindow_s = 300",
+            "hours",
+        ),
     ],
 )
 def test_bad_heads_are_told_by_name(head: str, told: str) -> None:
