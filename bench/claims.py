@@ -75,8 +75,14 @@ def _verdict(claim: Claim, found: Judged) -> tuple[str, str, str]:
         still_open = f" Open: {_few(unclear)}." if unclear else ""
         return "depends", f"{condition} {_examples(comparisons)}{still_open}{left_out}", condition
     if unclear:
-        across = f"{_sentence(unclear[0])} It does not clear the band ({claim.band}). {_who_can(claim)}"
-        return "inconclusive", across, f"{_sentence(unclear[0])} This does not clear the band."
+        decided = [comparison for comparison in comparisons if comparison.outcome != "unclear"]
+        across = f"{_sentence(unclear[0])} It does not clear the band ({claim.band})."
+        short = f"{_sentence(unclear[0])} This does not clear the band."
+        if decided:
+            cases = f" It {decided[0].outcome} in {len(decided)} of {len(comparisons)} cases"
+            across += f"{cases}: {_few([comparison.says for comparison in decided])}."
+            short += f"{cases}."
+        return "inconclusive", f"{across} {_who_can(claim)}", short
     says = list(dict.fromkeys(comparison.says for comparison in comparisons))
     more = ""
     if len(says) > 1:

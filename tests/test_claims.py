@@ -91,6 +91,11 @@ def test_calls_is_open_at_one_request_each_and_when_polls_were_skipped() -> None
     open_ = judged("calls", [short(1.0, 0.25)])
     assert open_["verdict"] == "inconclusive"
     assert "does not clear the band" in open_["why"]
+    assert "cases" not in open_["why"]
+    partly = judged("calls", [short(1.0, 0.25), short(2.5, 0.1)])
+    assert partly["verdict"] == "inconclusive"
+    assert "It holds in 1 of 2 cases: at λT = 0.4" in partly["why"]
+    assert partly["short"].endswith("It holds in 1 of 2 cases.")
     skipped = judged("calls", [short(2.5, 0.1, polls=6.0)])
     assert skipped["verdict"] == "inconclusive"
     assert "did not poll every T" in skipped["why"]
