@@ -5,14 +5,16 @@ machines, and between hours on one that others share. So a group with `core_busy
 proportion, and they are all multiplied by one number before the first trial.
 
 Rules:
-- The smallest load of the group is tried, `ATTEMPTS` times. Each time the group's loads are multiplied by
-  what was asked over what was found; the last time already lies near.
+- The smallest load of each group is tried in `ROUNDS` rounds, all groups in each of them, so that a machine
+  that is fast or slow for some seconds does not decide. An attempt asks for its own load times what the
+  scenario asks over what was found. The first leads near; the number is the median of what the others ask
+  for.
 - Busy is the server's own CPU time over the window's length, the `busy_share` of `bench/costs.py`.
-- The number stays within `scenario.TIMES`. An attempt that does not end leaves it as it was.
+- The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.
 - These trials measure nothing else and are not kept. run.json tells for each group, in `calibrations`:
 
     {"transport": …, "server_model": …, "load": "subscribers" or "publish_rate", "asked": [the file's loads],
-     "core_busy_share": 0.33, "found": [the shares found in the attempts, null where one did not end],
+     "core_busy_share": 0.33, "found": [the shares found, null where an attempt did not end],
      "times": 0.82, "loads": [what was measured]}
 """
 
@@ -22,54 +24,75 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from bench import metrics, run, trial
 from bench.scenario import TIMES, Calibrated, Planned, Scenario, Settings
 
-ATTEMPTS = 2
+ROUNDS = 4
 
 
 def calibrate(scenario: Scenario, directory: run.RunDirectory, on_stage: Callable[[str], None]) -> Scenario:
     """The scenario with the loads that this machine needs; what was found is kept in the directory."""
-    times = []
-    for group in scenario.calibrated:
-        found = _calibrate(group, scenario.seed, directory, on_stage)
-        directory.add_calibration(found)
+    searches = [_Search(group) for group in scenario.calibrated]
+    for number in range(1, ROUNDS + 1):
+        for search in searches:
+            on_stage(f"calibrating the load of {search.name}, {number} of {ROUNDS}")
+            search.note(_core_busy_share(search.least, scenario.seed, directory))
+    for search in searches:
+        directory.add_calibration(search.json())
         print(
-            f"loads of {_name(group.cells[0])}: {found['load']} × {found['times']:.2f}, to keep "
-            f"the server's core {group.core_busy_share:.0%} busy",
+            f"loads of {search.name}: {search.group.load} × {search.times:.2f}, to keep "
+            f"the server's core {search.group.core_busy_share:.0%} busy",
             file=sys.stderr,
         )
-        times.append(found["times"])
-    return scenario.with_loads(times)
+    return scenario.with_loads([search.times for search in searches])
 
 
-def _calibrate(
-    group: Calibrated, seed: int, directory: run.RunDirectory, on_stage: Callable[[str], None]
-) -> dict[str, Any]:
-    """One group's number, and how it was found."""
-    least = group.cells[0]
-    times, shares = 1.0, []
-    for attempt in range(1, ATTEMPTS + 1):
-        on_stage(f"calibrating the load of {_name(least)}, {attempt} of {ATTEMPTS}")
-        share = _core_busy_share(group.scaled(times)[0], seed, directory)
-        shares.append(share)
+class _Search:
+    """The search for one group's number."""
+
+    def __init__(self, group: Calibrated) -> None:
+        self.group = group
+        self._found: list[float | None] = []
+        self._asked: list[float] = []
+
+    @property
+    def name(self) -> str:
+        """Whose loads they are."""
+        cell = self.group.cells[0]
+        return f"{cell.transport or 'none'} on {cell.server_model or 'bare'}"
+
+    @property
+    def times(self) -> float:
+        """The number, as far as it is known."""
+        return float(np.median(self._asked[1:] or self._asked)) if self._asked else 1.0
+
+    @property
+    def least(self) -> Settings:
+        """The smallest load, multiplied."""
+        return self.group.scaled(self.times)[0]
+
+    def note(self, share: float | None) -> None:
+        """How busy `least` kept the core; None where that is not known."""
         if share:
             low, high = TIMES
-            times = min(max(times * group.core_busy_share / share, low), high)
-    return {
-        "transport": least.transport,
-        "server_model": least.server_model,
-        "load": group.load,
-        "asked": [getattr(cell, group.load) for cell in group.cells],
-        "core_busy_share": group.core_busy_share,
-        "found": shares,
-        "times": times,
-        "loads": [getattr(cell, group.load) for cell in group.scaled(times)],
-    }
+            self._asked.append(min(max(self.times * self.group.core_busy_share / share, low), high))
+        self._found.append(share)
 
-
-def _name(cell: Settings) -> str:
-    return f"{cell.transport or 'none'} on {cell.server_model or 'bare'}"
+    def json(self) -> dict[str, Any]:
+        """The entry of run.json."""
+        load, cells = self.group.load, self.group.cells
+        return {
+            "transport": cells[0].transport,
+            "server_model": cells[0].server_model,
+            "load": load,
+            "asked": [getattr(cell, load) for cell in cells],
+            "core_busy_share": self.group.core_busy_share,
+            "found": self._found,
+            "times": self.times,
+            "loads": [getattr(cell, load) for cell in self.group.scaled(self.times)],
+        }
 
 
 def _core_busy_share(settings: Settings, seed: int, directory: run.RunDirectory) -> float | None:
