@@ -129,8 +129,9 @@ def test_an_attempt_that_does_not_end_changes_nothing(
     assert rates(found) == [4, 8, 16]
 
 
-def test_a_run_whose_loads_follow_the_machine(tmp_path: Path) -> None:
+def test_a_run_whose_loads_follow_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For real: what was multiplied is what was measured, and the trials that found it are not kept."""
+    monkeypatch.setattr(calibration, "ROUNDS", 2)
     path, interrupted = perform(
         scenario.parse(SCENARIO), tmp_path / "out", "wirelab bench fitted", quiet=True
     )
