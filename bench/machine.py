@@ -19,6 +19,7 @@ PACKAGES = (
     "locust",
     "wsproto",
     "httptools",
+    "msgspec",
 )
 
 

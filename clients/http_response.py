@@ -1,6 +1,6 @@
 """HTTP/1.1 responses from bytes, however they are cut: pure, around httptools (the llhttp parser in C).
 
-It takes 2 µs of CPU for a small response, and h11 36 (`python -m clients.measure_parsers`, Python 3.11).
+It takes 1.8 µs of CPU for a small response, and h11 34 (`python -m clients.measure_parsers`, Python 3.11).
 
 Rules:
 

@@ -1,4 +1,4 @@
-"""What a subscriber knows about its stream: pure, no sockets, no clock.
+"""What a subscriber knows about its stream: pure, no sockets, no clock. msgspec reads and checks the JSON.
 
 Feed it batches in whatever order a transport hands them over; it gives every notification once, in
 order, and counts whatever went wrong. Its JavaScript twin passes the same tests/receiver_vectors.json.
@@ -24,9 +24,10 @@ Rules:
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from typing import Any, NamedTuple, NoReturn
+from typing import Annotated, Any
+
+import msgspec
 
 SKIPPED_RANGES = 1000
 """Jumps over ids that are remembered."""
@@ -39,13 +40,25 @@ class BadBatch(ValueError):
     """The text is not a batch; the message says what is wrong with it."""
 
 
-class Notification(NamedTuple):
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
+
+
+class Notification(msgspec.Struct, frozen=True, gc=False):
     """One notification: times are integer microseconds of Unix time."""
 
-    id: int
-    due_us: int
-    accepted_us: int
+    id: Annotated[int, msgspec.Meta(ge=1, le=MAX_SAFE_INTEGER)]
+    due_us: _Count
+    accepted_us: _Count
     data: Any
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """One batch, as every transport carries it. Members that are not named here are ignored."""
+
+    notifications: list[Notification]
+    cursor: Annotated[str, msgspec.Meta(min_length=1)]
+    missed: _Count | None
+    """None where the size of the gap cannot be known."""
 
 
 class Receiver:
@@ -91,7 +104,8 @@ class Receiver:
 
     def receive(self, batch: bytes | str) -> list[Notification]:
         """Take one batch as it came and return what is new in it, in order; raises BadBatch."""
-        notifications, cursor, missed = parse_batch(batch)
+        parsed = parse_batch(batch)
+        notifications, cursor, missed = parsed.notifications, parsed.cursor, parsed.missed
         if missed is None and cursor in (self.cursor, self._epoch_began_at):
             missed = 0
         if missed is None:
@@ -110,7 +124,7 @@ class Receiver:
         new: list[Notification] = []
         last_id = self._last_id
         for notification in notifications:
-            id_ = notification[0]
+            id_ = notification.id
             if last_id is None:
                 self.missed += missed
             elif id_ <= last_id:
@@ -138,61 +152,16 @@ class Receiver:
         return new
 
 
-def parse_batch(batch: bytes | str) -> tuple[list[Notification], str, int | None]:
-    """Return a batch's notifications, cursor and `missed`; raises BadBatch. Unknown members are ignored."""
+def parse_batch(batch: bytes | str) -> Batch:
+    """Read a batch; raises BadBatch."""
     try:
-        value = _decode(batch if isinstance(batch, str) else str(batch, "utf-8"))
+        return _decode(batch)
     except UnicodeDecodeError as error:
         raise BadBatch(f"the batch is not UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:
         raise BadBatch("the batch is nested too deeply to be read") from None
-    except BadBatch:
-        raise
-    except ValueError as error:
-        raise BadBatch(f"the batch is not JSON: {error}") from None
-    if type(value) is not dict:
-        raise BadBatch(f"a batch is a JSON object, but this is {_name(value)}")
-    entries = value.get("notifications")
-    if type(entries) is not list:
-        raise BadBatch(f"a batch needs a list as its notifications, but this has {_name(entries)}")
-    cursor = value.get("cursor")
-    if type(cursor) is not str or not cursor:
-        raise BadBatch(f"a batch needs a string as its cursor, but this has {_name(cursor)}")
-    if "missed" not in value:
-        raise BadBatch("a batch needs missed: a count, or null where it cannot be known")
-    missed = value["missed"]
-    if missed is not None and (type(missed) is not int or not 0 <= missed <= MAX_SAFE_INTEGER):
-        raise BadBatch(f"a batch needs a count or null as its missed, but this has {_name(missed)}")
-    return [_notification(entry) for entry in entries], cursor, missed
+    except msgspec.DecodeError as error:
+        raise BadBatch(f"the batch cannot be read: {error}") from None
 
 
-def _notification(entry: Any) -> Notification:
-    if type(entry) is not dict:
-        raise BadBatch(f"a notification is a JSON object, but this is {_name(entry)}")
-    try:
-        notification = Notification(entry["id"], entry["due_us"], entry["accepted_us"], entry["data"])
-    except KeyError as error:
-        raise BadBatch(f"a notification has no {error.args[0]}") from None
-    id_, due_us, accepted_us, _ = notification
-    if type(id_) is not int or not 1 <= id_ <= MAX_SAFE_INTEGER:
-        raise BadBatch(f"a notification's id is an integer from 1 to 2^53 - 1, not {_name(id_)}")
-    if type(due_us) is not int or not 0 <= due_us <= MAX_SAFE_INTEGER:
-        raise BadBatch(f"a notification's due_us is an integer from 0 to 2^53 - 1, not {_name(due_us)}")
-    if type(accepted_us) is not int or not 0 <= accepted_us <= MAX_SAFE_INTEGER:
-        raise BadBatch(
-            f"a notification's accepted_us is an integer from 0 to 2^53 - 1, not {_name(accepted_us)}"
-        )
-    return notification
-
-
-def _name(value: Any) -> str:
-    """Show a JSON value in an error, cut to one short line."""
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise BadBatch(f"the batch is not JSON: {constant} is no JSON value")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decode = msgspec.json.Decoder(Batch).decode

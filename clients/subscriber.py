@@ -293,8 +293,8 @@ class Subscriber(ABC):
         received_us, handled_us = connection.received_us, connection.handled_us
         self._given = iter(
             [
-                Delivery(id_, due_us, accepted_us, received_us, handled_us, data)
-                for id_, due_us, accepted_us, data in notifications
+                Delivery(new.id, new.due_us, new.accepted_us, received_us, handled_us, new.data)
+                for new in notifications
             ]
         )
         return len(notifications)

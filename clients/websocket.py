@@ -1,8 +1,6 @@
 """WebSocket: ask once, by a handshake (RFC 6455, 4), and be sent a message whenever there is news.
 
-Frames are parsed by wsproto's FrameProtocol: 6 µs of CPU for a small message, where its Connection, which
-adds the handshake and events, takes 8 (`python -m clients.measure_parsers`, Python 3.11). The handshake is
-HTTP, so it is read as the polls' answers are.
+The handshake is HTTP, so it is read as the polls' answers are; after it come frames (clients.frames).
 """
 
 from __future__ import annotations
@@ -15,12 +13,11 @@ from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
+from clients.frames import FrameReader
 from clients.headers import handshake_headers
 from clients.http_response import Response
 from clients.subscriber import Delivery, Request, Subscriber
 from clients.wire import Connection
-
-MAX_MESSAGE_LENGTH = 64 * 2**20
 
 # RFC 6455, 1.3: what the server adds to the key, to show that it speaks this protocol.
 _ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -35,33 +32,18 @@ class WebSocketSubscriber(Subscriber):
 
     def _deliveries(self) -> Iterator[Delivery]:
         connection, frames, data = self._handshake()
-        text: list[str] = []
-        text_length = 0
         goodbye = CloseReason.NORMAL_CLOSURE
         try:
             while True:
-                frames.receive_bytes(data)
-                for frame in frames.received_frames():
-                    if frame.opcode is Opcode.TEXT:
-                        text.append(frame.payload)
-                        text_length += len(frame.payload)
-                        if frame.message_finished:
-                            batch = text[0] if len(text) == 1 else "".join(text)
-                            text.clear()
-                            text_length = 0
-                            self._take(batch, connection)
-                            yield from self._given
-                        elif text_length > MAX_MESSAGE_LENGTH:
-                            goodbye = CloseReason.MESSAGE_TOO_BIG
-                            raise BadAnswer(f"a message has more than {MAX_MESSAGE_LENGTH} characters")
-                    elif frame.opcode is Opcode.PING:
-                        connection.send(frames.pong(frame.payload))
-                    elif frame.opcode is Opcode.CLOSE:
-                        goodbye, reason = frame.payload
+                for message in frames.read(data):
+                    if isinstance(message, str):
+                        self._take(message, connection)
+                        yield from self._given
+                    elif message.opcode is Opcode.PING:
+                        connection.send(frames.protocol.pong(message.payload))
+                    elif message.opcode is Opcode.CLOSE:
+                        goodbye, reason = message.payload
                         raise _closed_by_server(int(goodbye), reason)
-                    elif frame.opcode is Opcode.BINARY:
-                        goodbye = CloseReason.UNSUPPORTED_DATA
-                        raise BadAnswer("the server sent a binary message, but batches are text")
                 data = connection.receive()
                 if not data or self._closed.is_set():
                     raise ConnectionLost("the server closed the connection without a close frame")
@@ -69,11 +51,11 @@ class WebSocketSubscriber(Subscriber):
             raise ConnectionLost(f"the connection was lost: {error}") from None
         except ParseFailed as error:
             goodbye = error.code
-            raise BadAnswer(f"the server broke the WebSocket protocol: {error}") from None
+            raise BadAnswer(f"the server broke the protocol: {error}") from None
         finally:
-            _say_goodbye(connection, frames, goodbye)
+            _say_goodbye(connection, frames.protocol, goodbye)
 
-    def _handshake(self) -> tuple[Connection, FrameProtocol, bytes]:
+    def _handshake(self) -> tuple[Connection, FrameReader, bytes]:
         """Upgrade the connection; return it, the frames to come, and the first bytes of them."""
         key = base64.b64encode(self._random.randbytes(16)).decode("ascii")
         deflate = PerMessageDeflate() if self.permessage_deflate else None
@@ -94,7 +76,7 @@ class WebSocketSubscriber(Subscriber):
                 raise BadAnswer(f"the server chose an extension that was not offered: {extensions}")
             deflate.finalize(extensions)
         connection.wait_forever()
-        frames = FrameProtocol(client=True, extensions=[deflate] if extensions else [])
+        frames = FrameReader([deflate] if deflate is not None and extensions else [])
         return connection, frames, self._parser.upgraded or b""
 
 
@@ -105,10 +87,10 @@ def _closed_by_server(code: int, reason: str) -> ConnectionLost | Refused:
     return ConnectionLost(f"the server closed the WebSocket with {code}: {reason or '(it does not say why)'}")
 
 
-def _say_goodbye(connection: Connection, frames: FrameProtocol, code: int) -> None:
+def _say_goodbye(connection: Connection, protocol: FrameProtocol, code: int) -> None:
     """Send a close frame if the connection can still take it; nobody waits for the answer."""
     try:
-        connection.send(frames.close(code))
+        connection.send(protocol.close(code))
     except OSError:
         pass
 

@@ -28,6 +28,7 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
 from clients import printed_handshake
 from clients.errors import BadAnswer, ConnectionLost, Refused
+from clients.frames import frame_bounds
 from clients.headers import HeaderSet, handshake_headers, poll_headers
 from clients.wire import Endpoint
 from clients.wire_spans import (
@@ -36,7 +37,6 @@ from clients.wire_spans import (
     Answer,
     Part,
     Span,
-    frame_size,
     frame_spans,
     parse_frame,
     request_spans,
@@ -449,12 +449,14 @@ class _Frames:
 
     def next(self) -> bytes:
         while True:
-            size = frame_size(self._data)
-            if size is not None and size > MOST_BYTES:
-                raise ValueError(f"a frame has {size} bytes, more than {MOST_BYTES}")
-            if size is not None and len(self._data) >= size:
-                frame, self._data = self._data[:size], self._data[size:]
-                return frame
+            bounds = frame_bounds(self._data)
+            if bounds is not None:
+                _, end = bounds
+                if end > MOST_BYTES:
+                    raise ValueError(f"a frame has {end} bytes, more than {MOST_BYTES}")
+                if len(self._data) >= end:
+                    frame, self._data = self._data[:end], self._data[end:]
+                    return frame
             received = self._connection.recv(MOST_BYTES)
             if not received:
                 raise ConnectionLost("the server closed the connection without a close frame")

@@ -22,6 +22,8 @@ from typing import Literal, NamedTuple
 import h11
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
+from clients.frames import frame_bounds
+
 Part = Literal["head", "framing", "payload"]
 PARTS: tuple[Part, ...] = ("head", "framing", "payload")
 
@@ -370,18 +372,6 @@ OPCODES = {
 }
 
 
-def frame_size(data: bytes) -> int | None:
-    """How long the frame that begins here is; None while its header is not whole."""
-    if len(data) < 2:
-        return None
-    short = data[1] & 0x7F
-    extended = {126: 2, 127: 8}.get(short, 0)
-    if len(data) < 2 + extended:
-        return None
-    length = int.from_bytes(data[2 : 2 + extended], "big") if extended else short
-    return 2 + extended + (MASK_BYTES if data[1] & 0x80 else 0) + length
-
-
 def parse_frame(data: bytes) -> tuple[Opcode, bytes]:
     """What wsproto reads in one whole frame without extensions: opcode and unmasked payload.
 
@@ -394,7 +384,8 @@ def parse_frame(data: bytes) -> tuple[Opcode, bytes]:
         frames: list[Frame] = list(reader.received_frames())
     except ParseFailed as error:
         raise ValueError(f"wsproto cannot read the frame: {error}") from None
-    if len(frames) != 1 or frame_size(data) != len(data):
+    bounds = frame_bounds(data)
+    if len(frames) != 1 or bounds is None or bounds[1] != len(data):
         raise ValueError("these bytes are not one frame")
     [frame] = frames
     if frame.opcode is Opcode.CLOSE:

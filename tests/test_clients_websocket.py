@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_clients import following, no_pauses, subscribe, take, wait_until  # noqa: F401 - a fixture among them
 
-from clients import subscriber, websocket
+from clients import subscriber
 from clients.errors import BadAnswer, Refused
 from clients.publisher import Publisher
 
@@ -223,7 +223,7 @@ def test_a_protocol_error_is_raised_and_told_to_the_server(sent: bytes, sentence
 
 def test_a_message_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound is named."""
-    monkeypatch.setattr(websocket, "MAX_MESSAGE_LENGTH", 1000)
+    monkeypatch.setattr("clients.frames.MAX_MESSAGE_LENGTH", 1000)
 
     def script(peer: Peer, _: int) -> None:
         peer.upgrade()

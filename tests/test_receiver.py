@@ -56,14 +56,18 @@ def test_a_notification_arrives_whole() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"\xff", "not UTF-8"),
-        ('{"notifications":[', "not JSON"),
-        ("[" * 100_000, "nested too deeply"),
-        ("7", "JSON object"),
-        ('{"notifications":[],"cursor":7,"missed":0}', "string as its cursor"),
-        ('{"notifications":[],"cursor":"a.0"}', "needs missed"),
-        ('{"notifications":[{"id":1}],"cursor":"a.1","missed":0}', "has no due_us"),
-        ('{"notifications":[{"id":' + "9" * 5000 + '}],"cursor":"a.1","missed":0}', "not JSON"),
+        (b"\xff", "malformed"),
+        (b'{"notifications":[],"cursor":"\xff","missed":0}', "not UTF-8"),
+        ('{"notifications":[', "truncated"),
+        (
+            '{"notifications":[{"id":1,"due_us":0,"accepted_us":0,"data":' + "[" * 100_000,
+            "nested too deeply",
+        ),
+        ("7", "Expected `object`, got `int`"),
+        ('{"notifications":[],"cursor":7,"missed":0}', r"Expected `str`, got `int` - at `\$.cursor`"),
+        ('{"notifications":[],"cursor":"a.0"}', "missing required field `missed`"),
+        ('{"notifications":[{"id":1}],"cursor":"a.1","missed":0}', "missing required field `due_us`"),
+        ('{"notifications":[{"id":' + "9" * 5000 + '}],"cursor":"a.1","missed":0}', "out of range"),
     ],
 )
 def test_a_bad_batch_is_told_in_a_sentence(text: bytes | str, sentence: str) -> None:

@@ -19,13 +19,13 @@ from raw import ask
 from wsproto.frame_protocol import CloseReason, FrameProtocol
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
+from clients.frames import frame_bounds
 from clients.headers import HEADER_SETS, HeaderSet
 from clients.wire_exchange import Exchange, exchange, printed, printed_as_data, status
 from clients.wire_spans import (
     PARTS,
     Answer,
     Span,
-    frame_size,
     frame_spans,
     parse_frame,
     request_spans,
@@ -116,8 +116,8 @@ def test_any_frame_is_covered_and_unmasked(payload: bytes, from_client: bool) ->
         key = next(frame[span.start : span.end] for span in spans if span.label == "masking key")
         assert unmask(frame[len(frame) - len(payload) :], key) == payload
     for cut in range(min(len(frame), 2)):
-        assert frame_size(frame[:cut]) is None
-    assert frame_size(frame + b"more") == len(frame)
+        assert frame_bounds(frame[:cut]) is None
+    assert frame_bounds(b"before" + frame + b"more", 6) == (6 + len(frame) - len(payload), 6 + len(frame))
 
 
 def test_the_unmasking_is_shown_and_right() -> None:
