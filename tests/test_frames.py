@@ -90,7 +90,7 @@ def test_it_reads_what_wsproto_reads(sent: list[bytes], cuts: list[int]) -> None
 
 
 def test_plain_frames_are_not_given_to_wsproto(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is what makes them cheap; a ping is."""
+    """That is what makes them cheap; a pong that nobody asked for is."""
     given_to_wsproto: list[bytes] = []
     receive_bytes = FrameProtocol.receive_bytes
 
@@ -99,10 +99,11 @@ def test_plain_frames_are_not_given_to_wsproto(monkeypatch: pytest.MonkeyPatch) 
         receive_bytes(protocol, data)
 
     monkeypatch.setattr(FrameProtocol, "receive_bytes", spy)
-    ping = frame(b"?", PING)
-    parts = [frame(b"one") + ping + frame(b"x" * 126)[:1], frame(b"x" * 126)[1:] + frame(b"")]
-    assert read_by_us(parts) == (["one", (Opcode.PING, b"?"), "x" * 126, ""], None)
-    assert given_to_wsproto == [ping]
+    pong, ping = frame(b"!", PONG), frame(b"?", PING)
+    parts = [frame(b"one") + pong + frame(b"x" * 126)[:1], frame(b"x" * 126)[1:] + frame(b"") + ping]
+    read = ["one", (Opcode.PONG, b"!"), "x" * 126, "", (Opcode.PING, b"?")]
+    assert read_by_us(parts) == (read, None)
+    assert given_to_wsproto == [pong]
 
 
 @pytest.mark.parametrize(
