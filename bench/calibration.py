@@ -5,16 +5,17 @@ machines, and between hours on one that others share. So a group with `core_busy
 proportion, and they are all multiplied by one number before the first trial.
 
 Rules:
-- The smallest load of each group is tried in `ROUNDS` rounds, all groups in each of them, so that a machine
-  that is fast or slow for some seconds does not decide. An attempt asks for its own load times what the
-  scenario asks over what was found. The first leads near; the number is the median of what the others ask
-  for.
+- `core_busy_share` is that of each group's largest load. It is tried in `ROUNDS` rounds, all groups in each of
+  them, so that a machine that is fast or slow for some seconds does not decide. An attempt asks for its own
+  load times what the scenario asks over what was found; the number is the median of what they ask for. The
+  first round only leads near: it tries the smallest load, which no machine takes for too much, for a share in
+  proportion.
 - Busy is the server's own CPU time over the window's length, the `busy_share` of `bench/costs.py`.
 - The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.
 - These trials measure nothing else and are not kept. run.json tells for each group, in `calibrations`:
 
     {"transport": …, "server_model": …, "load": "subscribers" or "publish_rate", "asked": [the file's loads],
-     "core_busy_share": 0.33, "found": [the shares found, null where an attempt did not end],
+     "core_busy_share": 0.78, "found": [the shares found, null where an attempt did not end],
      "times": 0.82, "loads": [what was measured]}
 """
 
@@ -38,11 +39,11 @@ def calibrate(scenario: Scenario, directory: run.RunDirectory, on_stage: Callabl
     for number in range(1, ROUNDS + 1):
         for search in searches:
             on_stage(f"calibrating the load of {search.name}, {number} of {ROUNDS}")
-            search.note(_core_busy_share(search.least, scenario.seed, directory))
+            search.note(_core_busy_share(search.next_attempt, scenario.seed, directory))
     for search in searches:
         directory.add_calibration(search.json())
         print(
-            f"loads of {search.name}: {search.group.load} × {search.times:.2f}, to keep "
+            f"loads of {search.name}: {search.group.load} × {search.times:.2f}, so that the largest keeps "
             f"the server's core {search.group.core_busy_share:.0%} busy",
             file=sys.stderr,
         )
@@ -69,15 +70,19 @@ class _Search:
         return float(np.median(self._asked[1:] or self._asked)) if self._asked else 1.0
 
     @property
-    def least(self) -> Settings:
-        """The smallest load, multiplied."""
-        return self.group.scaled(self.times)[0]
+    def next_attempt(self) -> Settings:
+        """The smallest load at first, then the largest, multiplied."""
+        return self.group.scaled(self.times)[-1 if self._found else 0]
 
     def note(self, share: float | None) -> None:
-        """How busy `least` kept the core; None where that is not known."""
+        """How busy `next_attempt` kept the core; None where that is not known."""
         if share:
+            asked = self.group.core_busy_share
+            if not self._found:
+                loads = [getattr(cell, self.group.load) for cell in self.group.cells]
+                asked *= loads[0] / loads[-1]
             low, high = TIMES
-            self._asked.append(min(max(self.times * self.group.core_busy_share / share, low), high))
+            self._asked.append(min(max(self.times * asked / share, low), high))
         self._found.append(share)
 
     def json(self) -> dict[str, Any]:

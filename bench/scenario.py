@@ -11,7 +11,7 @@ Rules:
   alone, whose link is called `constant`.
 - Loads are bounded (`BOUNDS`, and the limits below): a scenario cannot ask for more than one machine's
   memory or half a day.
-- `core_busy_share` in a group of cells says how busy the smallest of its loads is to keep the server's core.
+- `core_busy_share` in a group of cells says how busy the largest of its loads is to keep the server's core.
   The group's loads, one list of `subscribers` or of `publish_rate`, then stand in proportion, and the run
   multiplies them all by what this machine needs (`bench/calibration.py`), within `TIMES`.
 - `spare_repeats` says how many more repeats there may be for cells that the laboratory spoiled trials of

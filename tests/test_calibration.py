@@ -28,7 +28,7 @@ settle_s = 0.1
 transport = "long-poll"
 subscribers = 20
 publish_rate = [4, 8, 16]
-core_busy_share = 0.2
+core_busy_share = 0.8
 
 [[cells]]
 transport = "none"
@@ -69,16 +69,16 @@ def rates(of: scenario.Scenario) -> list[float]:
 def test_loads_in_proportion_are_multiplied_by_what_the_machine_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The smallest is tried, and tried again where that led; run.json and the terminal tell it."""
-    tried = Machine(monkeypatch, {4.0: 0.16, 5.0: 0.18, 5.56: 0.2}.__getitem__).tried
+    """The smallest is tried, then the largest where that led; run.json and the terminal tell it."""
+    tried = Machine(monkeypatch, {4.0: 0.16, 20.0: 0.72, 22.2: 0.8}.__getitem__).tried
     found, told = calibrate(tmp_path)
-    assert [settings.publish_rate for settings in tried] == [4, 5, 5.56, 5.56]
-    times = (0.2 / 0.16) * (0.2 / 0.18)
+    assert [settings.publish_rate for settings in tried] == [4, 20, 22.2, 22.2]
+    times = (0.2 / 0.16) * (0.8 / 0.72)
     assert told["times"] == pytest.approx(times)
     assert rates(found) == pytest.approx([4 * times, 8 * times, 16 * times], rel=0.01)
     assert told["loads"] == rates(found)
-    assert told["found"] == pytest.approx([0.16, 0.18, 0.2, 0.2])
-    assert (told["load"], told["asked"], told["core_busy_share"]) == ("publish_rate", [4, 8, 16], 0.2)
+    assert told["found"] == pytest.approx([0.16, 0.72, 0.8, 0.8])
+    assert (told["load"], told["asked"], told["core_busy_share"]) == ("publish_rate", [4, 8, 16], 0.8)
     assert "× 1.39" in capsys.readouterr().err
     assert len(found.cells) == 4
     assert found.calibrated == ()
