@@ -5,11 +5,11 @@ machines, and between hours on one that others share. So a group with `core_busy
 proportion, and they are all multiplied by one number before the first trial.
 
 Rules:
-- `core_busy_share` is that of each group's largest load. It is tried in `ROUNDS` rounds, all groups in each of
-  them, so that a machine that is fast or slow for some seconds does not decide. An attempt asks for its own
-  load times what the scenario asks over what was found; the number is the median of what they ask for. The
-  first round only leads near: it tries the smallest load, which no machine takes for too much, for a share in
-  proportion.
+- `core_busy_share` is that of each group's largest load. It is tried in `ROUNDS` rounds, all groups in each
+  of them, so that a machine that is fast or slow for some seconds does not decide. An attempt asks for its
+  own load times what the scenario asks over what was found; the number is the median of what they ask for.
+  The first round only leads near: it tries the smallest load, which no machine takes for too much, for a
+  share in proportion.
 - Busy is the server's own CPU time over the window's length, the `busy_share` of `bench/costs.py`.
 - The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.
 - These trials measure nothing else and are not kept. run.json tells for each group, in `calibrations`:
