@@ -11,13 +11,14 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.reading import Run
+    from bench.rundir.reader import Run
 
 __all__ = ["load"]
 
 
 def load(directory: str | os.PathLike[str]) -> Run:
-    """Open a run directory: pandas frames of everything in it. Raises `bench.reading.RunDirectoryError`."""
-    from bench import reading
+    """Open a run directory: pandas frames of everything in it. Raises
+    `bench.rundir.reader.RunDirectoryError`."""
+    from bench.rundir import reader
 
-    return reading.load(directory)
+    return reader.load(directory)

@@ -42,7 +42,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")
         if only in (None, name):
-            module = importlib.import_module(f"bench.command_{name}")
+            module = importlib.import_module(f"bench.commands.{name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser

@@ -12,8 +12,8 @@ Rules:
   round it, its CSV and web UI less so. `wirelab bench` reads its raw deliveries instead.
 - A user that is stopped closes its connection first, so that Locust need not kill it. One that the server
   refuses stops, and tells why as a failure.
-- `observer` is where deliveries go. The load generator (`bench.generator`) sets its own; nothing else about a
-  user differs there.
+- `observer` is where deliveries go. The load generator (`bench.trials.generator`) sets its own; nothing else
+  about a user differs there.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from bench.child import Child
-from bench.trial import START_TIMEOUT_S, server_url
+from bench.trials.processes.child import Child
+from bench.trials.trial import START_TIMEOUT_S, server_url
 
 HERE = Path(__file__).parent
 SIZE = {"width": 1440, "height": 1000}

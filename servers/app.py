@@ -61,7 +61,7 @@ def app() -> Flask:
     application = create_app(from_environ())
     if os.environ.get("WIRELAB_DEMO") == "1":
         # Only then imported: what is measured has none of it.
-        from servers.demo import add_demo
+        from servers.demo.app import add_demo
 
         add_demo(application)
     return application
@@ -69,7 +69,7 @@ def app() -> Flask:
 
 def create_app(settings: Settings) -> Flask:
     """An application with streams of its own; they are at `.extensions["streams"]`."""
-    app = Application("servers", static_folder=None)
+    app = Application("servers", static_folder=None, template_folder="demo/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from synthetic_run import cell
 
-from bench import bootstrap
-from bench.compare import Cell, Figure
-from bench.metrics import METRICS
+from bench.analysis import intervals
+from bench.analysis.compare import Cell, Figure
+from bench.evidence.metrics import METRICS
 
 OURS = {"schedule": "constant"}
 
@@ -25,12 +25,12 @@ def made(transport: str | None, metrics: dict[str, float], *, width: float = 0.0
     settings = cell(transport, **{**OURS, **changed})
     rng = np.random.default_rng(list(str(transport).encode()))
     replicates = {
-        name: value * (1 + width * rng.uniform(-1, 1, bootstrap.REPLICATES))
+        name: value * (1 + width * rng.uniform(-1, 1, intervals.REPLICATES))
         for name, value in metrics.items()
     }
     figures: dict[str, Figure | None] = dict.fromkeys(METRICS)
     for name, value in metrics.items():
-        figures[name] = Figure(value, *bootstrap.interval(replicates[name]))
+        figures[name] = Figure(value, *intervals.interval(replicates[name]))
     return Cell(
         id=f"{transport}-{settings['server_model']}-{settings['subscribers']}x{settings['publish_rate']:g}",
         settings=settings,

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from bench.resources import ProcessTree, lives
+from bench.trials.processes.resources import ProcessTree, lives
 
 
 def descendants(pid: int | None = None) -> dict[int, str]:

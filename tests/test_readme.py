@@ -18,12 +18,13 @@ import pytest
 from conftest import Server, Visits, start_server, stop_server
 from playwright.sync_api import expect
 
-from bench import reproductions, scenario
-from bench.claims import CLAIMS
-from bench.colours import LOOKS
-from bench.link import PROFILES
-from bench.scenario import SHIPPED
-from servers.pages import PAGES
+from bench.analysis import literature
+from bench.analysis.claims import CLAIMS
+from bench.rendering.looks import LOOKS
+from bench.scenario import scenario
+from bench.scenario.scenario import SHIPPED
+from bench.trials.network.network import PROFILES
+from servers.demo.pages import PAGES
 from servers.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -105,7 +106,7 @@ def test_the_links_it_shows_are_links() -> None:
 def test_the_literature_it_names_is_what_reproduce_knows() -> None:
     section = README.split("## Held against the literature")[1].split("\n## ")[0]
     rows = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
-    assert rows == list(reproductions.REPRODUCTIONS)
+    assert rows == list(literature.REPRODUCTIONS)
 
 
 def test_by_hand(serve: Callable[..., Server], tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_every_page_is_documented() -> None:
 def test_the_lesson_plan_names_what_is_on_the_pages() -> None:
     """Each *italic* is a page, a transport or a control, word for word; each link's page is there."""
     plan = (ROOT / "docs/lesson-plan.md").read_text()
-    templates = " ".join(path.read_text() for path in (ROOT / "servers/templates").glob("*.html"))
+    templates = " ".join(path.read_text() for path in (ROOT / "servers/demo/templates").glob("*.html"))
     known = {page.name for page in PAGES} | {look.label for look in LOOKS.values()}
     for name in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", plan):
         assert name in known or re.search(rf">{re.escape(name)}\b|>{re.escape(name)}<", templates), name

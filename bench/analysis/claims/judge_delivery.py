@@ -1,0 +1,129 @@
+"""Judges of delivery: low-latency, many-clients.
+
+The bands stand here, and no run moves them. A judge returns comparisons, never a verdict;
+`bench/analysis/claims/__init__.py` makes one of them.
+"""
+
+from __future__ import annotations
+
+from bench.analysis.compare import (
+    Cell,
+    Comparison,
+    Figure,
+    Judged,
+    Measured,
+    below,
+    evidence,
+    number,
+    ratio,
+    text,
+    where,
+)
+from bench.analysis.theory import theory
+from bench.evidence.metrics import METRICS
+
+LOWER = 0.9
+"""low-latency: lower is below this, as a ratio to long poll's latency; from there on it is the same, or
+worse. "One transit" is within the band of its prediction, `bench/analysis/theory/predict.py`."""
+DECIDING = {"latency_ms_mean": "the mean", "latency_ms_p50": "the median"}
+"""low-latency: the figures that decide. The 99th percentile stands beside them: where few notifications come,
+hardly one meets a client that is away, and the tail is chance."""
+
+
+def low_latency(measured: Measured) -> Judged:
+    """A WebSocket's latency against its prediction and against long poll's, across every link. On loopback
+    nothing is decided; the figures are shown."""
+    pairs = [
+        (cell, held)
+        for cell in measured.of("websocket", busy=True)
+        if (held := measured.partner(cell, "long-poll")) is not None
+    ]
+    # A link without a delay saves nobody a transit either.
+    linked = [pair for pair in pairs if pair[0].settings["one_way_ms"] > 0]
+    if not linked:
+        lacks = (
+            "on loopback there is no transit to save: long poll's extra transits cost nothing here, "
+            "so the claim needs a network delay between server and clients"
+        )
+        return Judged(tuple(_on_loopback(*pair) for pair in pairs), lacks=lacks)
+    comparisons, reasons = [], []
+    for push, held in linked:
+        missing = next((cell for cell in (push, held) if cell.figure("latency_ms_mean") is None), None)
+        if missing is not None:
+            reasons.append(missing.why_not("latency_ms_mean"))
+            continue
+        comparisons += [
+            found for metric in DECIDING if (found := _against_long_poll(push, held, metric)) is not None
+        ]
+    return Judged(tuple(comparisons), tuple(reasons))
+
+
+def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None:
+    """Is a WebSocket's figure lower than long poll's, and what its one transit explains?"""
+    times, own, other = ratio(push, held, metric), push.figure(metric), held.figure(metric)
+    if times is None or own is None or other is None:
+        return None
+    settings = push.settings
+    outcome = below(times, LOWER)
+    between = ", not" if outcome == "holds" else " and"
+    says = (
+        f"across {settings['one_way_ms']:g} ms one way, at {settings['publish_rate']:g}/s, "
+        f"{DECIDING[metric]} of a WebSocket's latency is {text(times)} times long poll's: "
+        f"{number(own.value)} ms{between} {number(other.value)}"
+    )
+    found = [evidence(f"{push.id} / {held.id}", metric, times, f"lower is below {LOWER:g}", says)]
+    residual = theory.residuals(push, theory.predicted(push)).get(metric)
+    if residual is not None:
+        band = f"{number(residual['predicted'])} ms ± {residual['band_share']:.0%}"
+        near = (
+            f"{text(own)} ms, where one transit, and what the server took until it had accepted and written, "
+            f"make {number(residual['predicted'])} ms"
+        )
+        found.append(evidence(push.id, metric, own, band, near))
+        if residual["outcome"] != "within":
+            says = f"{says}; but {near}"
+            outcome = "fails" if residual["outcome"] == "outside" else "unclear"
+    tail = ratio(push, held, "latency_ms_p99")
+    if tail is not None and metric == "latency_ms_mean":
+        told = f"{METRICS['latency_ms_p99'].label}: {text(tail)} times long poll's"
+        found.append(evidence(f"{push.id} / {held.id}", "latency_ms_p99", tail, "for comparison", told))
+    condition = {
+        "lambda_2d": round(settings["publish_rate"] * 2 * settings["one_way_ms"] / 1000.0, 6),
+        "figure": DECIDING[metric],
+        **{key: settings[key] for key in ("one_way_ms", "publish_rate", "server_model", "subscribers")},
+    }
+    return Comparison(outcome, says, condition, tuple(found))
+
+
+def _on_loopback(push: Cell, held: Cell) -> Comparison:
+    times = ratio(push, held, "latency_ms_mean")
+    if times is None:
+        return Comparison("unclear", f"{push.id} and {held.id} cannot be compared")
+    says = f"on loopback a WebSocket's mean latency is {text(times)} times long poll's ({where(push)})"
+    band = "none: loopback has no transit to save"
+    item = evidence(f"{push.id} / {held.id}", "latency_ms_mean", times, band, says)
+    return Comparison("unclear", says, {}, (item,))
+
+
+def many_clients(measured: Measured) -> Judged:
+    """Whether any WebSocket subscriber lost, repeated or reordered anything."""
+    comparisons, reasons = [], []
+    for cell in measured.of("websocket", busy=True):
+        if cell.settings["subscribers"] < 2:
+            continue
+        condition = {key: cell.settings[key] for key in ("server_model", "subscribers", "publish_rate")}
+        lost = len(cell.finished_losses)
+        if lost > 1:
+            says = f"{cell.id} lost, repeated or reordered notifications in {lost} trials"
+            found = evidence(cell.id, "delivered", Figure(lost, lost, lost), "0 trials", says)
+            comparisons.append(Comparison("fails", says, condition, (found,)))
+        elif not cell.enough:
+            reasons.append(cell.why_not("deliveries"))
+        else:
+            figure = cell.figure("deliveries")
+            says = (
+                f"each of {where(cell)} got every notification once, in order, in {cell.valid_trials} trials"
+            )
+            found = evidence(cell.id, "deliveries", figure, "nothing lost, repeated or reordered", says)
+            comparisons.append(Comparison("holds", says, condition, (found,)))
+    return Judged(tuple(comparisons), tuple(reasons))

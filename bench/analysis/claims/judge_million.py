@@ -1,0 +1,134 @@
+"""The judge of `million`: does keeping a million users connected take much computing?
+
+Rules:
+- Asked for each transport on each server model, of the cost model in `bench/analysis/costs/costs.py` alone:
+  what was not checked at a held-out load within its limit is not projected, and decides nothing.
+- The bands stand here and no run moves them (the budgets were set after the laboratory's first runs).
+- Idle: nothing is published. Held polls are renewed, and WebSockets pinged, every `WAIT_S`; short polls come
+  every `POLL_INTERVAL_S`.
+- It takes much if either resource does, and little only if both are known and neither does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.analysis.compare import (
+    Comparison,
+    Figure,
+    Judged,
+    Measured,
+    Outcome,
+    above,
+    evidence,
+    number,
+    text,
+)
+from bench.analysis.costs import costs
+from bench.rendering.looks import look
+
+MILLION = 1_000_000
+CORES = 4.0
+MEMORY_GB = 128.0
+"""Much computing is more than four cores busy with nothing but waiting, or 128 GB."""
+WAIT_S = 25.0
+POLL_INTERVAL_S = 1.0
+"""The defaults of the server and of a scenario."""
+
+IDLE = {
+    "long-poll": ("request", WAIT_S, "renewed every"),
+    "websocket": ("renewal", WAIT_S, "pinged every"),
+    "short-poll": ("request", POLL_INTERVAL_S, "asking every"),
+}
+"""How an idle subscriber of each transport keeps the server busy: operation, period (s), and its words."""
+CONNECTED = ("long-poll", "websocket")
+"""What the claim is about: clients that stay connected to be told. Without both nothing is decided."""
+
+
+def million(measured: Measured) -> Judged:
+    """Cores and memory for a million idle subscribers, for each transport and server model."""
+    model = costs.summarise(measured.cells)
+    series = [] if model is None else model["series"]
+    comparisons: list[Comparison] = []
+    reasons: list[str] = []
+    missed: list[str] = []
+    projected: dict[str, set[str]] = {}
+    for cpu in series:
+        operation, period_s, how = IDLE.get(cpu["transport"], (None, 0.0, ""))
+        if cpu["operation"] != operation:
+            continue
+        name = f"{look(cpu['transport']).label} {how} {period_s:g} s"
+        memory = next((one for one in series if one["operation"] == "subscriber" and _alike(one, cpu)), None)
+        if not cpu["checked"]:
+            reason = f"{name} on {cpu['server_model']} was not projected: {cpu['why_not']}"
+            (missed if cpu["held_out"] else reasons).append(reason)
+            if memory is None or not memory["checked"] or cpu["transport"] not in CONNECTED:
+                continue
+        comparisons.append(_projection(name, cpu, period_s, memory))
+        if cpu["checked"]:
+            projected.setdefault(cpu["server_model"], set()).add(cpu["transport"])
+    lacks = None
+    if not any(found.issuperset(CONNECTED) for found in projected.values()):
+        # On one server model, or the transports' difference would be the models'.
+        most = max(projected.values(), key=len, default=set())
+        missing = " or ".join(look(name).label for name in CONNECTED if name not in most)
+        lacks = (
+            f"no idle {missing} subscriber could be projected (it takes both, on the same server model): "
+            "that needs loads that keep a core busy, and a larger one that they predict"
+        )
+        # That loads were missing it says itself; that a model missed is news.
+        reasons = []
+    return Judged(tuple(comparisons), tuple(dict.fromkeys([*missed, *reasons])), lacks)
+
+
+def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[str, Any] | None) -> Comparison:
+    """Whether a million idle subscribers of one transport on one server model take more than one ordinary
+    server."""
+    outcomes: list[Outcome] = []
+    shown, open_, found = [], [], []
+    for series, unit, factor, limit in (
+        (cpu, "cores", MILLION / period_s / 1e6, CORES),
+        (memory, "GB", MILLION * 1024 / 1e9, MEMORY_GB),
+    ):
+        what = "CPU" if unit == "cores" else "memory"
+        if series is None:
+            open_.append(f"its {what} was not measured")
+            continue
+        if series["held_out"] is not None:
+            found.append(_check(series, what))
+        if not series["checked"]:
+            open_.append(f"its {what} is not projected: {series['why_not']}")
+            continue
+        whole = Figure(*(side * factor for side in series["cost"].values()))
+        outcomes.append(above(whole, limit))
+        shown.append(f"{text(whole, 2)} {unit}")
+        says = f"a million: {text(whole)} {unit}"
+        who = f"{name}, {cpu['server_model']}"
+        found.append(evidence(who, f"{what} × 10^6", whole, f"above {limit:g} {unit}", says))
+    would = f"would take {' and '.join(shown)}" if shown else "cannot be projected"
+    says = "; ".join([f"a million idle subscribers by {name} on {cpu['server_model']} {would}", *open_])
+    outcome: Outcome = "unclear"
+    if "holds" in outcomes:
+        outcome = "holds"
+    elif outcomes == ["fails", "fails"]:
+        outcome = "fails"
+    return Comparison(outcome, says, {"transport": name, "server_model": cpu["server_model"]}, tuple(found))
+
+
+def _check(series: dict[str, Any], what: str) -> dict[str, Any]:
+    """The check at the held-out load, as evidence."""
+    held_out = series["held_out"]
+    fitted = [point["load"] for point in series["points"] if point["role"] == "fitted"]
+    kind = "subscribers" if series["operation"] == "subscriber" else f"{series['operation']}s/s"
+    says = (
+        f"{what} fitted at {number(min(fitted))} to {number(max(fitted))} {kind} predicts "
+        f"{number(held_out['predicted'])} {series['unit']} each at {number(held_out['load'])}, "
+        f"{held_out['error']:+.0%}"
+    )
+    band = f"predicted within {costs.HELD_OUT_ERROR:.0%}"
+    measured = Figure(*held_out["measured"].values())
+    return evidence(held_out["cell"], f"{what} of one {series['operation']}", measured, band, says)
+
+
+def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(one["settings"] == other["settings"])

@@ -1,0 +1,288 @@
+"""What so many users would take: the cost model of a run, multiplied. Pure; nothing is measured here.
+
+Each user is told of λ notifications a second (Poisson), all users of the same ones: a fan-out, one stream to
+all. With the wait w (`WAIT_S`), for each user a server handles every second
+
+    short poll   1/T requests, whether there is news or not
+    long poll    λ/(1 − e^(−λw)) requests (1/w where λ is 0): each waits anew for news, but no longer than w
+    WebSocket    λ deliveries and 1/w pings
+
+Rules:
+- CPU is the sum over operations of rate × users × cost, with the costs that `bench/analysis/costs/costs.py`
+  checked; memory likewise. A transport for which one of them is missing or was not checked is refused, with
+  the reason.
+- Cores are CPU seconds a second of the run's machine. They add up: work for another core costs what it cost
+  on this one. What divides users among processes (a shared log, a balancer) is not in it.
+- Long polls are answered one by one. Where notifications come faster than a client asks again, they would
+  share answers and cost less.
+- Bandwidth is application bytes (TCP payload) and, apart, with TCP and IPv4 headers: `HEADER_BYTES` a packet.
+  Bytes grow with the payload; packets do beyond `SEGMENT_BYTES`, which loopback does not show, and every
+  second full one is acknowledged (RFC 1122 §4.2.3.2).
+- The interval of a sum is the sum of the intervals: no narrower than the truth, whatever hangs together.
+- Limits are counted for one server process as it was measured, smallest first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.analysis.compare import Figure
+from bench.analysis.costs import costs
+
+WAIT_S = 25.0
+"""How often an idle long poll is renewed and a WebSocket pinged, unless set otherwise."""
+PAYLOAD_TIMES = 100
+"""A payload of more than so many times the measured one is not planned for: its CPU is another."""
+HEADER_BYTES = 52
+"""IPv4 20, TCP 20, the timestamps option 12 (RFC 7323)."""
+SEGMENT_BYTES = 1448
+"""Payload of a full packet on Ethernet: 1500 less the headers."""
+
+BUSY_MOST = costs.BAND[1]
+"""How busy a core may be kept: the most that was fitted."""
+PROXY_PORTS = 28_232
+"""Linux's usual ports for outgoing connections, 32768 to 60999 (net.ipv4.ip_local_port_range)."""
+DESCRIPTORS = 1_048_576
+"""Most file descriptors that Linux lets one process have (fs.nr_open); 1,024 until `ulimit -n` raises it."""
+THREADS = 65_530 // 2
+"""Linux lets a process have 65,530 memory maps (vm.max_map_count), and a thread's stack and guard are two."""
+
+MEASURE = "run `wirelab bench capacity` and plan from that"
+MEASURE_AGAIN = "run `wirelab bench capacity` on a machine that does nothing else, and plan from that"
+MEASURE_PAYLOAD = (
+    "set `payload_bytes` in a copy of `bench/scenario/shipped/capacity.toml`, measure that, and plan from it"
+)
+"""What a refusal asks for."""
+
+
+class CannotPlan(Exception):
+    """The run cannot tell; the message says why, and which scenario could."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is planned for."""
+
+    users: int
+    rate: float
+    payload_bytes: int
+    poll_interval_s: float
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What ends the growth of one server process, and at how many users: its `core`, BUSY_MOST busy; the
+    PROXY_PORTS (`ports`) of one address in front of it; DESCRIPTORS (`files`); THREADS (`threads`); the
+    `memory` of the run's machine."""
+
+    what: str
+    users: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one transport on one server model takes for all users. Bandwidth is in Mbit/s, `down` from the
+    server: application bytes, and on the `wire` with headers. `limits` are of one process, the first to break
+    first."""
+
+    transport: str
+    server_model: str
+    cores: Figure
+    memory_gb: Figure
+    down: Figure
+    down_wire: Figure
+    up: Figure
+    up_wire: Figure
+    connections: int
+    requests_per_second: float
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True)
+class Accepting:
+    """What it would take to accept a notification for each user apart, instead of one for all: cores, with
+    the cost (µs) of one as it was measured at `load` a second with nobody listening, and not checked."""
+
+    cores: float
+    cost_us: float
+    load: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A transport on a server model that is not planned for, why, and what to do about it."""
+
+    transport: str
+    server_model: str
+    why: str
+    mend: str
+
+
+def plan(model: dict[str, Any] | None, demand: Demand, machine_memory_kb: int | None) -> list[Plan | Refused]:
+    """A plan, or the reason why there is none, for each transport and server model of `summary["costs"]`.
+
+    Raises CannotPlan where the run has no costs at all."""
+    known = [] if model is None else model["wire"]
+    who = {(one["server_model"], one["transport"]) for one in known if one["transport"] in RATES}
+    found: list[Plan | Refused] = []
+    for server_model, transport in sorted(who, key=lambda pair: (pair[0], list(RATES).index(pair[1]))):
+        assert model is not None
+        found.append(_Costs(model, transport, server_model, demand).plan(machine_memory_kb))
+    if not found:
+        raise CannotPlan(
+            "this run has no costs of a server on loopback; `wirelab bench capacity` measures them"
+        )
+    return found
+
+
+def accepting(model: dict[str, Any], server_model: str, demand: Demand) -> Accepting | None:
+    """What publishing to each user apart would add; None where its cost was not measured."""
+    measured = [one for one in model["publish"] if one["server_model"] == server_model]
+    if not measured or not demand.rate:
+        return None
+    most = max(measured, key=lambda one: float(one["load"]))
+    cost_us = float(most["cost"]["value"])
+    return Accepting(demand.users * demand.rate * cost_us / 1e6, cost_us, float(most["load"]))
+
+
+def rates(transport: str, demand: Demand) -> dict[str, float]:
+    """Operations a second for each user, by the operation's name in `bench/analysis/costs/costs.py`; see
+    above."""
+    return {operation: rate for operation, rate in RATES[transport](demand).items() if rate > 0}
+
+
+def _long_poll(demand: Demand) -> dict[str, float]:
+    if demand.rate == 0:
+        return {"request": 1.0 / WAIT_S}
+    return {"request": demand.rate / -math.expm1(-demand.rate * WAIT_S)}
+
+
+RATES: dict[str, Callable[[Demand], dict[str, float]]] = {
+    "short-poll": lambda demand: {"request": 1.0 / demand.poll_interval_s},
+    "long-poll": _long_poll,
+    "websocket": lambda demand: {"delivery": demand.rate, "renewal": 1.0 / WAIT_S},
+}
+
+
+class _Costs:
+    """The costs of one transport on one server model, for one demand."""
+
+    def __init__(self, model: dict[str, Any], transport: str, server_model: str, demand: Demand) -> None:
+        self.model, self.transport, self.server_model = model, transport, server_model
+        self.demand = demand
+        self.rates = rates(transport, demand)
+        self.polls = sum(rate for name, rate in self.rates.items() if name in ("request", "renewal"))
+
+    def plan(self, machine_memory_kb: int | None) -> Plan | Refused:
+        """The plan, or why there is none."""
+        priced: dict[str, Figure] = {}
+        for operation in (*self.rates, "subscriber"):
+            series = self.nearest([one for one in self.mine("series") if one["operation"] == operation])
+            if series is None or not series["checked"]:
+                if series is None:
+                    return self.refused(f"the cost of a {operation} was not measured", MEASURE)
+                why = f"the cost of a {operation} is not projected: {series['why_not']}"
+                return self.refused(why, MEASURE_AGAIN)
+            measured_bytes = series["settings"]["payload_bytes"]
+            told = self.demand.payload_bytes if self.demand.rate > 0 else 0
+            if operation in self.rates and told > PAYLOAD_TIMES * measured_bytes:
+                why = (
+                    f"the cost of a {operation} was measured with {measured_bytes:,} bytes of payload, and "
+                    f"to copy {told:,} costs more"
+                )
+                return self.refused(why, MEASURE_PAYLOAD)
+            priced[operation] = Figure(*series["cost"].values())
+        wire = self.wire()
+        if wire is None:
+            return self.refused("its bytes on the wire were not measured", MEASURE)
+        users = self.demand.users
+        cpu_us = _sum([(priced[name], rate) for name, rate in self.rates.items()])
+        return Plan(
+            self.transport,
+            self.server_model,
+            cores=_sum([(cpu_us, users / 1e6)]),
+            memory_gb=_sum([(priced["subscriber"], users * 1024 / 1e9)]),
+            **wire,
+            connections=users,
+            requests_per_second=0.0 if self.transport == "websocket" else users * self.polls,
+            limits=self.limits(cpu_us.value, priced["subscriber"].value, machine_memory_kb),
+        )
+
+    def refused(self, why: str, mend: str) -> Refused:
+        """No plan for this transport on this server model."""
+        return Refused(self.transport, self.server_model, why, mend)
+
+    def wire(self) -> dict[str, Figure] | None:
+        """Bandwidth up and down for all users, without and with headers; None where it was not measured."""
+        per_poll = self.nearest([one for one in self.mine("wire") if one["per_poll"]])
+        per_news = self.nearest([one for one in self.mine("wire") if one["per_notification"]])
+        if per_poll is None or (per_news is None and self.demand.rate > 0):
+            return None
+        found = {}
+        for direction in ("up", "down"):
+            totals = []
+            for quantity in (f"bytes_{direction}", f"packets_{direction}"):
+                parts = [(Figure(*per_poll["per_poll"][quantity].values()), self.polls)]
+                if per_news is not None:
+                    parts.append((self.news(per_news, quantity), self.demand.rate))
+                totals.append(_sum(parts))
+            megabits = self.demand.users * 8 / 1e6
+            found[direction] = _sum([(totals[0], megabits)])
+            found[f"{direction}_wire"] = _sum([(totals[0], megabits), (totals[1], megabits * HEADER_BYTES)])
+        return found
+
+    def news(self, measured: dict[str, Any], quantity: str) -> Figure:
+        """What one notification adds, of the payload asked for instead of the one measured."""
+        counts = measured["per_notification"]
+        longer = self.demand.payload_bytes - measured["settings"]["payload_bytes"]
+        full = max(0, math.ceil((counts["bytes_down"]["value"] + longer) / SEGMENT_BYTES) - 1)
+        more = {"bytes_down": longer, "packets_down": full, "packets_up": full / 2}.get(quantity, 0)
+        return Figure(*(None if side is None else side + more for side in counts[quantity].values()))  # type: ignore[arg-type]
+
+    def limits(self, cpu_us: float, memory_kb: float, machine_memory_kb: int | None) -> tuple[Limit, ...]:
+        """What ends the growth of one process, smallest number of users first."""
+        told = (one["threads_per_subscriber"] for one in self.mine("threads"))
+        threads = next((number for number in told if number is not None), None)
+        found = [
+            Limit("core", BUSY_MOST * 1e6 / cpu_us),
+            Limit("ports", PROXY_PORTS),
+            Limit("files", DESCRIPTORS),
+        ]
+        if machine_memory_kb:
+            found.append(Limit("memory", machine_memory_kb / memory_kb))
+        if threads:
+            found.append(Limit("threads", THREADS / threads))
+        return tuple(sorted(found, key=lambda limit: limit.users))
+
+    def mine(self, part: str) -> list[dict[str, Any]]:
+        """The model's entries about this transport and server model."""
+        return [
+            one
+            for one in self.model[part]
+            if (one["transport"], one["server_model"]) == (self.transport, self.server_model)
+        ]
+
+    def nearest(self, entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """What was checked before what was not, and with the payload nearest to the one asked for."""
+
+        def distance(entry: dict[str, Any]) -> tuple[bool, int]:
+            payload = int(entry["settings"]["payload_bytes"])
+            return not entry.get("checked", True), abs(payload - self.demand.payload_bytes)
+
+        return min(entries, key=distance, default=None)
+
+
+def _sum(parts: list[tuple[Figure, float]]) -> Figure:
+    """Figures times factors, added up; without an interval where one of them has none."""
+
+    def total(side: int) -> float | None:
+        terms = [(figure[side], factor) for figure, factor in parts]
+        known = [term * factor for term, factor in terms if term is not None]
+        return sum(known) if len(known) == len(terms) else None
+
+    value = total(0)
+    assert value is not None
+    return Figure(value, total(1), total(2))

@@ -1,0 +1,234 @@
+"""Published results held against a run of our own: what was published, what was measured, and a verdict.
+
+Rules:
+- A published figure stands here only as it was read, and each statement says where: at the source,
+  second-hand, or not at all. What could not be read is held as a statement in words, without a figure.
+- The bands stand beside the statements in `bench/analysis/literature/`, and no run moves them. They were set
+  before the first run of each reproduction, with theory and the sizes of our own headers in sight.
+- A row holds or fails only with its whole interval on one side of its band (`bench/analysis/compare.py`); a
+  row without a band stands there for comparison. A statement holds if all of its rows do, fails if none does,
+  and depends if some do, which are named; else it is inconclusive. The published result as a whole is judged
+  by its statements in the same way.
+- Judging is pure: the same run gives the same table anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.analysis import compare
+from bench.analysis.compare import Cell, Figure, Measured, Outcome, number
+
+PREFIX = "reproduce-"
+"""What the name of a reproduction's scenario begins with."""
+FOLDER = Path(__file__).parent
+
+READ = "read at the source"
+SECOND_HAND = "read second-hand"
+NOT_READ = "not read"
+PROVENANCES = (READ, SECOND_HAND, NOT_READ)
+"""What a statement's provenance begins with."""
+
+Found = Figure | str
+"""A measured figure, or why there is none."""
+
+
+class Band(NamedTuple):
+    """Where the figure must lie; a side that is None is open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def outcome(self, figure: Figure) -> Outcome:
+        """Whether the figure's whole interval lies in the band, or outside of it."""
+        if self.low is not None and self.high is not None:
+            return compare.within(figure, self.low, self.high)
+        if self.low is not None:
+            return compare.above(figure, self.low)
+        assert self.high is not None
+        return compare.below(figure, self.high)
+
+    def text(self) -> str:
+        """The band in words."""
+        low, high = ("" if side is None else number(side) for side in self)
+        if not high:
+            return f"above {low}"
+        if not low:
+            return f"below {high}"
+        return low if low == high else f"{low} to {high}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure against one published one, under the circumstances that `case` names. Without a
+    band it is there for comparison and decides nothing."""
+
+    case: str
+    published: str
+    found: Found
+    band: Band | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Holds, fails, or unclear; None for a comparison."""
+        if self.band is None:
+            return None
+        return "unclear" if isinstance(self.found, str) else self.band.outcome(self.found)
+
+    def why_unclear(self) -> str:
+        """Why there is no figure, or why it decides nothing although it has a band; else empty."""
+        if isinstance(self.found, str):
+            return self.found
+        if self.outcome != "unclear":
+            return ""
+        return "has no interval" if self.found.low is None else "lies across its band's edge"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One published result, in our words. `read` is where it was read and begins with one of PROVENANCES;
+    `measure` says what the figures of its rows are, with the unit."""
+
+    says: str
+    read: str
+    measure: str
+    rows: Callable[[Measured], Sequence[Row]]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A published comparison, scaled down. Its scenario is the TOML file of the same name in FOLDER."""
+
+    name: str
+    source: str
+    differs: tuple[str, ...]
+    statements: tuple[Statement, ...]
+
+    @property
+    def scenario_path(self) -> Path:
+        """Where its scenario stands."""
+        return FOLDER / f"{self.name}.toml"
+
+
+def judge(reproduction: Reproduction, measured: Measured, links_unavailable: str | None) -> dict[str, Any]:
+    """The table, as summary.json has it: `name`, `source`, `differs`, `links_unavailable` (why all ran on
+    loopback, or null), `statements` (each with `says`, `read`, `measure`, `rows`, `verdict`, `why`),
+    `verdict`, `why`. A row has `case`, `published`, `value`, `low`, `high`, `band` and `outcome` (both null
+    for a comparison), `why`."""
+    statements: list[dict[str, Any]] = []
+    for statement in reproduction.statements:
+        rows = statement.rows(measured)
+        verdict, why = _of_rows(rows)
+        statements.append(
+            {
+                "says": statement.says,
+                "read": statement.read,
+                "measure": statement.measure,
+                "rows": [_row_json(row) for row in rows],
+                "verdict": verdict,
+                "why": why,
+            }
+        )
+    verdict, why = _of_statements([statement["verdict"] for statement in statements])
+    return {
+        "name": reproduction.name,
+        "source": reproduction.source,
+        "differs": list(reproduction.differs),
+        "links_unavailable": links_unavailable,
+        "statements": statements,
+        "verdict": verdict,
+        "why": why,
+    }
+
+
+def cell(measured: Measured, transport: str, **settings: Any) -> Cell | None:
+    """The one cell of a transport with these settings; None where the run does not have it."""
+    for one in measured.of(transport):
+        if all(one.settings.get(name) == value for name, value in settings.items()):
+            return one
+    return None
+
+
+def figure(of: Cell | None, metric: str, *, times: float = 1.0) -> Found:
+    """A cell's metric, multiplied into the unit that the row shows."""
+    if of is None:
+        return "not measured"
+    found = of.figure(metric)
+    return of.why_not(metric) if found is None else scaled(found, times)
+
+
+def ratio(over: Cell | None, under: Cell | None, metric: str) -> Found:
+    """One metric in two cells, divided."""
+    if over is None or under is None:
+        return "not measured"
+    found = compare.ratio(over, under, metric)
+    if found is not None:
+        return found
+    lacking = over if over.figure(metric) is None else under
+    return lacking.why_not(metric)
+
+
+def scaled(one: Figure, times: float) -> Figure:
+    """The figure times a constant."""
+    return Figure(*(None if value is None else value * times for value in one))  # type: ignore[arg-type]
+
+
+def exact(value: float) -> Figure:
+    """What was counted, and would be counted again."""
+    return Figure(value, value, value)
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    value, low, high = (None, None, None) if isinstance(row.found, str) else row.found
+    return {
+        "case": row.case,
+        "published": row.published,
+        "value": value,
+        "low": low,
+        "high": high,
+        "band": None if row.band is None else row.band.text(),
+        "outcome": row.outcome,
+        "why": row.why_unclear(),
+    }
+
+
+def _of_rows(rows: Sequence[Row]) -> tuple[str, str]:
+    """A statement's verdict, and why it is no plain one."""
+    cases: dict[str, list[str]] = {
+        outcome: [row.case for row in rows if row.outcome == outcome]
+        for outcome in ("holds", "fails", "unclear")
+    }
+    if cases["holds"] and cases["fails"]:
+        also = f"; open for {_list(cases['unclear'])}" if cases["unclear"] else ""
+        return "depends", f"holds for {_list(cases['holds'])}; fails for {_list(cases['fails'])}{also}"
+    if cases["unclear"]:
+        return "inconclusive", "; ".join(
+            f"{row.case}: {row.why_unclear()}" for row in rows if row.outcome == "unclear"
+        )
+    return "holds" if cases["holds"] else "fails", ""
+
+
+def _of_statements(verdicts: Sequence[str]) -> tuple[str, str]:
+    """The verdict on the whole, and which statements got which."""
+    kinds = list(dict.fromkeys(verdicts))
+    numbers = {kind: [str(n) for n, verdict in enumerate(verdicts, 1) if verdict == kind] for kind in kinds}
+    why = "; ".join(f"{_list(numbers[kind])} {_verb(kind, len(numbers[kind]))}" for kind in kinds)
+    if len(kinds) == 1:
+        return kinds[0], why
+    if "depends" in kinds or {"holds", "fails"} <= set(kinds):
+        return "depends", why
+    return "inconclusive", why
+
+
+def _verb(verdict: str, count: int) -> str:
+    if verdict == "inconclusive":
+        return "is inconclusive" if count == 1 else "are inconclusive"
+    return verdict if count == 1 else verdict.removesuffix("s")
+
+
+def _list(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

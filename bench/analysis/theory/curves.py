@@ -1,0 +1,126 @@
+"""Theory between the cells: what a transport would do while one factor grows and all others stay.
+
+Rules:
+- A curve belongs to cells that differ in one factor alone; it is drawn through all their values, from the
+  least to the greatest, at evenly spaced points (on a logarithmic scale where the factor is read on one).
+- What theory cannot know (`bench/analysis/theory/predict.py`: s, a, g and the rate as it came out) was
+  measured in those cells, and is interpolated between them. So at a cell's own place the curve is the cell's
+  own prediction.
+- Where the factor is the rate, a cell's place is the rate that came out: a few Poisson arrivals are seldom
+  what was asked for.
+- Only cells that have a prediction take part: a saturated one says nothing of its neighbours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.analysis.compare import Cell, load_of
+from bench.analysis.theory import predict, theory
+from bench.analysis.theory.predict import Load
+from bench.rendering import arrange
+
+LATENCIES = ("latency_ms_mean", "latency_ms_p50", "latency_ms_p99")
+CALLS = ("requests_per_delivery", "empty_response_share")
+POINTS = 41
+"""Points of a curve: it looks smooth, and can be read as numbers too."""
+INTERPOLATED = ("service_s", "turnaround_s", "accept_s", "rate_share")
+
+
+class Factor(NamedTuple):
+    """What a curve runs over: its value at a load, that load with another value, the settings in which its
+    cells may differ, whether it is read on a logarithmic scale, what is predicted along it, and for whom
+    (None: for all)."""
+
+    of: Callable[[Load], float]
+    at: Callable[[Load, float], Load]
+    settings: tuple[str, ...]
+    logarithmic: bool = True
+    metrics: tuple[str, ...] = (*LATENCIES, *CALLS)
+    transports: tuple[str, ...] | None = None
+
+
+FACTORS = {
+    "one_way_ms": Factor(
+        lambda load: load.one_way_s * 1e3,
+        lambda load, value: dataclasses.replace(load, one_way_s=value / 1e3),
+        ("one_way_ms", "link"),
+        logarithmic=False,
+    ),
+    "publish_rate": Factor(
+        lambda load: load.rate,
+        lambda load, value: dataclasses.replace(load, publish_rate=value, rate_share=1.0),
+        ("publish_rate",),
+    ),
+    "subscribers": Factor(
+        lambda load: load.subscribers,
+        lambda load, value: dataclasses.replace(load, subscribers=round(value)),
+        ("subscribers",),
+    ),
+    "notifications_per_interval": Factor(
+        lambda load: load.rate * load.poll_interval_s,
+        lambda load, value: dataclasses.replace(
+            load, publish_rate=value / load.poll_interval_s, rate_share=1.0
+        ),
+        ("publish_rate", "poll_interval_s"),
+        metrics=CALLS,
+        transports=("short-poll",),
+    ),
+}
+
+
+def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Every curve through the given cells, which must be such as have a prediction.
+
+    Each is `{"factor", "transport", "cells": [id, …], "at": [each cell's place, …], "x": [value of the
+    factor, …], METRIC: [value or null, …], "bands": {METRIC: [half the band's width or null, …]}}`. The
+    factors are those of FACTORS; the metrics LATENCIES and CALLS, in the units of the cells.
+    """
+    found = []
+    for name, factor in FACTORS.items():
+        series: dict[str, list[Cell]] = {}
+        for cell in cells:
+            if not load_of(cell).predictable:
+                continue
+            if factor.transports is None or cell.transport in factor.transports:
+                series.setdefault(arrange.series_key(cell.settings, *factor.settings), []).append(cell)
+        for kin in series.values():
+            if len({factor.of(load_of(cell)) for cell in kin}) > 1:
+                found.append({"factor": name, **_curve(factor, kin)})  # noqa: PERF401
+    return found
+
+
+def _curve(factor: Factor, cells: Sequence[Cell]) -> dict[str, Any]:
+    kin = sorted(cells, key=lambda cell: factor.of(load_of(cell)))
+    loads = [load_of(cell) for cell in kin]
+    at = np.array([factor.of(load) for load in loads])
+    x = np.union1d((np.geomspace if factor.logarithmic else np.linspace)(at[0], at[-1], POINTS), at)
+    place = np.log if factor.logarithmic else np.asarray
+    times = {
+        field: np.interp(place(x), place(at), [getattr(load, field) for load in loads])
+        for field in INTERPOLATED
+    }
+    points, bands = [], []
+    for number, value in enumerate(x):
+        measured: dict[str, Any] = {field: float(values[number]) for field, values in times.items()}
+        load = factor.at(dataclasses.replace(loads[0], **measured), float(value))
+        point = theory.of_load(load)
+        points.append(point)
+        bands.append(
+            {
+                metric: None if point[metric] is None else predict.band(load, metric, point[metric])
+                for metric in factor.metrics
+            }
+        )
+    return {
+        "cells": [cell.id for cell in kin],
+        "at": at.tolist(),
+        "transport": kin[0].transport,
+        "x": x.tolist(),
+        **{metric: [point[metric] for point in points] for metric in factor.metrics},
+        "bands": {metric: [band[metric] for band in bands] for metric in factor.metrics},
+    }

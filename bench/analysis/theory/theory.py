@@ -1,0 +1,85 @@
+"""A cell held against theory: what `bench/analysis/theory/predict.py` says of it, and how far what was
+measured lies from that.
+
+Rules:
+- A prediction is under the name and in the unit of the metric that it predicts.
+- No prediction where the server was saturated or not steady in a trial, where nothing was published, or where
+  the service time was not measured; nor for the bare server, which is there to be read against, not
+  explained.
+- A residual compares the metric's whole interval with the band around its prediction (`predict.band`): inside
+  it is `within`, beside it `outside`, across its edge `unclear`; so is a figure without an interval. Nothing
+  is dropped for lying outside.
+- No residual where the prediction is a count or a share below COUNT_SLACK: a part of nothing tells nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.analysis.compare import Cell, Outcome, load_of, within
+from bench.analysis.theory import predict
+
+PERCENTILES = {"latency_ms_p50": 0.5, "latency_ms_p90": 0.9, "latency_ms_p99": 0.99}
+HELD_AGAINST = ("latency_ms_mean", "latency_ms_p50", "requests_per_delivery", "empty_response_share")
+"""The metrics that get a residual: a tail of few notifications is too seldom met to be judged."""
+OUTCOMES: dict[Outcome, str] = {"holds": "within", "fails": "outside", "unclear": "unclear"}
+
+
+def predicted(cell: Cell) -> dict[str, Any] | None:
+    """Theory for the cell: a value or None for each metric that it may know, `latency_quantiles_ms` at
+    `predict.QUANTILES`, and `service_us` (s)."""
+    settings = cell.settings
+    if cell.transport is None or settings.get("implementation") == "bare":
+        return None
+    if settings["publish_rate"] <= 0 or cell.service_s is None:
+        return None
+    busy = cell.metrics["server_core_busy_share"]
+    saturated = busy is not None and busy.value >= predict.SATURATED_SHARE
+    if saturated or cell.steady_trials < cell.valid_trials or not cell.valid_trials:
+        return None
+    return of_load(load_of(cell))
+
+
+def of_load(load: predict.Load) -> dict[str, Any]:
+    """Theory for a load, as `predicted` has it."""
+    mean_s, quantiles_s = predict.mean_latency_s(load), predict.latency_quantiles_s(load)
+    found: dict[str, Any] = {"latency_ms_mean": None if mean_s is None else mean_s * 1000.0}
+    for metric, share in PERCENTILES.items():
+        found[metric] = (
+            None if quantiles_s is None else float(np.interp(share, predict.QUANTILES, quantiles_s)) * 1000.0
+        )
+    return {
+        **found,
+        "latency_quantiles_ms": None if quantiles_s is None else (quantiles_s * 1000.0).tolist(),
+        "requests_per_delivery": predict.requests_per_delivery(load),
+        "empty_response_share": predict.empty_response_share(load),
+        "service_us": load.service_s * 1e6,
+    }
+
+
+def residuals(cell: Cell, predictions: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """For each metric of HELD_AGAINST with a prediction and a measurement: both, the interval, how far off it
+    is as a share of the prediction, the band's half width as such a share, and the outcome."""
+    found: dict[str, dict[str, Any]] = {}
+    for metric in HELD_AGAINST:
+        prediction = None if predictions is None else predictions[metric]
+        figure = cell.metrics[metric]
+        counts = not metric.startswith("latency")
+        if metric == "requests_per_delivery" and cell.transport == "short-poll":
+            # 1/(λT) with λ as it came out holds of any poller that asks every T: it would tell nothing.
+            continue
+        if prediction is None or figure is None or (counts and prediction < predict.COUNT_SLACK):
+            continue
+        band = predict.band(load_of(cell), metric, prediction)
+        found[metric] = {
+            "predicted": prediction,
+            "measured": figure.value,
+            "low": figure.low,
+            "high": figure.high,
+            "residual_share": figure.value / prediction - 1,
+            "band_share": band / prediction,
+            "outcome": OUTCOMES[within(figure, prediction - band, prediction + band)],
+        }
+    return found

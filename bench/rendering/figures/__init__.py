@@ -1,0 +1,171 @@
+"""The figures of a run: which there are, in the order of the report, and how they are written as SVG and PNG.
+
+Rules:
+- Figures show what the summary holds and compute nothing; only valid cells are drawn.
+- Every axis has a name and a unit, curves are named where they end, and colour, marker and line all tell the
+  transports apart (`bench/rendering/looks.py`, `bench/rendering/figures/style.py`).
+- A figure is a function of the summary that returns it with its caption, or None with what was not measured.
+  Of the usual ones that sentence is shown; one for a factor or a model that a run does not have is left out.
+- The same summary gives the same SVG, byte for byte.
+
+A notebook calls `figures.make("delay", run.summary)`; `figures.FIGURES` lists the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from bench.rendering.figures import against, calls, costs, latency, million, saturation, trust
+from bench.rendering.figures.style import STYLE
+
+PNG_DPI = 150
+
+LATE, COST, MILLION, TRUST = (
+    "How late?",
+    "At what cost?",
+    "At a million?",
+    "May it be believed?",
+)
+CHAPTERS = (LATE, COST, MILLION, TRUST)
+
+Maker = Callable[[dict[str, Any]], tuple[Figure | None, str]]
+
+
+class FigureMaker(NamedTuple):
+    """One figure: the question it answers, the chapter of the report it stands in, what draws it, and
+    whether its absence is told."""
+
+    title: str
+    chapter: str
+    draw: Maker
+    usual: bool = False
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One figure of the report. `svg` and `png` are None where nothing was drawn; then `caption` says why."""
+
+    name: str
+    title: str
+    chapter: str
+    caption: str
+    svg: Path | None = None
+    png: Path | None = None
+
+
+def _against(factor: str, *metrics: str, least: int = against.LEAST) -> Maker:
+    return lambda summary: against.against(summary, factor, metrics, least)
+
+
+def _costs(unmeasured: str, *metrics: str) -> Maker:
+    return lambda summary: costs.costs(summary, metrics, unmeasured)
+
+
+FIGURES: dict[str, FigureMaker] = {
+    "latency": FigureMaker("How late is a notification?", LATE, latency.distribution, usual=True),
+    "delay": FigureMaker(
+        "How does the network's delay add up?", LATE, _against("one_way_ms", "latency_ms_mean", least=2)
+    ),
+    "latency-rate": FigureMaker(
+        "Does it get later when more is published?", LATE, _against("publish_rate", "latency_ms_mean")
+    ),
+    "latency-sweep": FigureMaker(
+        "How does latency grow with subscribers?",
+        LATE,
+        _against("subscribers", "latency_ms_p50", "latency_ms_p99"),
+    ),
+    "calls": FigureMaker(
+        "How many requests and bytes for each delivery?",
+        COST,
+        _costs(
+            "Requests and bytes were not measured in any valid cell that published.",
+            "requests_per_delivery",
+            "wire_bytes_per_delivery",
+        ),
+        usual=True,
+    ),
+    "calls-interval": FigureMaker(
+        "When does polling ask more often than there is news?", COST, calls.per_interval
+    ),
+    "cpu": FigureMaker(
+        "What does it cost the server's CPU?",
+        COST,
+        _costs(
+            "The server's CPU was not measured in any valid cell that published.",
+            "server_cpu_us_per_delivery",
+            "server_cpu_us_per_request",
+        ),
+        usual=True,
+    ),
+    "idle": FigureMaker(
+        "What does waiting cost?",
+        COST,
+        _costs(
+            "What an idle subscriber costs was not measured: it needs cells in which nothing is published, "
+            "beside an empty server.",
+            "server_cpu_us_per_idle_subscriber_second",
+        ),
+        usual=True,
+    ),
+    "memory": FigureMaker(
+        "What does a waiting subscriber cost in memory?",
+        COST,
+        _costs(
+            "Memory was not measured: it needs 200 subscribers or more.", "server_memory_kb_per_subscriber"
+        ),
+        usual=True,
+    ),
+    "cost-model": FigureMaker(
+        "Does a model of the costs predict a load that it has not seen?", MILLION, million.costs
+    ),
+    "saturation": FigureMaker("How much load until it is too late?", MILLION, saturation.budget),
+    "residuals": FigureMaker("What does theory miss?", TRUST, trust.residuals),
+    "naive": FigureMaker("What would another clock have shown?", TRUST, latency.naive),
+}
+"""Every figure by its name, in the order of the report."""
+
+
+def make(name: str, summary: dict[str, Any]) -> tuple[Figure | None, str]:
+    """One figure with its caption, or None with what the run lacks for it. Raises KeyError for a name that
+    is not in FIGURES."""
+    with mpl.rc_context(STYLE):
+        figure, caption = FIGURES[name].draw(summary)
+        if figure is not None:
+            # Laid out once, rather than again for each file.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+        return figure, caption
+
+
+def draw(summary: dict[str, Any], directory: Path) -> list[Drawn]:
+    """Draw every figure into `directory`, as NAME.svg and NAME.png, in the order of the report."""
+    directory.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name, maker in FIGURES.items():
+        figure, caption = make(name, summary)
+        svg, png = directory / f"{name}.svg", directory / f"{name}.png"
+        if figure is not None:
+            save(figure, svg, maker.title)
+            save(figure, png, maker.title)
+            drawn.append(Drawn(name, maker.title, maker.chapter, caption, svg, png))
+            continue
+        svg.unlink(missing_ok=True)
+        png.unlink(missing_ok=True)
+        if maker.usual:
+            drawn.append(Drawn(name, maker.title, maker.chapter, caption))
+    return drawn
+
+
+def save(figure: Figure, path: Path, title: str) -> None:
+    """Write a figure as SVG or PNG, by the path's suffix, without the time of day."""
+    with mpl.rc_context(STYLE):
+        if path.suffix == ".svg":
+            figure.savefig(path, metadata={"Date": None, "Title": title, "Creator": "wirelab"})
+        else:
+            figure.savefig(path, dpi=PNG_DPI, metadata={"Software": "wirelab"})

@@ -1,0 +1,170 @@
+"""What the server pays: a row a cell, a panel a metric, the bare server beside ours.
+
+Rules: lengths start at zero, so that they compare by eye; cells that ran on different networks never share
+a figure of CPU, for across a link the kernel's work lies elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bench.analysis.compare import number
+from bench.rendering import arrange
+from bench.rendering.arrange import Cell
+from bench.rendering.figures import against
+from bench.rendering.figures.style import FAINT, HALO, INK, WIDTH
+from bench.rendering.looks import look
+
+ROWS = 16
+"""Rows of one figure at most; the fullest loads come first, and the caption says what is left out."""
+
+
+def costs(summary: dict[str, Any], metrics: Sequence[str], unmeasured: str) -> tuple[Figure | None, str]:
+    """The metrics against the factor that varies, else a row a cell; `unmeasured` says why there is none."""
+    measured = [metric for metric in metrics if arrange.cells_with(summary, [metric])]
+    if not measured:
+        return None, unmeasured
+    left_out = ""
+    if any("cpu" in metric for metric in measured):
+        summary, left_out = _one_network(summary, measured)
+    for factor in ("subscribers", "publish_rate", "payload_bytes", "one_way_ms"):
+        if against.suits(summary, factor, measured):
+            figure, caption = against.against(summary, factor, measured)
+            return figure, caption + left_out
+    figure, caption = _rows(summary, measured)
+    return figure, caption + left_out
+
+
+def _one_network(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """The summary with cells on loopback alone where any have the metrics, and what to say of the others."""
+    linked = [arrange.is_linked(cell) for cell in arrange.cells_with(summary, metrics)]
+    if all(linked) or not any(linked):
+        return summary, ""
+    kept = [cell for cell in summary["cells"] if not arrange.is_linked(cell)]
+    return {**summary, "cells": kept}, (
+        " Cells across a link are in the tables below: their CPU is not to be compared with loopback's."
+    )
+
+
+def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]:
+    """A row a cell under the name of its load: a dot at the value on a line from zero, with its interval."""
+    cells = arrange.cells_with(summary, metrics)
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(arrange.load_key(cell), []).append(cell)
+    chosen: list[list[Cell]] = []
+    for group in sorted(groups.values(), key=lambda group: -len(group)):
+        if not chosen or sum(map(len, chosen)) + len(group) <= ROWS:
+            chosen.append(group)
+    shown = [group for group in groups.values() if group in chosen]
+    common, own = arrange.load_names([group[0] for group in shown])
+    rows: list[Cell | str] = []
+    for name, group in zip(own, shown, strict=True):
+        rows += [name] if name else []
+        rows += group
+    figure = Figure(figsize=(WIDTH, 1.5 + 0.46 * len(rows)), layout="constrained")
+    axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for panel, metric in zip(axes, metrics, strict=True):
+        _dots(panel, rows, metric)
+    names = ["" if isinstance(row, str) else arrange.transport_name(row, cells, bare=False) for row in rows]
+    axes[0].set_yticks(range(len(rows)), names)
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    for place, (tick, row) in enumerate(zip(axes[0].get_yticklabels(), rows, strict=True)):
+        if isinstance(row, str):
+            # On a row of its own, a load's name has all the width of the figure.
+            name = axes[0].annotate(
+                row, (0, place), xytext=(0, -3), textcoords="offset points", va="center", path_effects=HALO
+            )
+            name.set_in_layout(False)
+        else:
+            tick.set_color(look(row["transport"]).colour)
+            tick.set_fontweight("bold")
+    caption = (
+        f"{arrange.sentence(common)} Dots: medians over valid trials; bars: 95 % intervals. Less is better."
+    )
+    drawn = [row for row in rows if not isinstance(row, str)]
+    if any(_predicted(cell, metric) is not None for cell in drawn for metric in metrics):
+        caption += " Upright marks: predicted."
+    if not all(map(arrange.is_ours, drawn)):
+        caption += (
+            " Bare server: the harness's own floor, precomputed bytes without a framework; subtracted "
+            "nowhere."
+        )
+    if any(arrange.figure_mark(metric, cell) for cell in drawn for metric in metrics):
+        caption += (
+            f" {arrange.OUTSIDE}: outside the band around the prediction; see “What does theory miss?”."
+        )
+    return figure, caption + arrange.left_out(len(groups) - len(chosen))
+
+
+def _predicted(cell: Cell, metric: str) -> float | None:
+    value: float | None = (cell["predicted"] or {}).get(metric)
+    return value
+
+
+def _dots(panel: Axes, rows: Sequence[Cell | str], metric: str) -> None:
+    top = 0.0
+    for row, cell in enumerate(rows):
+        if isinstance(cell, str):
+            continue
+        figure = cell["metrics"].get(metric)
+        style = look(cell["transport"])
+        if figure is None:
+            panel.annotate(
+                _absent(metric, cell),
+                (0, row),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                color=FAINT,
+            )
+            continue
+        value = figure["value"]
+        hollow = style.colour if arrange.is_ours(cell) else "white"
+        panel.plot([0, value], [row, row], color=style.colour, linewidth=2, alpha=0.35, solid_capstyle="butt")
+        if figure["low"] is not None:
+            panel.plot(
+                [figure["low"], figure["high"]], [row, row], color=style.colour, linewidth=5, alpha=0.6
+            )
+        panel.plot(
+            value,
+            row,
+            marker=style.marker,
+            color=style.colour,
+            markerfacecolor=hollow,
+            markersize=10,
+            clip_on=False,
+        )
+        predicted = _predicted(cell, metric)
+        right = max(value, figure["high"] or value)
+        if predicted is not None:
+            panel.plot(predicted, row, marker="|", color=INK, markersize=18, markeredgewidth=1.8)
+            right = max(right, predicted) if predicted < right * 1.5 else right
+        panel.annotate(
+            arrange.value_text(metric, value) + arrange.figure_mark(metric, cell),
+            (right, row),
+            xytext=(10, 0),
+            textcoords="offset points",
+            va="center",
+            path_effects=HALO,
+        )
+        top = max(top, right)
+    panel.set_xlim(0, (top or 1) * 1.25)
+    panel.set_xlabel(arrange.label(metric))
+    panel.xaxis.set_major_locator(MaxNLocator(5))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    panel.patch.set_visible(False)
+    panel.grid(axis="y", visible=False)
+    panel.spines["left"].set_visible(False)
+    panel.tick_params(axis="y", length=0, pad=12)
+
+
+def _absent(metric: str, cell: Cell) -> str:
+    if metric == "server_cpu_us_per_request" and cell["transport"] == "websocket":
+        return "makes no requests"
+    return "not measured"

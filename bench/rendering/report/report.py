@@ -1,0 +1,188 @@
+"""The report of a run: one HTML file that needs nothing else, and the figures beside it.
+
+It tells a story: the question, the answer in one screen, the verdicts, the figures by chapter with what
+theory said beforehand, the evidence and its limits, and how to do it again.
+
+Rules: it shows what the summary holds and computes nothing; every text from a run directory is escaped; the
+page opens from disk, asks the network for nothing, and prints. `report.html` is the same for the same
+files, wherever the directory lies.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from bench.analysis import store
+from bench.rendering import arrange, figures
+from bench.rendering.looks import VERDICT_COLOURS, look
+from bench.rundir.reader import RunDirectoryError, load
+
+ANSWER = (
+    "latency_ms_mean",
+    "latency_ms_p50",
+    "latency_ms_p99",
+    "requests_per_delivery",
+    "wire_bytes_per_delivery",
+    "server_cpu_us_per_delivery",
+    "server_memory_kb_per_subscriber",
+)
+"""What the first screen shows of the main load."""
+VERDICTS = (
+    ("holds", "Holds here"),
+    ("depends", "Depends"),
+    ("fails", "Fails here"),
+    ("inconclusive", "Not decided by this run"),
+)
+"""In which order, and under what name, the first screen tells the claims."""
+
+
+def write(directory: Path) -> Path:
+    """Write report.html and figures/ into a run directory; returns the report's path.
+
+    Raises `bench.rundir.reader.RunDirectoryError`.
+    """
+    directory = Path(directory)
+    run = load(directory).run
+    summary = store.current(directory)
+    target = directory / "report.html"
+    try:
+        drawn = figures.draw(summary, directory / "figures")
+        target.write_text(render(run, summary, drawn), encoding="utf-8")
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{target} cannot be written ({error}): copy the run to where you may write"
+        ) from error
+    return target
+
+
+def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Drawn]) -> str:
+    """The report as HTML."""
+    environment = Environment(
+        loader=PackageLoader("bench.rendering.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _code
+    main, far = arrange.main_load(summary), arrange.far_load(summary)
+    cells = [cell for cell in summary["cells"] if cell["transport"] is not None]
+    return environment.get_template("report.html").render(
+        run=run,
+        scenario=run.get("scenario", {}),
+        summary=summary,
+        date=_date(run.get("started_us")),
+        arrange=arrange,
+        look=look,
+        verdict_colours=VERDICT_COLOURS,
+        main=main,
+        answer=[metric for metric in ANSWER if any(cell["metrics"].get(metric) for cell in main)],
+        sentences=list(dict.fromkeys(filter(None, (_sentence(main), _sentence(far))))),
+        verdicts=[
+            (verdict, name, claims)
+            for verdict, name in VERDICTS
+            if (claims := [claim for claim in summary["claims"] if claim["verdict"] == verdict])
+        ],
+        outcomes=arrange.outcomes(summary),
+        on_loopback=not all(map(arrange.is_linked, cells)),
+        on_link=any(map(arrange.is_linked, cells)),
+        loads=arrange.loads(summary),
+        others=[cell for cell in summary["cells"] if _is_other(cell)],
+        chapters=[
+            (chapter, mine)
+            for chapter in figures.CHAPTERS
+            if (mine := [(figure, _inline(figure)) for figure in drawn if figure.chapter == chapter])
+        ],
+        trust=figures.TRUST,
+        slug=_slug,
+        invalid=[trial for trial in summary["trials"] if not trial["valid"]],
+        not_steady=[trial for trial in summary["trials"] if trial["valid"] and not trial["steady"]],
+        gates=_gates(summary),
+    )
+
+
+def _code(text: str) -> Markup:
+    """The text escaped, with what stands in backquotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _slug(words: str) -> str:
+    """Words as an anchor of the page."""
+    return re.sub(r"[^a-z]+", "-", words.lower()).strip("-")
+
+
+def _is_other(cell: arrange.Cell) -> bool:
+    """Baselines without subscribers, and the bare server."""
+    return cell["transport"] is None or not arrange.is_ours(cell)
+
+
+def _sentence(group: list[arrange.Cell]) -> str:
+    """A load's mean latencies in words, and on loopback the bill; empty where none was measured."""
+    late, bills = [], []
+    for cell in group:
+        mean = cell["metrics"].get("latency_ms_mean")
+        cpu = cell["metrics"].get("server_cpu_us_per_delivery")
+        name = arrange.transport_name(cell, group).replace(", ", " at ", 1)
+        if cell["valid"] and mean is not None:
+            late.append(f"{arrange.value_text('latency_ms_mean', mean['value'])} ms by {name}")
+        if cell["valid"] and cpu is not None and not arrange.is_linked(cell):
+            bills.append(arrange.value_text("server_cpu_us_per_delivery", cpu["value"]))
+    if not late:
+        return ""
+    told = f"With {arrange.load_name(group[0])}, a delivery came on average {_listed(late)} after it was due."
+    if len(bills) == len(late):
+        told += f" It cost the server, in the same order, {_listed(bills)} µs of CPU."
+    return told
+
+
+def _listed(words: list[str]) -> str:
+    """Words as a list in a sentence."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _inline(figure: figures.Drawn) -> Markup | None:
+    """A figure's SVG as it may stand in a page among others: ids made its own, no XML head."""
+    if figure.svg is None:
+        return None
+    svg = figure.svg.read_text(encoding="utf-8")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{figure.name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{figure.name}-\1)", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    # matplotlib wrote this text, and every word in it that came from a run is escaped by its SVG writer.
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{figure.title}"', 1))
+
+
+def _gates(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each gate over the whole run: how often it was asked, passed and failed, in the order first met."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in summary["trials"]:
+        for name, gate in trial["gates"].items():
+            entry = found.setdefault(
+                name, {"name": name, "passed": 0, "failed": 0, "silent": 0, "limit": set()}
+            )
+            kind = {True: "passed", False: "failed", None: "silent"}[gate.get("passed")]
+            entry[kind] += 1
+            entry["limit"].add(gate.get("limit"))
+    return [{**entry, "limit": _limit(entry["limit"])} for entry in found.values()]
+
+
+def _limit(limits: set[Any]) -> str:
+    known = sorted(limit for limit in limits if limit is not None)
+    if not known:
+        return arrange.ABSENT
+    return f"{known[0]:g}" if known[0] == known[-1] else f"{known[0]:.3g} to {known[-1]:.3g}"
+
+
+def _date(started_us: int | None) -> str:
+    if started_us is None:
+        return "an unknown date"
+    return datetime.datetime.fromtimestamp(started_us / 1e6, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,118 @@
+"""Loads that suit the machine: how much a group of cells must ask for to keep its core as busy as it says.
+
+A share of a core is what a load means to a cost model, and how many requests that is differs between
+machines, and between hours on one that others share. So a group with `core_busy_share` gives its loads in
+proportion, and they are all multiplied by one number before the first trial.
+
+Rules:
+- `core_busy_share` is that of each group's largest load. It is tried in `ROUNDS` rounds, all groups in each
+  of them, so that a machine that is fast or slow for some seconds does not decide. An attempt asks for its
+  own load times what the scenario asks over what was found; the number is the median of what they ask for.
+  The first round only leads near: it tries the smallest load, which no machine takes for too much, for a
+  share in proportion.
+- Busy is the server's own CPU time over the window's length, the `busy_share` of
+  `bench/analysis/costs/costs.py`.
+- The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.
+- These trials measure nothing else and are not kept. run.json tells for each group, in `calibrations`:
+
+    {"transport": …, "server_model": …, "load": "subscribers" or "publish_rate", "asked": [the file's loads],
+     "core_busy_share": 0.78, "found": [the shares found, null where an attempt did not end],
+     "times": 0.82, "loads": [what was measured]}
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.evidence import metrics
+from bench.rundir import writer
+from bench.scenario.scenario import TIMES, Calibrated, Planned, Scenario, Settings
+from bench.trials import trial
+
+ROUNDS = 4
+
+
+def calibrate(
+    scenario: Scenario, directory: writer.RunDirectory, on_stage: Callable[[str], None]
+) -> Scenario:
+    """The scenario with the loads that this machine needs; what was found is kept in the directory."""
+    searches = [_Search(group) for group in scenario.calibrated]
+    for number in range(1, ROUNDS + 1):
+        for search in searches:
+            on_stage(f"calibrating the load of {search.name}, {number} of {ROUNDS}")
+            search.note(_core_busy_share(search.next_attempt, scenario.seed, directory))
+    for search in searches:
+        directory.add_calibration(search.json())
+        print(
+            f"loads of {search.name}: {search.group.load} × {search.times:.2f}, so that the largest keeps "
+            f"the server's core {search.group.core_busy_share:.0%} busy",
+            file=sys.stderr,
+        )
+    return scenario.with_loads([search.times for search in searches])
+
+
+class _Search:
+    """The search for one group's number."""
+
+    def __init__(self, group: Calibrated) -> None:
+        self.group = group
+        self._found: list[float | None] = []
+        self._asked: list[float] = []
+
+    @property
+    def name(self) -> str:
+        """Whose loads they are."""
+        cell = self.group.cells[0]
+        return f"{cell.transport or 'none'} on {cell.server_model or 'bare'}"
+
+    @property
+    def times(self) -> float:
+        """The number, as far as it is known."""
+        return float(np.median(self._asked[1:] or self._asked)) if self._asked else 1.0
+
+    @property
+    def next_attempt(self) -> Settings:
+        """The smallest load at first, then the largest, multiplied."""
+        return self.group.scaled(self.times)[-1 if self._found else 0]
+
+    def note(self, share: float | None) -> None:
+        """How busy `next_attempt` kept the core; None where that is not known."""
+        if share:
+            asked = self.group.core_busy_share
+            if not self._found:
+                loads = [getattr(cell, self.group.load) for cell in self.group.cells]
+                asked *= loads[0] / loads[-1]
+            low, high = TIMES
+            self._asked.append(min(max(self.times * asked / share, low), high))
+        self._found.append(share)
+
+    def json(self) -> dict[str, Any]:
+        """The entry of run.json."""
+        load, cells = self.group.load, self.group.cells
+        return {
+            "transport": cells[0].transport,
+            "server_model": cells[0].server_model,
+            "load": load,
+            "asked": [getattr(cell, load) for cell in cells],
+            "core_busy_share": self.group.core_busy_share,
+            "found": self._found,
+            "times": self.times,
+            "loads": [getattr(cell, load) for cell in self.group.scaled(self.times)],
+        }
+
+
+def _core_busy_share(settings: Settings, seed: int, directory: writer.RunDirectory) -> float | None:
+    """How busy one trial kept the server's core with the server's own work."""
+    pinning = directory.record["pinning"]
+    collected = trial.run(
+        Planned("calibration", 1, 0, settings), seed=seed, pinning=pinning, scratch=directory.scratch()
+    )
+    if collected.exit != "finished":
+        return None
+    measured = writer.as_trial(collected, writer.tables_of(collected), pinning, directory.record["links"])
+    cpu_us, elapsed_us = metrics.server_cpu_us(measured), metrics.elapsed_between_edges_us(measured)
+    return cpu_us / elapsed_us if cpu_us is not None and elapsed_us else None

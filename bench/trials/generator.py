@@ -1,0 +1,314 @@
+"""The load generator: one process that plays all subscribers of one trial, with Locust as a library.
+
+It is told its work in JSON lines on stdin, the settings first, and answers in JSON lines on stdout, beginning
+with {"event":"ready"}:
+
+    {"do":"cohort","subscribers":…}         → {"event":"cohort_left","error":…|null}
+    {"do":"join"}                        → {"event":"joined","seconds":…}
+    {"do":"window","start_us":…,"end_us":…} → {"event":"window_done"} at its end
+    {"do":"drain","last_id":…|null,"until_us":…} → {"event":"drained","behind":…}
+    {"do":"stop"}                        → {"event":"stopped"}, and the raw columns are on disk
+
+Rules:
+- The users are those of bench/locustfile.py, unchanged; only their observer is ours.
+- Nothing is computed here: deliveries and requests go into flat arrays of 64-bit integers, written as they
+  are. They are bounded (`MAXIMUM_ROWS`); what is beyond is counted and makes the trial invalid.
+- Python's cyclic garbage collector is off in the window, and what lives before it is frozen: a collection
+  over a thousand greenlets takes tens of milliseconds and would be measured as latency of polls. Reference
+  counts still free what is used up, so memory stays bounded.
+- Each order runs in a greenlet of its own, so that an order to stop is heard at any time.
+- stdin ending means that the harness is gone: so does this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import logging
+import os
+import resource
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.pool
+from gevent.fileobject import FileObject
+from locust.env import Environment
+
+from bench.locustfile import USERS, SubscribingUser
+from bench.trials.processes.child import say
+from clients.errors import ClientError
+from clients.publisher import Publisher
+from clients.subscriber import Delivery, Request
+from clients.wire import WireCounts
+
+MAXIMUM_ROWS = 5_000_000
+"""Deliveries, and requests, that one trial keeps."""
+MAXIMUM_ERRORS = 1_000
+COHORT_POLL_INTERVAL_S = 0.1
+POLL_S = 0.005
+"""How often the state of all users is looked at while they join or drain."""
+
+DELIVERY_FIELDS = 6
+REQUEST_FIELDS = 6
+
+
+class Recorder:
+    """Keeps what all users meet in flat arrays, and lets them join one after the other."""
+
+    def __init__(self, subscribers: int, join_s: float) -> None:
+        self.join_s = join_s
+        self.keeping = False
+        self.started_s = 0.0
+        self.users: list[SubscribingUser | None] = [None] * subscribers
+        self.joined_us = array("q", [0]) * subscribers
+        self.final_id = array("q", [0]) * subscribers
+        self.deliveries = array("q")
+        self.requests = array("q")
+        self.errors: list[dict[str, Any]] = []
+        self.not_kept = 0
+
+    def reset(self, subscribers: int, *, keeping: bool) -> None:
+        """A new set of users is about to start."""
+        self.keeping = keeping
+        self.users = [None] * subscribers
+        SubscribingUser.numbers = itertools.count()
+        self.started_s = time.monotonic()
+
+    def joining(self, user: SubscribingUser) -> None:
+        """Joins are evenly spaced over `join_s`."""
+        self.users[user.number] = user
+        start_s = self.started_s + self.join_s * user.number / len(self.users)
+        gevent.sleep(max(0.0, start_s - time.monotonic()))
+
+    def requested(self, user: SubscribingUser, request: Request) -> None:
+        """Keep one request."""
+        if not self.keeping:
+            return
+        number = user.number
+        if not self.joined_us[number]:
+            self.joined_us[number] = request.handled_us
+        if len(self.requests) >= REQUEST_FIELDS * MAXIMUM_ROWS:
+            self.not_kept += 1
+            return
+        self.requests.extend((number, *request))
+
+    def delivered(self, user: SubscribingUser, delivery: Delivery) -> None:
+        """Keep one delivery."""
+        if not self.keeping:
+            return
+        number = user.number
+        id_ = delivery[0]
+        self.final_id[number] = id_
+        if len(self.deliveries) >= DELIVERY_FIELDS * MAXIMUM_ROWS:
+            self.not_kept += 1
+            return
+        self.deliveries.extend((number, id_, delivery[1], delivery[2], delivery[3], delivery[4]))
+
+    def failed(self, user: SubscribingUser, error: Exception | str) -> None:
+        """Keep why a user could not go on, up to a bound."""
+        self.note(user.number, f"{type(error).__name__}: {error}")
+
+    def note(self, number: int | None, error: str) -> None:
+        """Keep an error, of one user or of the whole generator, up to a bound."""
+        if len(self.errors) < MAXIMUM_ERRORS:
+            self.errors.append({"subscriber": number, "at_us": time.time_ns() // 1000, "error": error})
+
+    def waiting_to_join(self) -> int:
+        """Users that have no first batch yet."""
+        return sum(user is None or not user.subscriber.joined for user in self.users)
+
+    def behind(self, last_id: int) -> int:
+        """Users that have neither got `last_id` nor been told that they missed it."""
+        return sum(self.newest(number) < last_id for number in range(len(self.users)))
+
+    def newest(self, number: int) -> int:
+        """The newest id that a user has, or the one it joined at."""
+        return max(self.final_id[number], self.joined_id(number) or 0)
+
+    def joined_id(self, number: int) -> int | None:
+        """The stream's newest id when a user joined. Clients never look inside a cursor; the server is ours,
+        and what was lost before the first delivery can be told in no other way."""
+        user = self.users[number]
+        cursor = user.subscriber.joined_cursor if user is not None else None
+        return None if cursor is None else int(cursor.rpartition(".")[2])
+
+    def wire(self) -> list[WireCounts | None]:
+        """What each user has put on the wire so far."""
+        return [None if user is None else user.subscriber.wire() for user in self.users]
+
+
+class Generator:
+    """One trial's load. `settings` are the trial's, with `url`, `stream`, `directory` and `join_s` beside
+    them."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.directory = Path(settings["directory"])
+        self.recorder = Recorder(settings["subscribers"], settings["join_s"])
+        self.edges: list[list[WireCounts | None]] = []
+        self.totals: list[WireCounts | None] = [None] * settings["subscribers"]
+        user_class = USERS[settings["transport"]]
+        user_class.observer = self.recorder
+        self.environment = Environment(
+            user_classes=[user_class],
+            host=settings["url"],
+            stop_timeout=2.0,
+            parsed_options=argparse.Namespace(
+                stream=settings["stream"],
+                poll_interval=settings["poll_interval_s"],
+                wait=settings["wait_s"],
+                headers=settings["headers"],
+                connection=settings["connection"],
+                permessage_deflate=settings["permessage_deflate"],
+            ),
+        )
+        self.environment.events.user_error.add_listener(
+            lambda user_instance, exception, tb: self.recorder.note(
+                None, f"{type(exception).__name__}: {exception}"
+            )
+        )
+        self.runner = self.environment.create_local_runner()
+
+    def start_users(self, subscribers: int, *, keeping: bool) -> float:
+        """Start users and wait until each has joined. Returns the seconds that took."""
+        self.recorder.reset(subscribers, keeping=keeping)
+        started = time.monotonic()
+        self.runner.start(subscribers, spawn_rate=subscribers)
+        while self.recorder.waiting_to_join():
+            gevent.sleep(POLL_S)
+        return time.monotonic() - started
+
+    def cohort(self, order: dict[str, Any]) -> dict[str, Any]:
+        """A few users join and leave: what the server keeps for good from its first clients is not billed to
+        the others. Few, since memory that they leave behind is used again and would be missing from the
+        bill."""
+        options, join_s = self.environment.parsed_options, self.recorder.join_s
+        poll_interval_s = options.poll_interval
+        self.recorder.join_s, options.poll_interval = 0.0, min(poll_interval_s, COHORT_POLL_INTERVAL_S)
+        self.start_users(order["subscribers"], keeping=False)
+        self.runner.stop()
+        # A held poll whose client has gone is noticed when it is answered: give it something to answer.
+        error = None
+        try:
+            with Publisher(self.settings["url"], self.settings["stream"]) as publisher:
+                publisher.publish("the cohort has left", time.time_ns() // 1000)
+                if not publisher.drain():
+                    error = "the server did not answer a notification"
+        except ClientError as failure:
+            error = str(failure)
+        self.recorder.join_s, options.poll_interval = join_s, poll_interval_s
+        return {"event": "cohort_left", "error": error}
+
+    def join(self, order: dict[str, Any]) -> dict[str, Any]:
+        """The subscribers of the trial."""
+        seconds = self.start_users(self.settings["subscribers"], keeping=True)
+        gc.collect()
+        return {"event": "joined", "seconds": seconds}
+
+    def window(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Read the wire counts at both edges of the window; no garbage collection between them."""
+        gc.freeze()
+        gc.disable()
+        for edge_us in (order["start_us"], order["end_us"]):
+            gevent.sleep(max(0.0, edge_us / 1e6 - time.time()))
+            self.edges.append(self.recorder.wire())
+        gc.enable()
+        return {"event": "window_done"}
+
+    def drain(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Wait until everybody has the last notification, or until it is too late; read the wire counts."""
+        last_id = order["last_id"] or 0
+        while (behind := self.recorder.behind(last_id)) and time.time() < order["until_us"] / 1e6:
+            gevent.sleep(POLL_S)
+        self.totals = self.recorder.wire()
+        return {"event": "drained", "behind": behind}
+
+    def stop(self) -> dict[str, Any]:
+        """Stop all users and write what they left."""
+        self.recorder.keeping = False
+        users = [user for user in self.recorder.users if user is not None]
+        for user in users:
+            if user.subscriber.last_error:
+                self.recorder.note(user.number, f"connected again: {user.subscriber.last_error}")
+        rows = [self.subscriber_row(number) for number in range(len(self.recorder.users))]
+        kernel = bool(users) and all(user.subscriber.arrival == "kernel" for user in users)
+        arrival = "kernel" if kernel else "handling"
+        self.runner.stop()
+        for name in ("deliveries", "requests"):
+            with (self.directory / f"{name}.i64").open("wb") as file:
+                getattr(self.recorder, name).tofile(file)
+        return {
+            "event": "stopped",
+            "subscribers": rows,
+            "errors": self.recorder.errors,
+            "arrival": arrival,
+            "not_kept": self.recorder.not_kept,
+        }
+
+    def subscriber_row(self, number: int) -> dict[str, Any]:
+        """One row of subscribers.parquet."""
+        user = self.recorder.users[number]
+        row: dict[str, Any] = {"subscriber": number}
+        if user is None:
+            return row
+        subscriber, receiver = user.subscriber, user.subscriber.receiver
+        row |= {
+            "joined_us": self.recorder.joined_us[number] or None,
+            "joined_id": self.recorder.joined_id(number),
+            "final_id": self.recorder.newest(number),
+            "missed": receiver.missed,
+            "duplicates": receiver.duplicates,
+            "reordered": receiver.reordered,
+            "lost": receiver.lost,
+            "epoch_changes": receiver.epoch_changes,
+            "reconnects": subscriber.reconnects,
+            "requests": subscriber.requests,
+            "empty_responses": subscriber.empty_responses,
+            "skipped_ticks": subscriber.skipped_ticks,
+        }
+        if len(self.edges) == 2:
+            before, after = (edge[number] for edge in self.edges)
+            if before is not None and after is not None:
+                spent = after - before
+                row |= {f"window_{name}": getattr(spent, name) for name in WireCounts._fields}
+        total = self.totals[number]
+        if total is not None:
+            row |= {f"total_{name}": getattr(total, name) for name in WireCounts._fields}
+        return row
+
+
+def main() -> int:
+    """Do as the harness says until it says stop or is gone."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
+    orders = iter(FileObject(os.dup(0), "rb"))
+    generator = Generator(json.loads(next(orders)))
+    say({"event": "ready"})
+    actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "cohort": generator.cohort,
+        "join": generator.join,
+        "window": generator.window,
+        "drain": generator.drain,
+    }
+    busy = gevent.pool.Group()
+    for line in orders:
+        order = json.loads(line)
+        if order["do"] == "stop":
+            # Whatever is still waited for will not come: the harness has seen something die.
+            busy.kill()
+            say(generator.stop())
+            return 0
+        busy.spawn(lambda order: say(actions[order["do"]](order)), order)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

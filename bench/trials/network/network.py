@@ -1,0 +1,199 @@
+"""The network in between: what an emulated link does to packets, and how trials get one, without root.
+
+A private user namespace holds three private network namespaces: the server's side, the clients' side, and the
+relay's between them (`bench/trials/network/relay.py`). The server and the publisher run on the one side, the
+load generator on the other, and every packet between them passes the relay, which delays, jitters, loses and
+limits it as the profile says. Nothing of it reaches the machine's own network.
+
+Rules:
+- A link is five numbers (`Link`) under a name. Profiles name their source; `constant` is a delay given in
+  the scenario as `one_way_ms`, pure: no jitter, no loss, no limit. `loopback` is no emulation at all.
+- Each trial gets namespaces and a relay of its own, seeded by the run and the repeat, and leaves nothing
+  behind: the kernel ends a namespace with its last process.
+- A link is measured before the first trial on it (`check`): round trip, connect time, loss. A loss of a few
+  tenths of a percent is too little for that to tell from none. How late the relay sent packets on, and what
+  it had no room for, is in each trial's samples, and is a gate.
+- Packets pass a relay of ours and not the kernel's netem, also where that is to be had: netem does not tell
+  how late it was, and what cannot be told cannot be a gate. One way to do it means one thing to check.
+- Where the system does not allow such namespaces, `unavailable` says why in one line.
+
+The addresses are those of RFC 5737, which no real host has.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.trials.processes.child import Child, ChildFailed
+
+LOOPBACK = "loopback"
+CONSTANT = "constant"
+START_TIMEOUT_S = 15.0
+CHECK_TIMEOUT_S = 30.0
+SERVER_ADDRESS = "192.0.2.1"
+CLIENT_ADDRESS = "192.0.2.2"
+SIDES = ("server", "client")
+FIRST_NAMESPACE_FD = 100
+"""The relay keeps the sides' network namespaces open as this file descriptor and the next, as in SIDES."""
+
+PACKET_BYTES = 74
+"""The longest that the check sends, with its Ethernet header: a TCP SYN."""
+ROUND_TRIP_TOLERANCE_MS = 1.0
+ROUND_TRIP_TOLERANCE_SHARE = 0.05
+"""A link passes its check when the median does not come back before twice its one-way delay, and no later
+than the larger of the two after it (and what jitter and bandwidth add)."""
+LOSS_DEVIATIONS = 4.0
+"""And within so many standard deviations of the loss that was asked for."""
+
+
+class Link(NamedTuple):
+    """What a link does to each packet, the same in both directions.
+
+    `jitter_ms` is uniform around the delay, and never lets one packet overtake another, so a dense stream of
+    packets is later than its mean; `loss_percent` is drawn for each packet by itself; `bandwidth_mbit` 0 is
+    no limit.
+    """
+
+    link: str = LOOPBACK
+    one_way_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss_percent: float = 0.0
+    bandwidth_mbit: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Any) -> Link:
+        """The link of a trial's settings, which have its fields."""
+        return cls(*(getattr(settings, name) for name in cls._fields))
+
+
+class Profile(NamedTuple):
+    """A link with the source of its figures."""
+
+    link: Link
+    source: str
+
+
+PROFILES: dict[str, Profile] = {
+    "lan": Profile(
+        Link("lan", one_way_ms=0.25),
+        "round trip within a data centre 0.5 ms: J. Dean, Designs, Lessons and Advice from Building Large "
+        "Distributed Systems (2009)",
+    ),
+    "4g": Profile(
+        Link("4g", one_way_ms=85.0, jitter_ms=10.0, loss_percent=0.1, bandwidth_mbit=9.0),
+        "round trip 170 ms and 9 Mbit/s: WebPageTest's connectivity profile 4G; jitter and loss are ours, "
+        "since it names none",
+    ),
+    "intercontinental": Profile(
+        Link("intercontinental", one_way_ms=75.0),
+        "15,000 km of fibre at 5 µs/km: ITU-T G.114, Annex A",
+    ),
+}
+
+
+class Network:
+    """The namespaces and the relay of one trial. `settings` is anything with the fields of `Link`."""
+
+    def __init__(self, link: Link, seed: str, *, scratch: Path, core: list[int] | None) -> None:
+        """Start the relay and wait until the link is up. Raises ChildFailed where it does not come up."""
+        self.link = link
+        command = [sys.executable, "-m", "bench.trials.network.relay"]
+        self.relay = Child("relay", command, errors=scratch / "relay.log", core=core, precedence=2)
+        try:
+            self.relay.tell({**link._asdict(), "seed": random.Random(seed).getrandbits(32)})
+            self.relay.expect("ready", START_TIMEOUT_S)
+        except BaseException:
+            self.relay.end()
+            raise
+
+    def inside(self, side: str) -> str:
+        """The namespaces of one of SIDES, as `bench.trials.processes.launch` takes them."""
+        process = f"/proc/{self.relay.pid}"
+        return f"{process}/ns/user:{process}/fd/{FIRST_NAMESPACE_FD + SIDES.index(side)}"
+
+    def report(self) -> dict[str, Any]:
+        """What the relay did since the last report; its docstring names the fields. Raises ChildFailed."""
+        self.relay.tell({"do": "report"})
+        told = self.relay.expect("report", START_TIMEOUT_S)
+        del told["event"]
+        return told
+
+    def check(self) -> None:
+        """Raise ChildFailed as soon as the relay has died: packets would wait for nobody."""
+        if not self.relay.alive:
+            raise ChildFailed(self.relay.death())
+
+    def end(self) -> None:
+        """End the relay; the namespaces end with the last process in them."""
+        self.relay.end()
+
+
+def unavailable(scratch: Path) -> str | None:
+    """Why no link can be emulated here, in one line; None where it can."""
+    if not sys.platform.startswith("linux"):
+        return "network namespaces are Linux's"
+    try:
+        Network(Link(CONSTANT), "probe", scratch=scratch, core=None).end()
+    except ChildFailed as failure:
+        return str(failure)
+    return None
+
+
+def check(link: Link, seed: str, *, scratch: Path, core: list[int] | None) -> dict[str, Any]:
+    """Measure a link as clients will meet it, and say whether it is what was asked for.
+
+    Returns the link's fields and `round_trip_ms`, `connect_ms` (medians), `lost_percent` (of round trips),
+    `passed`, and `why` where not. Never raises for the link's own failure.
+    """
+    found: dict[str, Any] = dict.fromkeys(("round_trip_ms", "connect_ms", "lost_percent"))
+    try:
+        found |= _measure(link, seed, scratch, core)
+        why = _wrong(link, found)
+    except ChildFailed as failure:
+        why = str(failure)
+    return {**link._asdict(), **found, "passed": why is None, "why": why}
+
+
+def _measure(link: Link, seed: str, scratch: Path, core: list[int] | None) -> dict[str, Any]:
+    network = Network(link, seed, scratch=scratch, core=core)
+    ends: list[Child] = []
+    try:
+        for side in SIDES:
+            most_s = 2 * (link.one_way_ms + link.jitter_ms) / 1000
+            command = [sys.executable, "-m", "bench.trials.network.link_check", side, str(most_s)]
+            errors = scratch / f"link-{side}.log"
+            ends.append(
+                Child(f"link's {side}", command, errors=errors, core=None, inside=network.inside(side))
+            )
+            if side == "server":
+                ends[0].expect("ready", START_TIMEOUT_S)
+        told = json.loads(ends[1].line(CHECK_TIMEOUT_S))
+        return {name: told[name] for name in ("round_trip_ms", "connect_ms", "lost_percent", "round_trips")}
+    finally:
+        for end in ends:
+            end.end()
+        network.end()
+
+
+def _wrong(link: Link, found: dict[str, Any]) -> str | None:
+    """In what the link differs from what was asked for, in one sentence."""
+    least_ms = 2 * (link.one_way_ms - link.jitter_ms)
+    sending_ms = 2 * PACKET_BYTES * 8 / link.bandwidth_mbit / 1000 if link.bandwidth_mbit else 0.0
+    most_ms = 2 * (link.one_way_ms + link.jitter_ms) + sending_ms
+    most_ms += max(ROUND_TRIP_TOLERANCE_MS, ROUND_TRIP_TOLERANCE_SHARE * 2 * link.one_way_ms)
+    for name, what in (("round_trip_ms", "round trip"), ("connect_ms", "connecting")):
+        if found[name] is None or not least_ms <= found[name] <= most_ms:
+            took = "nothing came back" if found[name] is None else f"took {found[name]:.2f} ms"
+            return f"{what} {took}, and {least_ms:g} to {most_ms:.3g} ms were asked for"
+    survives = (1 - link.loss_percent / 100) ** 2
+    deviation = 100 * (survives * (1 - survives) / found["round_trips"]) ** 0.5
+    asked_percent = 100 * (1 - survives)
+    if abs(found["lost_percent"] - asked_percent) > LOSS_DEVIATIONS * deviation:
+        return (
+            f"{found['lost_percent']:g} % of round trips were lost, and {asked_percent:.2g} % were asked for"
+        )
+    return None

@@ -1,0 +1,172 @@
+"""A process that the harness starts, talks to and ends. Nothing else is ever ended.
+
+Rules:
+- Each child is a session of its own: Ctrl-C reaches the harness alone, which then ends its children in order,
+  and ending a child's group ends what it started too.
+- If the harness is killed outright, the kernel ends the child (PR_SET_PDEATHSIG, Linux).
+- A child writes its errors to a file, and its answers, one a line, to a pipe that a thread reads; so waiting
+  for an answer can have a time limit, and notices at once when the child has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LOOK_S = 0.1
+LINES = 1000
+"""Lines that may wait to be read; a child that writes more waits itself."""
+
+
+class ChildFailed(Exception):
+    """A child died, or did not answer in time; the message says which and how."""
+
+
+def say(told: dict[str, Any]) -> None:
+    """What a child tells the harness: one JSON line."""
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+class Child:
+    """One process: started in `__init__`, ended by `end`."""
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        errors: Path,
+        core: list[int] | None,
+        precedence: int = 0,
+        inside: str = "here",
+    ) -> None:
+        """Start `command`, pinned to `core` where one is given; `bench.trials.processes.launch` knows what
+        precedence is, and where inside. Raises ChildFailed where it cannot be started."""
+        self.name = name
+        self._errors = errors
+        self._ended = False
+        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=LINES)
+
+        cores = "any" if core is None else ",".join(map(str, core))
+        launch = [
+            sys.executable,
+            "-m",
+            "bench.trials.processes.launch",
+            cores,
+            str(precedence),
+            str(os.getpid()),
+            inside,
+        ]
+        try:
+            with errors.open("wb") as stderr:
+                self.process = subprocess.Popen(
+                    [*launch, *command],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                    encoding="utf-8",
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ChildFailed(f"the {name} cannot be started: {error}") from None
+        threading.Thread(target=self._read, name=f"{name} output", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and its group's."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.poll() is None
+
+    def tell(self, order: dict[str, Any]) -> None:
+        """Send one JSON line. Raises ChildFailed where nobody reads it."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+        except OSError:
+            raise ChildFailed(self.death()) from None
+
+    def line(self, timeout_s: float, check: Callable[[], None] = lambda: None) -> str:
+        """The next line that it writes. `check` is called now and then meanwhile, and may raise.
+
+        Raises ChildFailed where it dies first, or takes longer than `timeout_s`.
+        """
+        until_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                line = self._lines.get(timeout=LOOK_S)
+            except queue.Empty:
+                check()
+                if time.monotonic() > until_s:
+                    raise ChildFailed(f"the {self.name} did not answer within {timeout_s:.0f} s") from None
+                continue
+            if line is None:
+                self._lines.put(None)
+                raise ChildFailed(self.death())
+            return line
+
+    def expect(
+        self, event: str, timeout_s: float, check: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """The next JSON line, which must be that event. Raises ChildFailed."""
+        line = self.line(timeout_s, check)
+        try:
+            told: dict[str, Any] = json.loads(line)
+            if told["event"] == event:
+                return told
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise ChildFailed(f"the {self.name} answered {line.strip()[:200]!r} where {event!r} was due")
+
+    def end(self) -> None:
+        """End its whole group at once. Returns when it is gone; safe to call twice.
+
+        Nothing is lost: whoever has something to tell has told it by then. Also done for one that has ended
+        by itself, since a worker may have outlived it.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def death(self) -> str:
+        """One sentence on how it ended, with the last line that it left on stderr."""
+        try:
+            code = self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return f"the {self.name} closed its output"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        try:
+            last = self._errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        except OSError:
+            last = []
+        return f"the {self.name} {how}" + (f": {last[0][:300]}" if last else "")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with contextlib.suppress(ValueError, OSError):
+            for line in self.process.stdout:
+                self._lines.put(line)
+        self._lines.put(None)

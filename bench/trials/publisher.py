@@ -1,0 +1,75 @@
+"""The publisher of one trial, a process of its own: it shares no interpreter with the subscribers.
+
+It is told its work in JSON lines on stdin, the settings first, and answers in JSON lines on stdout:
+
+    {"do":"publish","start_us":…,"end_us":…} → {"event":"published","last_id":…,"error":…|null}
+    {"do":"stop"}                            → {"event":"stopped"}, and the raw columns are on disk
+
+`published.i64` holds rows of id, due, written, answered; -1 stands for what never came. The schedule is open
+and drawn from the seed, which the harness makes the same for every transport of a repeat, so that they are
+all told of the same news. It takes precedence (see `bench.trials.processes.launch`): a few system calls a
+second are all that it does, and a busy load generator on the same core would hold it up for some
+milliseconds; where it may not, the gate on its lateness decides. stdin ending means that the harness is gone:
+so does this process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+from clients.errors import ClientError
+from clients.publisher import Publisher, schedule
+
+NEVER = -1
+
+
+def publish(publisher: Publisher, settings: dict[str, Any], start_us: int, end_us: int) -> dict[str, Any]:
+    """Publish from `start_us` until `end_us` and wait for the answers. Returns what to tell the harness."""
+    time.sleep(max(0.0, start_us / 1e6 - time.time()))
+    error = None
+    try:
+        offsets_s = schedule(settings["schedule"], settings["publish_rate"], settings["seed"])
+        publisher.run(offsets_s, stop=threading.Event(), seconds=(end_us - start_us) / 1e6)
+        if not publisher.drain():
+            error = "some publishes were never answered"
+    except ClientError as failure:
+        error = str(failure)
+    last_id = max((record.id for record in publisher.records if record.id is not None), default=None)
+    return {"event": "published", "last_id": last_id, "error": error}
+
+
+def write(publisher: Publisher, path: Path) -> None:
+    """Write one row for each notification that was written."""
+    rows = array("q")
+    for record in publisher.records:
+        if record.written_us is not None:
+            fields = (record.id, record.due_us, record.written_us, record.answered_us)
+            rows.extend(NEVER if field is None else field for field in fields)
+    with path.open("wb") as file:
+        rows.tofile(file)
+
+
+def main() -> int:
+    """Do as the harness says until it says stop or is gone."""
+    settings = json.loads(sys.stdin.readline())
+    publisher = Publisher(settings["url"], settings["stream"], payload_bytes=settings["payload_bytes"])
+    print(json.dumps({"event": "ready"}), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["do"] == "stop":
+            write(publisher, Path(settings["directory"]) / "published.i64")
+            publisher.close()
+            print(json.dumps({"event": "stopped"}), flush=True)
+            return 0
+        print(json.dumps(publish(publisher, settings, order["start_us"], order["end_us"])), flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,363 @@
+"""One trial, in fresh processes: a server, a load generator and a publisher, from start to collected.
+
+Rules:
+- The stages are: start; with `memory`, a cohort that joins and leaves; subscribers join; settle; window;
+  drain; stop. Publishing begins when all have joined, so the first notifications are not in the window.
+- The server has a core to itself; the load generator, the publisher and the harness share the other.
+- Whatever goes wrong ends the trial, not the run: what was collected so far is kept, and `exit` says why.
+- Every process that a trial starts is gone when it returns or raises, also on Ctrl-C.
+- Across an emulated link the server and the publisher are on its one side, the load generator on the other,
+  in network namespaces that the trial's own relay makes. The relay shares the load generator's core.
+- WebSockets are pinged as often as long polls are renewed: every `wait_s`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.scenario.scenario import MEMORY_SUBSCRIBERS, Planned, Settings
+from bench.trials.network import network
+from bench.trials.network.network import Link
+from bench.trials.processes import resources
+from bench.trials.processes.child import Child, ChildFailed
+
+STREAM = "main"
+SPARE_SUBSCRIBERS = 64
+START_TIMEOUT_S = 30.0
+JOIN_TIMEOUT_S = 30.0
+DRAIN_TIMEOUT_S = 15.0
+COLLECT_TIMEOUT_S = 60.0
+COHORT = 10
+"""Subscribers of the warm-up cohort."""
+COHORT_LEAVE_TIMEOUT_S = 5.0
+SAMPLE_EVERY_S = 1.0
+SETTLED_BEFORE_S = 0.15
+SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
+"""PSS is read so long before the window: walking the server's pages disturbs it for some milliseconds, and
+its threads are counted one by one, of which there may be two for each subscriber."""
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass
+class Collected:
+    """What a trial left behind. Rows are as bench/trials/generator.py and bench/trials/publisher.py write
+    them."""
+
+    planned: Planned
+    exit: str = "finished"
+    window_us: tuple[int, int] | None = None
+    deliveries: Rows = field(default_factory=lambda: np.empty((0, 6), np.int64))
+    requests: Rows = field(default_factory=lambda: np.empty((0, 6), np.int64))
+    published: Rows = field(default_factory=lambda: np.empty((0, 4), np.int64))
+    subscribers: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    arrival: str | None = None
+
+
+def run(
+    planned: Planned,
+    *,
+    seed: int,
+    pinning: dict[str, list[int]] | None,
+    scratch: Path,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Collected:
+    """Run one trial; raw files pass through the empty directory `scratch`. Never raises for a trial's own
+    failure."""
+    course = _Course(planned, seed, pinning, scratch, on_stage)
+    try:
+        course.run()
+    except ChildFailed as failure:
+        course.collected.exit = course.why(failure)
+        course.collect_what_there_is()
+    finally:
+        course.end()
+    course.read_rows()
+    return course.collected
+
+
+def server_command(settings: Settings) -> list[str]:
+    """How a trial's server is started."""
+    host = network.SERVER_ADDRESS if settings.link != network.LOOPBACK else "127.0.0.1"
+    if settings.implementation == "bare":
+        return [sys.executable, "-m", "bench.systems.bare.server", host]
+    options = {
+        "--host": host,
+        "--server-model": settings.server_model,
+        "--max-subscribers": settings.subscribers + SPARE_SUBSCRIBERS,
+        "--ping-interval-s": settings.wait_s,
+    }
+    command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0"]
+    command += [str(part) for option in options.items() for part in option]
+    return [*command, "--permessage-deflate"] if settings.permessage_deflate else command
+
+
+def server_url(line: str) -> str:
+    """The URL in the one line with which a server says that it is ready. Raises ChildFailed."""
+    words = line.split()
+    if words[:3] != ["wirelab:", "serving", "on"] or len(words) < 4:
+        raise ChildFailed(f"the server said {line.strip()[:200]!r} where its URL was due")
+    return words[3]
+
+
+class _Course:
+    """The stages of one trial."""
+
+    def __init__(
+        self,
+        planned: Planned,
+        seed: int,
+        pinning: dict[str, list[int]] | None,
+        scratch: Path,
+        on_stage: Callable[[str], None],
+    ) -> None:
+        self.planned, self.settings = planned, planned.settings
+        self.collected = Collected(planned)
+        self.publish_seed = random.Random(f"{seed}/{planned.repeat}/publish").getrandbits(32)
+        self.link_seed = f"{seed}/{planned.repeat}/link"
+        self.pinning = pinning
+        self.scratch = scratch
+        self.on_stage = on_stage
+        self.server: Child | None = None
+        self.generator: Child | None = None
+        self.publisher: Child | None = None
+        self.network: network.Network | None = None
+        self.tree: resources.ProcessTree | None = None
+        self.server_pids: list[int] = []
+        self.url = ""
+
+    def run(self) -> None:
+        self.on_stage("starting")
+        self.start()
+        if self.settings.memory and resources.LINUX:
+            self.on_stage("warming up")
+            self.cohort()
+        if self.generator:
+            self.on_stage("joining")
+            self.ask(self.generator, {"do": "join"}, "joined", self.settings.join_s + JOIN_TIMEOUT_S)
+        self.measure()
+        self.on_stage("draining")
+        self.drain()
+        self.on_stage("collecting")
+        self.collect()
+
+    def start(self) -> None:
+        """Start all processes at once; each is ready when it says so."""
+        settings = self.settings
+        if settings.link != network.LOOPBACK:
+            core = (self.pinning or {}).get("generator")
+            self.network = network.Network(Link.of(settings), self.link_seed, scratch=self.scratch, core=core)
+        self.server = Child(
+            "server",
+            server_command(settings),
+            errors=self.scratch / "server.log",
+            core=(self.pinning or {}).get("server"),
+            inside=self.inside("server"),
+        )
+        if settings.transport:
+            self.generator = self.start_python("generator", "bench.trials.generator", "client")
+        if settings.publish_rate:
+            self.publisher = self.start_python("publisher", "bench.trials.publisher", "server", precedence=1)
+        self.url = server_url(self.server.line(START_TIMEOUT_S))
+        self.tree = resources.ProcessTree(self.server.pid)
+        self.server_pids = self.tree.pids()
+        told = asdict(settings) | {
+            "url": self.url,
+            "stream": STREAM,
+            "directory": str(self.scratch),
+            "join_s": settings.join_s,
+            "seed": self.publish_seed,
+        }
+        for child in (self.generator, self.publisher):
+            if child:
+                child.tell(told)
+                child.expect("ready", START_TIMEOUT_S, self.check)
+        self.sample("empty", pss=True)
+
+    def start_python(self, name: str, module: str, side: str, precedence: int = 0) -> Child:
+        return Child(
+            name,
+            [sys.executable, "-m", module],
+            errors=self.scratch / f"{name}.log",
+            core=(self.pinning or {}).get("generator"),
+            precedence=precedence,
+            inside=self.inside(side),
+        )
+
+    def inside(self, side: str) -> str:
+        """Where a process of that side of the link runs."""
+        return self.network.inside(side) if self.network else "here"
+
+    def cohort(self) -> None:
+        """A few subscribers join and leave, so that what the server keeps for good is not billed to the
+        others."""
+        assert self.generator is not None
+        empty = self.collected.samples[-1]["server"]["file_descriptors"]
+        order = {"do": "cohort", "subscribers": COHORT}
+        if error := self.ask(self.generator, order, "cohort_left", JOIN_TIMEOUT_S)["error"]:
+            raise ChildFailed(f"nothing could be published after the cohort: {error}")
+        until_s = time.monotonic() + COHORT_LEAVE_TIMEOUT_S
+        while time.monotonic() < until_s:
+            assert self.tree is not None
+            if self.tree.sample()["file_descriptors"] <= empty:
+                break
+            time.sleep(0.02)
+        self.sample("warmed", pss=True)
+
+    def measure(self) -> None:
+        """Settle, then the window: both edges are read, and once a second between them."""
+        settings = self.settings
+        begin_us = time.time_ns() // 1000 + 50_000
+        start_us = begin_us + round(settings.settle_s * 1e6)
+        end_us = start_us + round(settings.window_s * 1e6)
+        if self.generator:
+            self.generator.tell({"do": "window", "start_us": start_us, "end_us": end_us})
+        if self.publisher:
+            self.publisher.tell({"do": "publish", "start_us": begin_us, "end_us": end_us})
+        self.on_stage("settling")
+        if settings.subscribers >= MEMORY_SUBSCRIBERS:
+            before_s = SETTLED_BEFORE_S + SETTLED_BEFORE_S_A_SUBSCRIBER * settings.subscribers
+            self.sleep_until(start_us / 1e6 - before_s)
+            self.sample("settled", pss=True)
+        self.sleep_until(start_us / 1e6)
+        edges = [self.sample("window_start")]
+        self.on_stage("measuring")
+        while (next_s := time.time() + SAMPLE_EVERY_S) < end_us / 1e6 - SAMPLE_EVERY_S / 2:
+            self.sleep_until(next_s)
+            self.sample("sample")
+        self.sleep_until(end_us / 1e6)
+        edges.append(self.sample("window_end"))
+        self.collected.window_us = (edges[0]["at_us"], edges[1]["at_us"])
+        if self.generator:
+            self.generator.expect("window_done", 10, self.check)
+
+    def drain(self) -> None:
+        """All that was published is answered, and has reached everybody or never will."""
+        last_id = None
+        if self.publisher:
+            told = self.publisher.expect("published", DRAIN_TIMEOUT_S, self.check)
+            last_id = told["last_id"]
+            if told["error"]:
+                self.note(f"publisher: {told['error']}")
+        if self.generator:
+            until_us = time.time_ns() // 1000 + round((DRAIN_TIMEOUT_S + self.settings.poll_interval_s) * 1e6)
+            order = {"do": "drain", "last_id": last_id, "until_us": until_us}
+            self.ask(self.generator, order, "drained", DRAIN_TIMEOUT_S + self.settings.poll_interval_s + 5)
+            self.sample("drained")
+
+    def collect(self) -> None:
+        """Have everybody write what they hold."""
+        for child in (self.generator, self.publisher):
+            if child:
+                child.tell({"do": "stop"})
+        if self.generator:
+            told = self.stopped(self.generator)
+            self.collected.subscribers = told["subscribers"]
+            self.collected.arrival = told["arrival"]
+            self.collected.errors += told["errors"]
+            if told["not_kept"]:
+                raise ChildFailed(
+                    f"the generator could not keep {told['not_kept']} rows: ask for a smaller load"
+                )
+        if self.publisher:
+            self.stopped(self.publisher)
+
+    def stopped(self, child: Child) -> dict[str, Any]:
+        """The answer to an order to stop; what was on its way before it is passed over."""
+        while True:
+            told: dict[str, Any] = json.loads(child.line(COLLECT_TIMEOUT_S))
+            if told["event"] == "stopped":
+                return told
+
+    def collect_what_there_is(self) -> None:
+        """After a failure: what the others hold is still worth keeping."""
+        try:
+            self.collect()
+        except ChildFailed as failure:
+            self.note(str(failure))
+
+    def read_rows(self) -> None:
+        """Read the raw columns that the children wrote; what is not there was never written."""
+        for name, width in (("deliveries", 6), ("requests", 6), ("published", 4)):
+            path = self.scratch / f"{name}.i64"
+            if path.exists():
+                rows = np.fromfile(path, np.int64)
+                setattr(self.collected, name, rows[: len(rows) // width * width].reshape(-1, width))
+
+    def end(self) -> None:
+        """Leave no process behind: clients before the server."""
+        for child in (self.publisher, self.generator, self.server, self.network):
+            if child:
+                child.end()
+
+    def ask(self, child: Child, order: dict[str, Any], event: str, timeout_s: float) -> dict[str, Any]:
+        child.tell(order)
+        return child.expect(event, timeout_s, self.check)
+
+    def check(self) -> None:
+        """Raise ChildFailed as soon as the server, or a worker of it, or the link's relay has died."""
+        if self.network:
+            self.network.check()
+        assert self.server is not None
+        if not self.server.alive:
+            raise ChildFailed(self.server.death())
+        gone = [pid for pid in self.server_pids if resources.LINUX and not resources.lives(pid)]
+        if gone:
+            raise ChildFailed("the server lost a worker process")
+
+    def why(self, failure: ChildFailed) -> str:
+        """What ended the trial: whoever fails once the relay has died fails because of it."""
+        try:
+            if self.network:
+                self.network.check()
+        except ChildFailed as relay:
+            return str(relay)
+        return str(failure)
+
+    def sleep_until(self, at_s: float) -> None:
+        """Sleep until a moment in Unix seconds, noticing a death meanwhile."""
+        while (left_s := at_s - time.time()) > 0:
+            time.sleep(min(left_s, 0.25))
+            self.check()
+
+    def sample(self, edge: str, *, pss: bool = False) -> dict[str, Any]:
+        """Read what everybody uses and keep it."""
+        assert self.tree is not None
+        server = self.tree.sample(pss=pss)
+        sample: dict[str, Any] = {
+            "trial": self.planned.id,
+            "at_us": server.pop("at_us"),
+            "monotonic_us": server.pop("monotonic_us"),
+            "edge": edge,
+        }
+        for name, child in (("generator", self.generator), ("publisher", self.publisher)):
+            if child:
+                sample[name] = {
+                    "cpu_us": resources.cpu_us(child.pid),
+                    "waited_us": resources.waited_us(child.pid),
+                }
+        sample |= {
+            "server": server,
+            "cores": resources.cores(),
+            "socket_memory_kb": resources.socket_memory_kb(),
+        }
+        if self.network and self.generator:
+            relay = self.network.report() if edge in ("window_start", "window_end", "drained") else None
+            sample["link"] = {"wire": resources.interface_counts(self.generator.pid, "eth0"), "relay": relay}
+        self.collected.samples.append(sample)
+        return sample
+
+    def note(self, error: str) -> None:
+        self.collected.errors.append({"subscriber": None, "at_us": time.time_ns() // 1000, "error": error})

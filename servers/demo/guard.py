@@ -1,0 +1,179 @@
+"""Who may do what while a class is in the room.
+
+Rules:
+1. Without LAN mode only this machine can reach the server, and everybody is the teacher. In LAN mode the
+   teacher is who holds the token's cookie.
+2. What changes things by POST must be JSON and must not come from a foreign page (Origin): a page elsewhere
+   can send neither unasked. A cookie alone never suffices, and it is SameSite=Strict besides.
+3. Students publish to the play streams only, `MAX_PUBLISH_BYTES` at a time, at a rate; what they ask of the
+   server by POST has a rate too. A rate is told by 429 and Retry-After, or on a WebSocket by 1013.
+4. A client is an address. `MAX_CLIENTS` are remembered; the longest silent one is forgotten first.
+5. The wire page's exchange is the server's own client: from this machine its stream may be published to.
+6. The data member `teacher` is the server's own mark: students cannot publish it, so pages may believe it.
+"""
+
+import json
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from flask import Flask, Response, request
+from wsproto.frame_protocol import CloseReason
+
+from clients.explain.exchange import STREAM as WIRE_STREAM
+from servers.connection import CloseWith, Connection
+from servers.demo.wire_page import from_this_machine
+from servers.problems import problem
+from servers.settings import Settings
+from servers.upgrade import is_own_origin
+
+PLAY_STREAMS = ("whiteboard", "chat", "sensors", "game")
+COOKIE = "wirelab_teacher"
+MAX_PUBLISH_BYTES = 8 * 1024
+PUBLISHES_PER_S = 30.0
+PUBLISH_BURST = 90
+ASKS_PER_S = 10.0
+ASK_BURST = 60
+MAX_CLIENTS = 1000
+STREAM_PATH = re.compile(r"/streams/([^/]+)/")
+
+TEACHERS_ONLY = "This is the teacher's to change; open the teacher's link that `wirelab demo` printed."
+NOT_A_PLAY_STREAM = f"Students publish to these streams only: {', '.join(PLAY_STREAMS)}."
+TEACHERS_MARK = 'The data member "teacher" is the teacher\'s; leave it out.'
+TOO_FAST = "Slow down: {rate:g} a second, {burst} at once, is the limit for each client."
+TOO_LONG = f"Students publish {MAX_PUBLISH_BYTES} bytes at the most at a time."
+
+
+class Rate:
+    """Token buckets, one a client: `burst` at once, and `per_s` in the long run."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self.per_s = per_s
+        self.burst = burst
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, client: str, now_s: float | None = None) -> float:
+        """Take one token. Returns 0, or the seconds until there will be one."""
+        now_s = time.monotonic() if now_s is None else now_s
+        with self._lock:
+            tokens, at_s = self._buckets.pop(client, (float(self.burst), now_s))
+            tokens = min(self.burst, tokens + (now_s - at_s) * self.per_s)
+            allowed = tokens >= 1
+            self._buckets[client] = (tokens - 1 if allowed else tokens, now_s)
+            if len(self._buckets) > MAX_CLIENTS:
+                self._buckets.popitem(last=False)
+            return 0.0 if allowed else (1 - tokens) / self.per_s
+
+    @property
+    def sentence(self) -> str:
+        """What is told to who exceeds it."""
+        return TOO_FAST.format(rate=self.per_s, burst=self.burst)
+
+
+class Guard:
+    """The rules above, for one server. `token` is None where everybody is the teacher."""
+
+    def __init__(self, token: str | None) -> None:
+        self.token = token
+        self.publishes = Rate(PUBLISHES_PER_S, PUBLISH_BURST)
+        self.asks = Rate(ASKS_PER_S, ASK_BURST)
+
+    def is_token(self, given: str) -> bool:
+        return self.token is not None and secrets.compare_digest(given.encode(), self.token.encode())
+
+    def is_teacher(self, environ: dict[str, Any]) -> bool:
+        """Whether a request comes from the teacher."""
+        if self.token is None:
+            return True
+        try:
+            cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and self.is_token(cookie.value)
+
+    def refuse_publish(self, stream: str, body: str | bytes, environ: dict[str, Any]) -> None:
+        """Raises CloseWith, with the code and the reason of a close frame, where rule 3 or 6 forbids it."""
+        if self.is_teacher(environ) or (stream == WIRE_STREAM and from_this_machine(environ)):
+            return
+        if stream not in PLAY_STREAMS:
+            raise CloseWith(CloseReason.POLICY_VIOLATION, NOT_A_PLAY_STREAM)
+        if len(body) > MAX_PUBLISH_BYTES:
+            raise CloseWith(CloseReason.MESSAGE_TOO_BIG, TOO_LONG)
+        if self.publishes.take(client(environ)):
+            raise CloseWith(CloseReason.TRY_AGAIN_LATER, self.publishes.sentence)
+        if _bears_teachers_mark(body):
+            raise CloseWith(CloseReason.POLICY_VIOLATION, TEACHERS_MARK)
+
+    def protect(self, app: Flask, settings: Settings) -> None:
+        """Hold every request of the application against the rules."""
+        status = {
+            CloseReason.POLICY_VIOLATION: 403,
+            CloseReason.MESSAGE_TOO_BIG: 413,
+            CloseReason.TRY_AGAIN_LATER: 429,
+        }
+
+        @app.before_request
+        def check() -> Response | None:
+            if request.method != "POST" or request.path == "/echo":
+                return None
+            origin = request.headers.get("Origin")
+            if origin is not None and not is_own_origin(origin, request.headers.get("Host", ""), settings):
+                return problem(
+                    403, "Pages of a foreign Origin may change nothing here; open the page from this host."
+                )
+            if request.mimetype != "application/json":
+                return problem(415, "Send JSON with Content-Type: application/json.")
+            stream = STREAM_PATH.match(request.path)
+            if not stream:
+                if not self.is_teacher(request.environ) and (
+                    wait_s := self.asks.take(client(request.environ))
+                ):
+                    return problem(429, self.asks.sentence, Retry_After=_whole(wait_s))
+                return None
+            try:
+                self.refuse_publish(stream[1], request.get_data(), request.environ)
+            except CloseWith as refusal:
+                headers = {"Retry_After": "1"} if refusal.code == CloseReason.TRY_AGAIN_LATER else {}
+                return problem(status[CloseReason(refusal.code)], refusal.reason, **headers)
+            return None
+
+    def connection_class(self) -> type[Connection]:
+        """The server's WebSocket connection, with rule 3 for what comes in by it."""
+        guard = self
+
+        class GuardedConnection(Connection):
+            def listen(self, on_message: Any, on_end: Any) -> None:
+                stream = STREAM_PATH.match(self.environ["PATH_INFO"])
+
+                def guarded(message: str | bytes) -> None:
+                    if stream:
+                        guard.refuse_publish(stream[1], message, self.environ)
+                    on_message(message)
+
+                super().listen(guarded, on_end)
+
+        return GuardedConnection
+
+
+def client(environ: dict[str, Any]) -> str:
+    """Whom a rate is counted for. No proxy is believed, so it is the peer's own address."""
+    return str(environ.get("REMOTE_ADDR", ""))
+
+
+def _bears_teachers_mark(body: str | bytes) -> bool:
+    """What is not JSON bears no mark; the stream will refuse it in its own words."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    data = value.get("data") if isinstance(value, dict) else None
+    return isinstance(data, dict) and "teacher" in data
+
+
+def _whole(seconds: float) -> str:
+    return str(max(1, round(seconds + 0.5)))

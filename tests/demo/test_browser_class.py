@@ -1,0 +1,104 @@
+"""The class page in a real browser: students take part, the teacher deals, everybody sees the histogram."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+import raw
+from conftest import Server, Visits
+from playwright.sync_api import Page, expect
+
+from bench.commands.demo import lan_addresses
+from servers.demo.colours import label
+from servers.transports import TRANSPORTS
+
+DEMO = Callable[..., Server]
+
+
+def teachers_link(server: Server) -> str:
+    """The teacher's link for this machine, as it was printed."""
+    link = re.search(r"http://127\.0\.0\.1:\d+/teacher\?token=\S+", server.printed)
+    assert link
+    return link[0]
+
+
+def count(page: Page, selector: str) -> int:
+    return int(page.locator(selector).inner_text())
+
+
+def test_forty_students_fill_the_histograms(demo: DEMO, visit: Visits) -> None:
+    """A rehearsal: their number by transport, their latencies, and none lost."""
+    server = demo("--students", "40")
+    page = visit(f"{server.url}/class", viewport={"width": 1280, "height": 720})
+    expect(page.locator("#students")).to_have_text("40", timeout=30_000)
+    expect(page.locator("#simulated")).to_have_text("(40 simulated)")
+    for transport in TRANSPORTS:
+        row = page.locator(f"#histograms [data-transport={transport}]")
+        expect(row.locator("h3")).to_contain_text("none lost", timeout=30_000)
+        expect(row.locator("h3")).to_contain_text("median")
+        expect(row.locator("rect").first).to_be_visible()
+        assert 13 <= count(page, f"#shares [data-transport={transport}] [data-metric=students]") <= 14
+    page.locator("#deal").click()
+    expect(page.locator("#round")).to_have_text("Dealt 1 time.")
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("CSV")).click()
+    assert download.value.path().read_text().startswith("student,transport,latency_ms")
+
+
+def test_a_student_joins_and_the_teacher_deals(demo: DEMO, visit: Visits) -> None:
+    """In LAN mode a student takes part by opening the page, without controls; the teacher's link is clean."""
+    server = demo("--lan")
+    teacher = visit(teachers_link(server))
+    assert teacher.url == f"{server.url}/class"
+    expect(teacher.locator("#deal")).to_be_visible()
+    if lan_addresses():
+        expect(teacher.locator(".qr")).to_be_visible()
+        assert teacher.locator(".qr").evaluate("image => image.naturalWidth") > 0
+    students = [visit(f"{server.url}/class") for _ in range(3)]
+    for student in students:
+        expect(student.locator("#dealt")).to_contain_text("You are on")
+        expect(student.locator("#deal")).to_be_hidden()
+        expect(student.locator("#last")).not_to_have_text("–", timeout=20_000)
+    expect(teacher.locator("#students")).to_have_text("3")
+    # Who comes gets the transport that has the fewest: three students, three transports.
+    dealt = {student.locator("#dealt").inner_text() for student in students}
+    assert dealt == {f"You are on {label(name)}." for name in TRANSPORTS}
+    teacher.locator("#deal").click()
+    expect(teacher.locator("#round")).to_have_text("Dealt 1 time.")
+    expect(teacher.locator("#histograms .histogram")).to_have_count(3, timeout=20_000)
+    assert raw.ask(server, "POST", "/class/deal", b"{}", {"Content-Type": "application/json"}).status == 403
+
+
+def test_the_teacher_takes_part_by_a_button_and_begins_again(demo: DEMO, visit: Visits) -> None:
+    """Alone on this machine, too."""
+    server = demo()
+    page = visit(f"{server.url}/class")
+    expect(page.locator("#dealt")).to_have_text("Not taking part.")
+    expect(page.locator("#empty")).to_be_visible()
+    page.locator("#take-part").click()
+    expect(page.locator("#students")).to_have_text("1")
+    expect(page.locator("#histograms .histogram")).to_have_count(1, timeout=20_000)
+    page.locator("#take-part").click()
+    expect(page.locator("#dealt")).to_have_text("Not taking part.")
+    page.locator("#reset").click()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator("#students")).to_have_text("0")
+
+
+@pytest.mark.parametrize("transport", list(TRANSPORTS))
+def test_predictions_are_shown_as_a_distribution(demo: DEMO, visit: Visits, transport: str) -> None:
+    """What the class expected, by transport."""
+    server = demo()
+    for number in range(5):
+        body = (
+            f'{{"page":"page-number-{number}","predictions":{{"{transport}":{{"latency_ms":{10**number}}}}}}}'
+        )
+        headers = {"Content-Type": "application/json"}
+        assert raw.ask(server, "POST", "/class/prediction", body.encode(), headers).status == 200
+    page = visit(f"{server.url}/class")
+    shown = page.locator(f"#predictions [data-transport={transport}]")
+    expect(shown.locator("h3")).to_contain_text("5 predicted, median 100 ms")
+    expect(shown.locator("rect")).to_have_count(5)
+    expect(page.locator("#predictions .histogram")).to_have_count(1)

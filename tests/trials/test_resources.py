@@ -1,0 +1,138 @@
+"""What processes use, read while they use it. Elsewhere than on Linux nothing is measured or guessed."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench.trials.processes import machine, resources
+
+BURN = "import time\nend = time.process_time() + {s}\nwhile time.process_time() < end: pass\n"
+
+
+def test_cpu_time_is_the_process_clock() -> None:
+    """To the microsecond, for ourselves: the same clock as time.process_time."""
+    before = time.process_time()
+    ours = resources.cpu_us(os.getpid())
+    after = time.process_time()
+    assert ours is not None
+    assert before * 1e6 - 1 <= ours <= after * 1e6 + 1
+
+
+def test_a_process_that_is_gone_has_none() -> None:
+    """None, not 0."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert resources.cpu_us(child.pid) is None
+    assert not resources.lives(child.pid)
+    assert resources.waited_us(child.pid) is None
+    assert resources.pss_kb([child.pid]) is None
+
+
+def test_threads_that_ended_still_count() -> None:
+    """The clock is the process's, not that of the threads which happen to live."""
+    code = (
+        "import threading, time\n"
+        "def burn():\n"
+        "    end = time.thread_time() + 0.2\n"
+        "    while time.thread_time() < end: pass\n"
+        "thread = threading.Thread(target=burn); thread.start(); thread.join()\n"
+        "print('done', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        used = resources.ProcessTree(child.pid).sample()
+        child.communicate("\n")
+    assert used["cpu_us"] >= 200_000
+    assert used["threads"] == 1
+
+
+def test_a_tree_counts_descendants_and_remembers_the_ended() -> None:
+    """A sum over the tree never falls when one of it ends."""
+    code = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {BURN.format(s=0.2)!r} + 'input()'],"
+        " stdin=subprocess.PIPE)\n"
+        "input(); child.communicate(b'\\n'); print('ended', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        tree = resources.ProcessTree(parent.pid)
+        until = time.monotonic() + 20
+        while (both := tree.sample(pss=True))["cpu_us"] < 200_000 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert both["processes"] == 2
+        assert both["pss_kb"] > 1000
+        assert both["file_descriptors"] >= 6
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        parent.stdout.readline()
+        alone = tree.sample()
+        assert alone["processes"] == 1
+        assert alone["cpu_us"] >= both["cpu_us"] >= 200_000
+        assert alone["user_us"] + alone["system_us"] == pytest.approx(alone["cpu_us"], abs=100_000)
+        parent.communicate("\n")
+
+
+def test_cores_are_busy_for_a_part_of_their_time() -> None:
+    """Both figures rise, and the one is never more than the other."""
+    before = resources.cores()
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        pass
+    after = resources.cores()
+    assert before is not None
+    assert after is not None
+    assert set(before) == set(after)
+    busy = sum(after[core]["busy_us"] - before[core]["busy_us"] for core in after)
+    total = sum(after[core]["total_us"] - before[core]["total_us"] for core in after)
+    assert 0 < busy <= total
+
+
+def test_both_clocks_are_read_together() -> None:
+    """What lies between them moves only if a clock does."""
+    offsets = [
+        at_us - monotonic_us for at_us, monotonic_us in (resources.both_clocks_us() for _ in range(50))
+    ]
+    assert max(offsets) - min(offsets) < 1000
+
+
+def test_elsewhere_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None or absent, and never 0."""
+    monkeypatch.setattr(resources, "LINUX", False)
+    assert resources.cpu_us(os.getpid()) is None
+    assert resources.cores() is None
+    used = resources.ProcessTree(os.getpid()).sample(pss=True)
+    assert used["cpu_us"] is None
+    assert "pss_kb" not in used
+    monkeypatch.delattr(os, "sched_setaffinity")
+    assert machine.pinning() is None
+
+
+def test_a_machine_is_described_without_names_or_paths() -> None:
+    """Facts alone: nothing of whose it is, or of where this was checked out."""
+    told = machine.describe()
+    assert set(told) == {"cpu_model", "cores", "memory_kb", "kernel", "system"}
+    assert machine.versions()["gunicorn"]
+    everything = f"{told} {machine.versions()} {machine.commit()}"
+    assert os.uname().nodename not in everything or len(os.uname().nodename) < 4
+    assert os.getcwd() not in everything  # noqa: PTH109
+
+
+def test_precedence_is_told_as_the_programs_get_it() -> None:
+    """What a program started with it runs under, and nothing left behind here."""
+    script = "import os; print(os.sched_getscheduler(0) == os.SCHED_FIFO)"
+    launch = [sys.executable, "-m", "bench.trials.processes.launch", "any", "1", str(os.getpid()), "here"]
+    started = subprocess.run(
+        [*launch, sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert str(machine.precedence()) == started.stdout.strip()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
