@@ -11,14 +11,14 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.rundir.reader import Run
+    from bench.analysis.store import Run
 
 __all__ = ["load"]
 
 
 def load(directory: str | os.PathLike[str]) -> Run:
     """Open a run directory: pandas frames of everything in it. Raises
-    `bench.rundir.reader.RunDirectoryError`."""
-    from bench.rundir import reader
+    `bench.errors.RunDirectoryError`."""
+    from bench.analysis import store
 
-    return reader.load(directory)
+    return store.load(directory)

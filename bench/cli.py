@@ -15,10 +15,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-
-class UsageError(Exception):
-    """Something that the user can mend by asking differently; the message says how."""
-
+from bench.errors import UsageError
 
 COMMANDS = {
     "serve": "serve one notification stream over every transport",
@@ -64,6 +61,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Not this module's own `main`: under `python -m` it is `__main__`, and other modules raise bench.cli's
-    # UsageError.
-    sys.exit(importlib.import_module("bench.cli").main())
+    sys.exit(main())

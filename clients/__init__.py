@@ -16,3 +16,11 @@ TRANSPORTS: dict[str, type[Subscriber]] = {
     "websocket": WebSocketSubscriber,
 }
 """Every transport by its name: a new one is a file of its own and a line here."""
+
+
+def label(transport: str | None) -> str:
+    """What readers see for a transport; one that is not registered keeps its own name, and None is a server
+    without subscribers."""
+    if transport is None:
+        return "no subscribers"
+    return TRANSPORTS[transport].label if transport in TRANSPORTS else transport

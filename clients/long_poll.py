@@ -16,6 +16,9 @@ class LongPollSubscriber(Subscriber):
     """A client that asks to be held for `wait_s`."""
 
     transport = "long-poll"
+    label = "long poll"
+    held = True
+    factors = ("wait_s", "headers", "connection")
 
     def _deliveries(self) -> Iterator[Delivery]:
         headers = poll_headers(self.headers, self.endpoint.host_header, self.connection)

@@ -19,6 +19,9 @@ class ShortPollSubscriber(Subscriber):
     """A client that asks every `poll_interval_s`, and is answered at once."""
 
     transport = "short-poll"
+    label = "short poll"
+    held = False
+    factors = ("poll_interval_s", "headers", "connection")
     _next_tick_s: float | None = None
 
     def _deliveries(self) -> Iterator[Delivery]:

@@ -77,6 +77,16 @@ class Subscriber(ABC):
 
     transport: ClassVar[str]
     """The transport's name: in the registry, in scenarios, in the URL."""
+    label: ClassVar[str]
+    """What readers see."""
+    asks_again: ClassVar[bool] = True
+    """Does it make a request for each batch? Then a client that is late delays its own next request."""
+    held: ClassVar[bool]
+    """Does the server hold something open while there is no news, renewed or pinged every `wait_s`?"""
+    factors: ClassVar[tuple[str, ...]]
+    """Which of the settings below it uses; the others make no difference to it."""
+    good_status: ClassVar[int] = 200
+    """The status of a request that was answered well."""
 
     def __init__(
         self,

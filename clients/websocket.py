@@ -29,6 +29,11 @@ class WebSocketSubscriber(Subscriber):
     """A client that keeps one WebSocket open."""
 
     transport = "websocket"
+    label = "WebSocket"
+    asks_again = False
+    held = True
+    factors = ("wait_s", "headers", "permessage_deflate")
+    good_status = 101
 
     def _deliveries(self) -> Iterator[Delivery]:
         connection, frames, data = self._handshake()

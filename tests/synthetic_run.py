@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.trials.network.network import Link
+from bench.scenario.links import Link
 
 STARTED_US = 1_763_874_000_000_000
 EMPTY_SERVER_US_PER_SECOND = 500.0

@@ -22,8 +22,8 @@ from bench.analysis import literature
 from bench.analysis.claims import CLAIMS
 from bench.rendering.looks import LOOKS
 from bench.scenario import scenario
+from bench.scenario.links import PROFILES
 from bench.scenario.scenario import SHIPPED
-from bench.trials.network.network import PROFILES
 from servers.demo.pages import PAGES
 from servers.settings import Settings
 

@@ -19,6 +19,7 @@ from bench.analysis import intervals
 from bench.analysis.theory import predict
 from bench.evidence.metrics import METRICS
 from bench.scenario.scenario import LOAD
+from bench.words import number
 
 Floats = npt.NDArray[np.float64]
 Outcome = Literal["holds", "fails", "unclear"]
@@ -201,15 +202,6 @@ def text(figure: Figure, digits: int = 3) -> str:
         return value
     low, high = number(figure.low, digits), number(figure.high, digits)
     return value if low == high == value else f"{value} ({low} to {high})"
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, without an exponent: 0.0123, 1.23, 1,230."""
-    if value == 0:
-        return "0"
-    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
-    shown = f"{value:,.{decimals}f}"
-    return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def where(cell: Cell) -> str:

@@ -34,10 +34,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.analysis.theory import predict
-from bench.scenario.scenario import SERIES, series_of
+from bench.evidence.budget import keeps
+from bench.scenario.scenario import SERIES
 
-STEPS_THAT_BREAK = 2
-"""So many broken steps in a row end a series in a repeat: one alone may have been bad luck."""
 QUEUE_SHARE = 0.5
 """From this share of the core on, a fan-out often has to wait for the one before it."""
 P99 = 0.99
@@ -46,37 +45,6 @@ NOT_THE_LOAD = ("died", "lost", HARNESS)
 """Causes that leave a run invalid: a gate failed, whatever the load was."""
 
 Record = Mapping[str, Any]
-
-
-class Search:
-    """Which steps are still worth running, while a scenario runs. Without a budget, all of them."""
-
-    def __init__(self, p99_budget_ms: float | None) -> None:
-        self._budget_ms = p99_budget_ms
-        self._broken: dict[tuple[Any, ...], list[int]] = {}
-
-    def note(self, repeat: int, settings: Any, valid: bool, steady: bool, p99_ms: float | None) -> None:
-        """A step was measured. A trial that is not valid tells nothing: it neither breaks nor clears."""
-        if self._budget_ms is None or not valid:
-            return
-        broken = self._broken.setdefault((repeat, *series_of(settings)), [])
-        if keeps(valid, steady, p99_ms, self._budget_ms):
-            broken.clear()
-        else:
-            broken.append(settings.subscribers)
-
-    def why_skip(self, repeat: int, settings: Any) -> str | None:
-        """Why a step need not be measured in this repeat; None where it has to be."""
-        broken = self._broken.get((repeat, *series_of(settings)), [])
-        if len(broken) < STEPS_THAT_BREAK:
-            return None
-        lower = " and ".join(f"{subscribers:,}" for subscribers in broken)
-        return f"{lower} subscribers broke the p99 budget of {self._budget_ms:g} ms already"
-
-
-def keeps(valid: bool, steady: bool, p99_ms: float | None, budget_ms: float) -> bool:
-    """Whether one trial keeps the budget. A trial in which nothing was due has no p99, and broke nothing."""
-    return valid and steady and (p99_ms is None or p99_ms <= budget_ms)
 
 
 def summarise(

@@ -1,86 +1,94 @@
-"""From a run directory to its summary: cells, metrics with intervals, verdicts.
+"""A run with its analysis: the only file of this room that reads or writes.
 
 Rules:
-- Pure over files: the same files give the same summary, byte for byte, wherever the directory lies.
-- A trial is valid only if run.json says so, every gate asked again here is passed, and its notifications
-  are all accounted for: published × subscribers = delivered + told gaps.
-- A metric's value is the median over the cell's valid trials of the trial's own figure;
-  `bench/analysis/intervals.py` gives its interval. Without a valid trial, or where nothing was measured, it
-  is null.
-- Invalid trials stay in the summary with their reasons and their figures, and count for nothing.
-- Nothing downstream computes: tables, figures and reports show what stands here.
+- A summary belongs to the very files beside it: their SHA-256 digests stand in it, and one that does not
+  match is made anew.
+- Only `analyse` writes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from dataclasses import dataclass, field
+import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
-from bench.analysis import claims, compare, intervals, literature, saturation
-from bench.analysis.compare import Figure
-from bench.analysis.costs import costs
-from bench.analysis.theory import curves, predict, theory
-from bench.evidence import gates, metrics
-from bench.rundir.reader import Run, RunDirectoryError, Trial, load
-from bench.scenario.scenario import LOAD, SETTINGS
-
-SUMMARY_SCHEMA = 2
-"""Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor."""
-ANALYSIS_VERSION = 7
-"""Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
-
-INPUTS = (
-    "run.json",
-    "deliveries.parquet",
-    "requests.parquet",
-    "published.parquet",
-    "subscribers.parquet",
-    "resources.jsonl",
-    "errors.jsonl",
-)
-
-DISTRIBUTIONS = ("latency_quantiles_ms", "naive_latency_quantiles_ms", "response_quantiles_ms")
-"""What is kept of a cell as a distribution, at `predict.QUANTILES`: the median over its valid trials of each
-quantile. Latency from when a notification was due; the same from when it was written (naive); and how long a
-poll took from request to answer, which a load generator would print."""
-
-Floats = npt.NDArray[np.float64]
+from bench.analysis.summarise import ANALYSIS_VERSION, summarise
+from bench.errors import RunDirectoryError
+from bench.rundir import reader
+from bench.rundir.schema import FILES
 
 
-@dataclass
-class TrialResult:
-    """What the analysis found in one trial."""
+class Run(reader.RunFiles):
+    """One run directory. Frames: trials, deliveries, requests, published, subscribers, resources, errors,
+    cells, claims. Dicts: `run` (run.json) and `summary` (summary.json, analysed now if it is missing or
+    stale).
+    """
 
-    record: dict[str, Any]
-    valid: bool
-    why: list[str]
-    steady: bool
-    not_steady_why: list[str]
-    gates: dict[str, Any]
-    conservation: dict[str, Any] | None
-    figures: dict[str, float | None]
-    idle_us_per_second: float | None
-    inner: dict[str, Floats] = field(default_factory=dict)
-    quantiles_ms: dict[str, Floats] = field(default_factory=dict)
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial: its settings, validity and window, and every figure that the analysis found for
+        it."""
+        frame = pd.json_normalize(self.run["trials"], max_level=0)
+        figures = pd.json_normalize(
+            [{"id": trial["id"], **trial["figures"]} for trial in self.summary["trials"]], max_level=0
+        )
+        return frame if figures.empty else frame.merge(figures, on="id", how="left", suffixes=("", "_figure"))
 
-    @property
-    def cell_key(self) -> str:
-        """The settings that make it a repeat of its cell, as canonical JSON; one that the run does not have
-        is left out."""
-        return json.dumps({key: self.record[key] for key in SETTINGS if key in self.record}, sort_keys=True)
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """summary.json, if it belongs to the files beside it; else what the analysis says now (nothing is
+        written)."""
+        path = self.directory / "summary.json"
+        if path.exists():
+            try:
+                kept = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                kept = {}
+            if kept.get("analysis") == ANALYSIS_VERSION and kept.get("inputs") == input_digests(
+                self.directory
+            ):
+                return cast(dict[str, Any], kept)
+        return self.analyse()
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell: its settings, and for each metric `<metric>`, `<metric>_low` and
+        `<metric>_high`."""
+        rows = []
+        for cell in self.summary["cells"]:
+            row = {key: value for key, value in cell.items() if not isinstance(value, (dict, list))}
+            for name, figure in cell["metrics"].items():
+                row[name] = None if figure is None else figure["value"]
+                row[f"{name}_low"] = None if figure is None else figure["low"]
+                row[f"{name}_high"] = None if figure is None else figure["high"]
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """One row a claim: id, verdict, why, evidence."""
+        return pd.DataFrame(self.summary["claims"])
+
+    def analyse(self) -> dict[str, Any]:
+        """The summary as the analysis makes it now. Nothing is written."""
+        return summarise(self, input_digests(self.directory))
+
+
+def load(directory: str | os.PathLike[str]) -> Run:
+    """Open a run directory. Raises `RunDirectoryError` if it is missing, newer than this code, or damaged."""
+    files = reader.read(directory)
+    return Run(files.directory, files.run)
 
 
 def analyse(directory: Path) -> dict[str, Any]:
     """Analyse a run directory, write its summary.json, and return it. Raises
-    `bench.rundir.reader.RunDirectoryError`."""
-    summary = summarise(load(directory))
+    `bench.errors.RunDirectoryError`."""
+    summary = load(directory).analyse()
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     target = Path(directory) / "summary.json"
     if not target.exists() or target.read_text(encoding="utf-8") != text:
@@ -94,26 +102,14 @@ def analyse(directory: Path) -> dict[str, Any]:
 
 
 def current(directory: Path) -> dict[str, Any]:
-    """summary.json where it was made by this analysis from the very files beside it, else a new one, not
-    written."""
-    run = load(directory)
-    path = run.directory / "summary.json"
-    if path.exists():
-        try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            summary = {}
-        if summary.get("analysis") == ANALYSIS_VERSION and summary.get("inputs") == input_digests(
-            run.directory
-        ):
-            return cast(dict[str, Any], summary)
-    return summarise(run)
+    """summary.json if this analysis made it from the very files beside it, else a new one, not written."""
+    return load(directory).summary
 
 
 def input_digests(directory: Path) -> dict[str, str | None]:
     """SHA-256 of every file that the analysis reads; None where there is none."""
     found: dict[str, str | None] = {}
-    for name in INPUTS:
+    for name in FILES:
         path = directory / name
         if path.exists():
             with path.open("rb") as file:
@@ -121,295 +117,3 @@ def input_digests(directory: Path) -> dict[str, str | None]:
         else:
             found[name] = None
     return found
-
-
-def summarise(run: Run) -> dict[str, Any]:
-    """The whole summary of a run. Pure: nothing is written."""
-    scenario = run.run.get("scenario", {})
-    seed = int(scenario.get("seed") or 0)
-    minimum = int(scenario.get("minimum_valid_trials") or (3 if scenario.get("name") == "quick" else 5))
-    results = [_result(trial, seed) for trial in run.each_trial()]
-    _add_idle_cost(results)
-    groups: dict[str, list[TrialResult]] = {}
-    for result in results:
-        groups.setdefault(result.cell_key, []).append(result)
-    names = _cell_ids(groups)
-    cells = [_cell(names[key], group, minimum, seed) for key, group in groups.items()]
-    measured = compare.Measured(tuple(cells), run.run.get("probes") or {})
-    interrupted = bool(run.run.get("interrupted"))
-    shown = [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)]
-    trials = [_trial_json(result, names[result.cell_key]) for result in results]
-    saturated = saturation.summarise(
-        shown, trials, run.run.get("skipped") or [], scenario.get("p99_budget_ms")
-    )
-    whole = all(cell["valid"] or saturation.excuses(saturated, cell, minimum) for cell in shown)
-    return {
-        "schema": SUMMARY_SCHEMA,
-        "analysis": ANALYSIS_VERSION,
-        "run": run.run.get("id"),
-        "valid": bool(cells) and whole and not interrupted,
-        "interrupted": interrupted,
-        "minimum_valid_trials": minimum,
-        "confidence_percent": intervals.CONFIDENCE_PERCENT,
-        "coverage_percent": intervals.coverage_percent(minimum),
-        "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
-        "cells": shown,
-        "floor": _floor(shown),
-        "curves": curves.summarise(
-            [cell for cell, one in zip(cells, shown, strict=True) if one["predicted"]]
-        ),
-        "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
-        "reproduction": _plain(literature.summarise(run.run, measured)),
-        "costs": _plain(costs.summarise(cells)),
-        "saturation": saturated,
-        "trials": trials,
-        "inputs": input_digests(run.directory),
-    }
-
-
-def conservation(trial: Trial) -> dict[str, Any] | None:
-    """Are all notifications accounted for? Sums over subscribers: those published after each one's joining
-    point must be delivered to it or told as missed. None for a trial without subscribers."""
-    if trial.record["transport"] is None or len(trial.subscribers["subscriber"]) == 0:
-        return None
-    ids = trial.published["id"].astype(float)
-    ids = np.sort(ids[~np.isnan(ids)])
-    joined = trial.subscribers["joined_id"].astype(float)
-    missed = trial.subscribers["missed"].astype(float)
-    if not (np.isfinite(joined).all() and np.isfinite(missed).all()):
-        return {"expected": None, "delivered": len(trial.deliveries["id"]), "missed": None, "holds": False}
-    expected = int((len(ids) - np.searchsorted(ids, joined, side="right")).sum())
-    delivered, told = len(trial.deliveries["id"]), int(missed.sum())
-    return {
-        "expected": expected,
-        "delivered": delivered,
-        "missed": told,
-        "holds": expected == delivered + told,
-    }
-
-
-def _result(trial: Trial, seed: int) -> TrialResult:
-    record = trial.record
-    asked = gates.check(trial)
-    why = list(dict.fromkeys([*record.get("why", []), *asked.why]))
-    not_steady = list(dict.fromkeys([*record.get("not_steady_why", []), *asked.not_steady_why]))
-    accounted = conservation(trial)
-    passed = all(
-        gate.get("passed") is not False for name, gate in asked.gates.items() if name not in gates.STEADINESS
-    )
-    if accounted is not None and not accounted["holds"] and passed:
-        why.append(
-            f"{accounted['delivered']} deliveries and {accounted['missed']} told as missed do not make up "
-            f"the {accounted['expected']} that were due to its subscribers"
-        )
-    valid = bool(record.get("valid")) and asked.valid and (accounted is None or accounted["holds"])
-    result = TrialResult(
-        record=record,
-        valid=valid and trial.window_us is not None,
-        why=why,
-        steady=bool(record.get("steady", True)) and asked.steady,
-        not_steady_why=not_steady,
-        gates=asked.gates,
-        conservation=accounted,
-        figures=metrics.figures(trial),
-        idle_us_per_second=metrics.idle_cpu_us_per_second(trial),
-    )
-    late = metrics.latencies(trial)
-    if late is not None:
-        rng = intervals.generator(seed, "trial", trial.id)
-        result.inner = intervals.within_trial(late, rng, spread=int(record["subscribers"]) > 1)
-    for name, values in zip(
-        DISTRIBUTIONS,
-        (
-            None if late is None else late.ms,
-            metrics.naive_latencies_ms(trial),
-            metrics.response_times_ms(trial),
-        ),
-        strict=True,
-    ):
-        if values is not None:
-            result.quantiles_ms[name] = np.quantile(values, predict.QUANTILES)
-    return result
-
-
-def _add_idle_cost(results: list[TrialResult]) -> None:
-    """What an idle subscriber costs a second: the trial's CPU less that of the empty server, over its
-    subscribers.
-
-    The empty server is the baseline of the same repeat where that is valid, else the median of the valid
-    ones.
-    """
-
-    def model(result: TrialResult) -> tuple[Any, Any]:
-        return result.record.get("implementation", "wirelab"), result.record["server_model"]
-
-    empty: dict[tuple[Any, Any], dict[int, float]] = {}
-    for result in results:
-        if result.record["transport"] is None and result.valid and result.idle_us_per_second is not None:
-            empty.setdefault(model(result), {})[int(result.record.get("repeat", 0))] = (
-                result.idle_us_per_second
-            )
-    for result in results:
-        baselines = empty.get(model(result))
-        subscribers = int(result.record["subscribers"])
-        if not baselines or not subscribers or result.idle_us_per_second is None:
-            continue
-        baseline = baselines.get(
-            int(result.record.get("repeat", 0)), float(np.median(list(baselines.values())))
-        )
-        cost = (result.idle_us_per_second - baseline) / subscribers
-        result.figures["server_cpu_us_per_idle_subscriber_second"] = cost
-
-
-def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compare.Cell:
-    valid = [result for result in group if result.valid]
-    found: dict[str, Figure | None] = {}
-    replicates: dict[str, Floats] = {}
-    for metric in metrics.METRICS:
-        measured = [result for result in valid if result.figures[metric] is not None]
-        if not measured:
-            found[metric] = None
-            continue
-        values = [cast(float, result.figures[metric]) for result in measured]
-        rng = intervals.generator(seed, name, metric)
-        drawn = intervals.across_trials(
-            [result.inner.get(metric, value) for result, value in zip(measured, values, strict=True)], rng
-        )
-        found[metric] = Figure(float(np.median(values)), *intervals.around(float(np.median(values)), drawn))
-        if drawn is not None:
-            replicates[metric] = drawn
-    settings = json.loads(group[0].cell_key)
-    per = (
-        "server_cpu_us_per_delivery" if settings["transport"] == "websocket" else "server_cpu_us_per_request"
-    )
-    service = found[per]
-    return compare.Cell(
-        id=name,
-        settings=settings,
-        trials=len(group),
-        valid_trials=len(valid),
-        steady_trials=sum(result.steady for result in valid),
-        minimum_valid_trials=minimum,
-        metrics=found,
-        replicates=replicates,
-        service_s=None if service is None else service.value / 1e6,
-        finished_losses=tuple(
-            str(result.record["id"])
-            for result in group
-            if result.record.get("exit") == "finished"
-            and (
-                result.gates.get("delivered", {}).get("wrong_deliveries")
-                or not (result.conservation or {"holds": True})["holds"]
-            )
-        ),
-    )
-
-
-def _cell_json(cell: compare.Cell, group: list[TrialResult]) -> dict[str, Any]:
-    shown = {
-        name: None if figure is None else {"value": figure.value, "low": figure.low, "high": figure.high}
-        for name, figure in cell.metrics.items()
-    }
-    predictions = theory.predicted(cell)
-    return cast(
-        dict[str, Any],
-        _plain(
-            {
-                "id": cell.id,
-                **cell.settings,
-                "trials": cell.trials,
-                "valid_trials": cell.valid_trials,
-                "steady_trials": cell.steady_trials,
-                "valid": cell.enough,
-                "gates": _gates(group),
-                "metrics": shown,
-                **{name: _median_quantiles(group, name) for name in DISTRIBUTIONS},
-                "predicted": predictions,
-                "residuals": theory.residuals(cell, predictions),
-            }
-        ),
-    )
-
-
-def _median_quantiles(group: list[TrialResult], name: str) -> list[float] | None:
-    found = [result.quantiles_ms[name] for result in group if result.valid and name in result.quantiles_ms]
-    return np.median(np.stack(found), axis=0).tolist() if found else None
-
-
-def _floor(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """For each transport, the bare server's valid cells: what the harness, the clients and the kernel cost
-    and take by themselves at that load. To be drawn beside the others, and subtracted from nothing."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for cell in cells:
-        if cell.get("implementation") == "bare" and cell["valid"]:
-            load = {name: cell[name] for name in LOAD if name in cell}
-            found.setdefault(cell["transport"], []).append(
-                {"cell": cell["id"], **load, "metrics": cell["metrics"]}
-            )
-    return found
-
-
-def _gates(group: list[TrialResult]) -> dict[str, Any]:
-    """Each gate over the cell's trials: its limit (the last trial's), every trial's value, and who did not
-    pass."""
-    found: dict[str, Any] = {}
-    for result in group:
-        for name, gate in result.gates.items():
-            entry = found.setdefault(name, {"limit": None, "values": [], "passed": None, "failed_trials": []})
-            entry["limit"] = gate.get("limit")
-            entry["values"].append(gate.get("value"))
-            if gate.get("passed") is not None:
-                entry["passed"] = gate["passed"] and entry["passed"] is not False
-            if gate.get("passed") is False:
-                entry["failed_trials"].append(result.record["id"])
-    return found
-
-
-def _trial_json(result: TrialResult, cell: str) -> dict[str, Any]:
-    return cast(
-        dict[str, Any],
-        _plain(
-            {
-                "id": result.record["id"],
-                "cell": cell,
-                "valid": result.valid,
-                "why": result.why,
-                "steady": result.steady,
-                "not_steady_why": result.not_steady_why,
-                "conservation": result.conservation,
-                "gates": result.gates,
-                "figures": result.figures,
-            }
-        ),
-    )
-
-
-def _cell_ids(groups: dict[str, list[TrialResult]]) -> dict[str, str]:
-    """A short name for each cell: its trials' name without the repeat, and without how long it was measured
-    where that tells nothing apart."""
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for key, group in groups.items():
-        whole = re.sub(r"^r\d+-", "", str(group[0].record["id"]))
-        short = re.sub(r"-(window|settle|memory-)[^-]*", "", whole)
-        name = next(candidate for candidate in (short, *_candidates(whole)) if candidate not in taken)
-        taken.add(name)
-        names[key] = name
-    return names
-
-
-def _candidates(base: str) -> list[str]:
-    return [base, *(f"{base}-{number}" for number in range(2, 1000))]
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: numpy scalars as Python's, and no NaN or infinity (they become null)."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Judge the claims from the runs' measurements and print them."""
     from bench.analysis import store
     from bench.rendering.terminal import table
-    from bench.rundir.writer import require_run
+    from bench.rundir.reader import require_run
 
     for directory in args.directories:
         require_run(directory)

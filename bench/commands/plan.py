@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from bench.analysis.costs.plan import CannotPlan, Demand, Refused, plan
-    from bench.rundir.reader import load
+    from bench.analysis.store import load
 
     measured = load(args.directory)
     demand = Demand(args.users, args.rate, args.payload, args.poll_interval)
@@ -153,8 +153,8 @@ class _Printer:
 
     def on(self, server_model: str, plans: list[Plan]) -> None:
         """The plan on one server model: a column a transport, then what breaks first."""
-        from bench.analysis.compare import number
         from bench.rendering.looks import look
+        from bench.words import number
 
         table = _table(server_model)
         table.add_column("", no_wrap=True)
@@ -180,8 +180,8 @@ class _Printer:
 
     def if_told_apart(self, server_model: str) -> None:
         """What a stream for each user would add, where it is known what accepting a notification costs."""
-        from bench.analysis.compare import number
         from bench.analysis.costs.plan import accepting
+        from bench.words import number
 
         added = accepting(self.model, server_model, self.demand)
         if added is not None:
@@ -193,8 +193,8 @@ class _Printer:
 
     def checks(self, plans: list[Plan]) -> None:
         """The cost model: what was fitted, and how it predicted the load that was held out."""
-        from bench.analysis.compare import number
         from bench.rendering.looks import look
+        from bench.words import number
 
         table = _table("The cost model, and its check at a load that was held out")
         for heading in ("cost of one", "server", "fitted at", "held out", "predicted", "measured", "error"):
@@ -236,7 +236,7 @@ def _limit(plan: Plan, place: int) -> str:
 
 def _text(figure: Figure) -> str:
     """A figure with its interval, to two digits."""
-    from bench.analysis.compare import number
+    from bench.words import number
 
     value, low, high = (None if side is None else number(side, 2) for side in figure)
     return str(value) if low is None or low == high == value else f"{value} ({low}–{high})"

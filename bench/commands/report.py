@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Write summary.json, the figures and report.html; print the report's path."""
     from bench.analysis import store
     from bench.rendering.report import report
-    from bench.rundir.writer import require_run
+    from bench.rundir.reader import require_run
 
     require_run(args.directory)
     store.analyse(args.directory)

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, or read what was measured, and print each table. Raises UsageError."""
     from bench.analysis.literature import REPRODUCTIONS
-    from bench.cli import UsageError
+    from bench.errors import UsageError
 
     if args.name not in (None, *REPRODUCTIONS):
         raise UsageError(
@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace, chosen: list[Reproduction]) -> int:
-    from bench.cli import UsageError
     from bench.commands.bench import INTERRUPTED, perform
+    from bench.errors import UsageError
     from bench.scenario import scenario as scenarios
 
     if args.out and args.out.is_dir() and any(args.out.iterdir()):
@@ -88,7 +88,7 @@ def _print(directory: Path, name: str | None) -> bool:
     from rich.console import Console
 
     from bench.analysis import store
-    from bench.cli import UsageError
+    from bench.errors import UsageError
 
     if not (directory / "run.json").is_file():
         raise UsageError(
@@ -174,7 +174,8 @@ def _print_hanging(console: Console, mark: str, text: Any) -> None:
 
 
 def _figure(row: dict[str, Any]) -> str:
-    from bench.analysis.compare import Figure, number
+    from bench.analysis.compare import Figure
+    from bench.words import number
 
     if row["value"] is None:
         return "–"

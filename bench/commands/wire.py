@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Perform the exchange and print it. Raises UsageError where there is no such transport or server."""
-    from bench.cli import UsageError
+    from bench.errors import UsageError
     from bench.trials.processes.child import ChildFailed
     from bench.trials.processes.own_server import own_server
     from clients import TRANSPORTS

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.evidence import metrics
-from bench.rundir.reader import Trial
-from bench.trials.network.network import LOOPBACK
+from bench.rundir.trial import Trial
+from bench.scenario.links import LOOPBACK
 
 PUBLISHER_LATE_MS = 5.0
 GENERATOR_CPU_SHARE = 0.85
@@ -84,6 +84,16 @@ class Outcome:
     def steady(self) -> bool:
         """Whether its latency counts."""
         return not self.not_steady_why
+
+    def as_record(self) -> dict[str, Any]:
+        """What run.json keeps of it."""
+        return {
+            "valid": self.valid,
+            "why": self.why,
+            "steady": self.steady,
+            "not_steady_why": self.not_steady_why,
+            "gates": self.gates,
+        }
 
 
 def check(trial: Trial) -> Outcome:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bench.rundir.reader import Columns, Trial
+from bench.rundir.trial import Columns, Trial
 
 POLLS = ("short-poll", "long-poll")
 """Transports that ask again and again, so that a late client delays its own next request."""

@@ -31,14 +31,14 @@ from PIL import Image as Picture
 
 import bench
 from bench.analysis import compare
-from bench.analysis.compare import number
+from bench.analysis.store import Run
 from bench.analysis.theory import predict
-from bench.cli import UsageError
+from bench.errors import UsageError
 from bench.rendering import arrange, figures
 from bench.rendering.looks import LOOKS, PART_COLOURS, look
 from bench.rundir import writer as runs
-from bench.rundir.reader import Run
 from bench.scenario import scenario
+from bench.words import number
 
 PNG_DPI = 144
 SHOWN_PX = 860

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.compare import number
 from bench.analysis.costs import plan
+from bench.analysis.store import Run
 from bench.rendering import arrange
 from bench.rendering.looks import look
-from bench.rundir.reader import Run
+from bench.words import number
 
 PLANNED = [
     "transport",

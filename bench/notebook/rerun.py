@@ -25,7 +25,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from traitlets.config import Config
 
 from bench.analysis import store
-from bench.rundir.writer import require_run
+from bench.rundir.reader import require_run
+from bench.rundir.schema import FILES
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 REFERENCE = FOLDER / "reference"
@@ -78,7 +79,7 @@ def keep(run: Path) -> None:
     """Make a run the one that the notebooks look at. Raises UsageError."""
     require_run(run)
     with tempfile.TemporaryDirectory(dir=REFERENCE.parent) as made:
-        for name in store.INPUTS:
+        for name in FILES:
             if name.endswith(".parquet"):
                 _pack(run / name, Path(made, name))
             else:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.analysis.compare import number
 from bench.evidence.metrics import METRICS
 from bench.rendering.looks import LOOKS, look
-from bench.scenario.scenario import DEFAULTS, KIND, LOAD
+from bench.scenario.scenario import DEFAULTS, load_key, series_key
+from bench.words import number
 
 Cell = dict[str, Any]
 
@@ -31,20 +31,6 @@ def loads(summary: dict[str, Any]) -> list[list[Cell]]:
         if cell["transport"] is not None and is_ours(cell):
             groups.setdefault(load_key(cell), []).append(cell)
     return list(groups.values())
-
-
-def load_key(settings: Mapping[str, Any], *without: str) -> str:
-    """What cells under the same load share; without some factors, what is the same for all their values."""
-    return _key(settings, LOAD, without)
-
-
-def series_key(settings: Mapping[str, Any], *without: str) -> str:
-    """What cells share that differ in some factors alone: they lie on one curve."""
-    return _key(settings, (*KIND, *LOAD), without)
-
-
-def _key(settings: Mapping[str, Any], keys: Sequence[str], without: Sequence[str]) -> str:
-    return str([settings.get(key) for key in keys if key not in without])
 
 
 def main_load(summary: dict[str, Any]) -> list[Cell]:

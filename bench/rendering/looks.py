@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from servers.demo.colours import COLOURS, LABELS
+from clients import label
+from servers.demo.colours import COLOURS
 
 
 class Look(NamedTuple):
@@ -28,8 +29,8 @@ STYLES: dict[str, tuple[str, str | tuple[int, tuple[int, ...]]]] = {
     "socketio": ("v", (0, (1, 1))),
 }
 LOOKS: dict[str | None, Look] = {
-    **{name: Look(LABELS[name], COLOURS[name], *style) for name, style in STYLES.items()},
-    None: Look("no subscribers", "#666666", "x", ":"),
+    **{name: Look(label(name), COLOURS[name], *style) for name, style in STYLES.items()},
+    None: Look(label(None), "#666666", "x", ":"),
 }
 OTHER = Look("", "#000000", "P", "-")
 

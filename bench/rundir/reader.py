@@ -1,10 +1,11 @@
-"""Open a run directory: pandas frames for a notebook, and the same arrays for the analysis.
+"""Open the files of a run directory: pandas frames for a notebook, the same arrays for the analysis. It knows
+no summary.
 
 Rules:
 - A run directory is read by its own content alone: no absolute path is kept or needed, so a directory that
   was moved to another machine loads, analyses and reports the same.
 - What is wrong with a directory is told in one sentence that says what to mend (`RunDirectoryError`).
-- Files are read when first asked for; frames are cached on the `Run` and belong to the caller.
+- Files are read when first asked for; frames are cached on the `RunFiles` and belong to the caller.
 - What was not measured is missing (None, NaN, NA), never 0.
 """
 
@@ -13,101 +14,29 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.cli import UsageError
+from bench.errors import RunDirectoryError
+from bench.rundir.schema import REQUIRED, SCHEMA
+from bench.rundir.trial import Columns, Trial, check_of
 from bench.scenario.scenario import ADDED
-from bench.trials.network.network import Link
-
-SCHEMA = 2
-"""The newest run directory this code reads. `bench/rundir/writer.py` has the history."""
-
-# Columns that the analysis needs of each Parquet file; more may be there.
-TABLES: dict[str, tuple[str, ...]] = {
-    "deliveries": ("trial", "subscriber", "id", "due_us", "accepted_us", "received_us", "handled_us"),
-    "requests": ("trial", "subscriber", "sent_us", "received_us", "handled_us", "notifications", "status"),
-    "published": ("trial", "id", "due_us", "written_us", "answered_us"),
-    "subscribers": (
-        "trial",
-        "subscriber",
-        "joined_us",
-        "joined_id",
-        "final_id",
-        "missed",
-        "duplicates",
-        "reordered",
-        "epoch_changes",
-        "reconnects",
-        "requests",
-    ),
-}
-
-Columns = dict[str, npt.NDArray[Any]]
-
-
-class RunDirectoryError(UsageError):
-    """The directory is not a run that can be read; the message says what to do about it."""
-
-
-@dataclass
-class Trial:
-    """All that one trial left behind: its record of run.json, columns as arrays, samples and errors."""
-
-    record: dict[str, Any]
-    deliveries: Columns
-    requests: Columns
-    published: Columns
-    subscribers: Columns
-    resources: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    pinning: dict[str, list[int]] | None = None
-    measured: dict[str, Any] = field(default_factory=dict)
-    """Which clocks and counters the run's system gave, as in run.json."""
-    link_check: dict[str, Any] | None = None
-    """What the check of its link found before the first trial; None on loopback."""
-
-    @property
-    def id(self) -> str:
-        """The trial's name, as in run.json and in every file's column `trial`."""
-        return str(self.record["id"])
-
-    @property
-    def window_us(self) -> tuple[int, int] | None:
-        """Start and end of the measured window in Unix microseconds; None where the trial never got there,
-        or where the end does not come after the start."""
-        start, end = self.record.get("window_start_us"), self.record.get("window_end_us")
-        return None if start is None or end is None or end <= start else (int(start), int(end))
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run directory. Frames: trials, deliveries, requests, published, subscribers, resources, errors,
-    cells, claims. Dicts: `run` (run.json) and `summary` (summary.json, analysed now where it is missing or
-    stale).
-    """
+class RunFiles:
+    """What was measured: `run` (run.json), and frames of deliveries, requests, published, subscribers,
+    resources and errors."""
 
     directory: Path
     run: dict[str, Any]
-
-    @cached_property
-    def trials(self) -> pd.DataFrame:
-        """One row a trial: its settings, validity and window, and every figure that the analysis found for
-        it."""
-        frame = pd.json_normalize(self.run["trials"], max_level=0)
-        figures = pd.json_normalize(
-            [{"id": trial["id"], **trial["figures"]} for trial in self.summary["trials"]], max_level=0
-        )
-        return frame if figures.empty else frame.merge(figures, on="id", how="left", suffixes=("", "_figure"))
 
     @cached_property
     def deliveries(self) -> pd.DataFrame:
@@ -149,36 +78,9 @@ class Run:
             _json_lines(self.directory / "errors.jsonl"), columns=["trial", "subscriber", "at_us", "error"]
         )
 
-    @cached_property
-    def summary(self) -> dict[str, Any]:
-        """summary.json, if it belongs to the files beside it; else what the analysis says now (nothing is
-        written)."""
-        from bench.analysis import store
-
-        return store.current(self.directory)
-
-    @cached_property
-    def cells(self) -> pd.DataFrame:
-        """One row a cell: its settings, and for each metric `<metric>`, `<metric>_low` and
-        `<metric>_high`."""
-        rows = []
-        for cell in self.summary["cells"]:
-            row = {key: value for key, value in cell.items() if not isinstance(value, (dict, list))}
-            for name, figure in cell["metrics"].items():
-                row[name] = None if figure is None else figure["value"]
-                row[f"{name}_low"] = None if figure is None else figure["low"]
-                row[f"{name}_high"] = None if figure is None else figure["high"]
-            rows.append(row)
-        return pd.DataFrame(rows)
-
-    @cached_property
-    def claims(self) -> pd.DataFrame:
-        """One row a claim: id, verdict, why, evidence."""
-        return pd.DataFrame(self.summary["claims"])
-
     def each_trial(self) -> Iterator[Trial]:
         """Every trial of run.json with its raw columns, in run.json's order. Reads each file once."""
-        tables = {name: _CutByTrial(self._table(name, required=True)) for name in TABLES}
+        tables = {name: _CutByTrial(self._table(name)) for name in REQUIRED}
         samples = _group(_json_lines(self.directory / "resources.jsonl"))
         errors = _group(_json_lines(self.directory / "errors.jsonl"))
         for record in self.run["trials"]:
@@ -194,7 +96,7 @@ class Run:
                 link_check=check_of(record, self.run.get("links") or []),
             )
 
-    def _table(self, name: str, *, required: bool) -> pa.Table:
+    def _table(self, name: str) -> pa.Table:
         path = self.directory / f"{name}.parquet"
         if (self.directory / "pieces").exists():
             raise RunDirectoryError(
@@ -207,8 +109,8 @@ class Run:
             )
         try:
             schema = pq.read_schema(path)
-            missing = [column for column in TABLES[name] if column not in schema.names]
-            if missing and required:
+            missing = [column for column in REQUIRED[name] if column not in schema.names]
+            if missing:
                 raise RunDirectoryError(f"{path} has no column {missing[0]!r}: it was not written by wirelab")
             return pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
@@ -217,18 +119,12 @@ class Run:
             ) from error
 
     def _frame(self, name: str) -> pd.DataFrame:
-        frame = cast(pd.DataFrame, self._table(name, required=True).to_pandas())
+        frame = cast(pd.DataFrame, self._table(name).to_pandas())
         frame["trial"] = frame["trial"].astype(str)
         return frame
 
 
-def check_of(record: dict[str, Any], checks: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The check of the link that a trial ran across; None where it has none."""
-    fields = Link.of(SimpleNamespace(**record))._asdict().items()
-    return next((check for check in checks if fields <= check.items()), None)
-
-
-def load(directory: str | os.PathLike[str]) -> Run:
+def read(directory: str | os.PathLike[str]) -> RunFiles:
     """Open a run directory. Raises `RunDirectoryError` where it is missing, newer than this code, or
     damaged."""
     path = Path(directory)
@@ -257,7 +153,13 @@ def load(directory: str | os.PathLike[str]) -> Run:
     if not isinstance(trials, list) or not all(isinstance(trial, dict) and "id" in trial for trial in trials):
         raise RunDirectoryError(f"{source} has no list of trials with ids: it was not written by wirelab")
     run["trials"] = [{**ADDED, **trial} for trial in trials]
-    return Run(path, run)
+    return RunFiles(path, run)
+
+
+def require_run(directory: Path) -> None:
+    """Raise RunDirectoryError unless the directory holds a run."""
+    if not (directory / "run.json").is_file():
+        raise RunDirectoryError(f"{directory} holds no run.json: give a directory that `wirelab bench` wrote")
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:

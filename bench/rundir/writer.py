@@ -1,22 +1,11 @@
-"""The run directory, written here and by nobody else: the only contract between measuring and analysis.
-
-    run.json             scenario, machine, versions; each trial's settings, window, gates and validity
-    deliveries.parquet   every delivery, from join to drain
-    requests.parquet     every HTTP request and its answer (for a WebSocket: its handshake)
-    published.parquet    every notification that the publisher wrote
-    subscribers.parquet  one row a subscriber
-    resources.jsonl      one object a sample
-    errors.jsonl         one object an error
+"""Writes a run directory, in the form of `bench/rundir/schema.py`. Nobody else does.
 
 Rules:
 - A directory that holds anything is refused: results are never mixed or overwritten.
 - run.json is replaced as a whole after each trial, so at any time it is valid and names the finished ones.
 - A trial's columns are written as a piece when it ends; the pieces become the four files at the end, also
   after an interruption. Only a harness that was killed leaves pieces behind.
-- Times are integer microseconds of Unix time. What was not measured is null, never 0.
-
-Schema versions: 1, the first. 2: links (`links`, and their fields in each trial), and what each subscriber
-put on the wire from its first connection until everything had been drained (`total_…`).
+- It judges nothing: what gates say of a trial is handed to it.
 """
 
 from __future__ import annotations
@@ -34,62 +23,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.cli import UsageError
-from bench.evidence import gates
-from bench.rundir.reader import Trial, check_of
+from bench.errors import UsageError
+from bench.rundir.collected import Collected
+from bench.rundir.schema import INTEGERS, NEVER, SCHEMA, SCHEMAS
+from bench.rundir.trial import Trial, check_of
 from bench.scenario.scenario import Planned, Scenario
-from bench.trials.processes import machine, resources
-from bench.trials.publisher import NEVER
-from bench.trials.trial import Collected
-
-SCHEMA = 2
-
-_INTEGERS = {
-    "deliveries": ("id", "due_us", "accepted_us", "received_us", "handled_us"),
-    "requests": ("sent_us", "received_us", "handled_us", "notifications", "status"),
-    "published": ("id", "due_us", "written_us", "answered_us"),
-    "subscribers": (
-        "joined_us",
-        "joined_id",
-        "final_id",
-        "missed",
-        "duplicates",
-        "reordered",
-        "lost",
-        "epoch_changes",
-        "reconnects",
-        "requests",
-        "empty_responses",
-        "skipped_ticks",
-        "window_bytes_sent",
-        "window_bytes_received",
-        "window_segments_sent",
-        "window_segments_received",
-        "total_bytes_sent",
-        "total_bytes_received",
-        "total_segments_sent",
-        "total_segments_received",
-    ),
-}
-_TRIAL = pa.field("trial", pa.dictionary(pa.int32(), pa.string()))
-_SUBSCRIBER = pa.field("subscriber", pa.int32())
-SCHEMAS = {
-    name: pa.schema(
-        [
-            _TRIAL,
-            *([_SUBSCRIBER] if name != "published" else []),
-            *(pa.field(key, pa.int64()) for key in keys),
-        ]
-    )
-    for name, keys in _INTEGERS.items()
-}
-"""The columns of each Parquet file."""
-
-
-def require_run(directory: Path) -> None:
-    """Raise UsageError unless the directory holds a run."""
-    if not (directory / "run.json").is_file():
-        raise UsageError(f"{directory} holds no run.json: give a directory that `wirelab bench` wrote")
 
 
 def default_directory(scenario: Scenario) -> Path:
@@ -100,8 +38,9 @@ def default_directory(scenario: Scenario) -> Path:
 class RunDirectory:
     """A run while it is being written."""
 
-    def __init__(self, path: Path, scenario: Scenario, command: str) -> None:
-        """Make the directory. Raises UsageError where it holds something or cannot be written."""
+    def __init__(self, path: Path, scenario: Scenario, command: str, facts: dict[str, Any]) -> None:
+        """Make the directory; `facts` are machine, versions, commit and pinning, as run.json keeps them.
+        Raises UsageError where it holds something or cannot be written."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
@@ -117,7 +56,6 @@ class RunDirectory:
             ) from None
         self.path = path
         self._pieces = path / "pieces"
-        commit, dirty = machine.commit()
         self.record: dict[str, Any] = {
             "schema": SCHEMA,
             "id": path.resolve().name,
@@ -138,12 +76,7 @@ class RunDirectory:
                 "probes": list(scenario.probes),
                 "p99_budget_ms": scenario.p99_budget_ms,
             },
-            "machine": machine.describe(),
-            "versions": machine.versions(),
-            "commit": commit,
-            "dirty": dirty,
-            "pinning": machine.pinning(),
-            "precedence": machine.precedence(),
+            **facts,
             "links": [],
             "links_unavailable": None,
             "calibrations": [],
@@ -183,27 +116,23 @@ class RunDirectory:
         self.record["calibrations"].append(found)
         self._save()
 
-    def add(self, collected: Collected) -> Trial:
-        """Keep one trial, judge it by its gates, and return it as the analysis will read it."""
-        tables = tables_of(collected)
-        trial = as_trial(collected, tables, self.record["pinning"], self.record["links"])
+    def as_trial(self, collected: Collected) -> Trial:
+        """One trial as the analysis will read it, with what is known of the clocks and counters by now."""
+        trial = as_trial(collected, tables_of(collected), self.record["pinning"], self.record["links"])
         self._note_measured(trial, collected)
         trial.measured = self.record["measured"]
-        outcome = gates.check(trial)
-        trial.record |= {
-            "valid": outcome.valid,
-            "why": outcome.why,
-            "steady": outcome.steady,
-            "not_steady_why": outcome.not_steady_why,
-            "gates": outcome.gates,
-        }
-        for name, table in tables.items():
+        return trial
+
+    def add(self, trial: Trial, collected: Collected, judged: dict[str, Any]) -> None:
+        """Keep one trial. `judged` is what its gates say: `valid`, `why`, `steady`, `not_steady_why`,
+        `gates`."""
+        trial.record |= judged
+        for name, table in tables_of(collected).items():
             pq.write_table(table, self._pieces / f"{collected.planned.order:05}.{name}.parquet")
         self._append("resources", collected.samples)
         self._append("errors", ({"trial": trial.id, **error} for error in collected.errors))
         self.record["trials"].append(trial.record)
         self._save()
-        return trial
 
     def skip(self, planned: Planned, why: str) -> None:
         """Keep that a trial was not worth running, and why."""
@@ -235,7 +164,7 @@ class RunDirectory:
         if last:
             measured["cpu"] = "process clocks" if last["server"]["cpu_us"] is not None else None
             measured["socket_memory"] = "sockstat" if last["socket_memory_kb"] is not None else None
-        if resources.LINUX and "empty" in edges:
+        if "empty" in edges:
             measured["memory"] = "pss" if edges["empty"]["server"].get("pss_kb") is not None else None
 
     def _append(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
@@ -255,11 +184,11 @@ def tables_of(collected: Collected) -> dict[str, pa.Table]:
     trial = collected.planned.id
     subscribers = collected.subscribers
     columns: dict[str, dict[str, Any]] = {
-        "deliveries": _columns(("subscriber", *_INTEGERS["deliveries"]), collected.deliveries),
-        "requests": _columns(("subscriber", *_INTEGERS["requests"]), collected.requests),
-        "published": _columns(_INTEGERS["published"], collected.published),
+        "deliveries": _columns(("subscriber", *INTEGERS["deliveries"]), collected.deliveries),
+        "requests": _columns(("subscriber", *INTEGERS["requests"]), collected.requests),
+        "published": _columns(INTEGERS["published"], collected.published),
         "subscribers": {
-            key: [row.get(key) for row in subscribers] for key in ("subscriber", *_INTEGERS["subscribers"])
+            key: [row.get(key) for row in subscribers] for key in ("subscriber", *INTEGERS["subscribers"])
         },
     }
     found = {}

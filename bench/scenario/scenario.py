@@ -32,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.trials.network.network import CONSTANT, LOOPBACK, PROFILES, Link
+from bench.scenario.links import CONSTANT, LOOPBACK, PROFILES, Link
 from servers.settings import PONG_PATIENCE_S
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -114,7 +114,7 @@ class Settings:
     `transport` None is a baseline without subscribers; `server_model` None goes with `implementation`
     "bare", the noise floor. `publish_rate` is in notifications a second, 0 for an idle cell. `memory`
     asks for a warm-up cohort first, so that memory per subscriber can be told. `link` and the four after it
-    are the fields of `bench.trials.network.network.Link`.
+    are the fields of `bench.scenario.links.Link`.
     """
 
     transport: str | None
@@ -296,6 +296,20 @@ def _rising(cells: list[Settings]) -> list[Settings]:
 def series_of(cell: Settings) -> tuple[Any, ...]:
     """What the steps of one search share: all but how many subscribers."""
     return tuple(getattr(cell, name) for name in SERIES)
+
+
+def load_key(settings: Mapping[str, Any], *without: str) -> str:
+    """What cells under the same load share; without some factors, what is the same for all their values."""
+    return _key(settings, LOAD, without)
+
+
+def series_key(settings: Mapping[str, Any], *without: str) -> str:
+    """What cells share that differ in some factors alone: they lie on one curve."""
+    return _key(settings, (*KIND, *LOAD), without)
+
+
+def _key(settings: Mapping[str, Any], keys: Sequence[str], without: Sequence[str]) -> str:
+    return str([settings.get(key) for key in keys if key not in without])
 
 
 def shipped() -> list[str]:

@@ -23,10 +23,9 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+from bench.rundir.schema import NEVER
 from clients.errors import ClientError
 from clients.publisher import Publisher, schedule
-
-NEVER = -1
 
 
 def publish(publisher: Publisher, settings: dict[str, Any], start_us: int, end_us: int) -> dict[str, Any]:

@@ -18,16 +18,16 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.rundir.collected import Collected
+from bench.scenario.links import LOOPBACK, Link
 from bench.scenario.scenario import MEMORY_SUBSCRIBERS, Planned, Settings
 from bench.trials.network import network
-from bench.trials.network.network import Link
 from bench.trials.processes import resources
 from bench.trials.processes.child import Child, ChildFailed
 
@@ -45,25 +45,6 @@ SETTLED_BEFORE_S = 0.15
 SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
 """PSS is read so long before the window: walking the server's pages disturbs it for some milliseconds, and
 its threads are counted one by one, of which there may be two for each subscriber."""
-
-Rows = npt.NDArray[np.int64]
-
-
-@dataclass
-class Collected:
-    """What a trial left behind. Rows are as bench/trials/generator.py and bench/trials/publisher.py write
-    them."""
-
-    planned: Planned
-    exit: str = "finished"
-    window_us: tuple[int, int] | None = None
-    deliveries: Rows = field(default_factory=lambda: np.empty((0, 6), np.int64))
-    requests: Rows = field(default_factory=lambda: np.empty((0, 6), np.int64))
-    published: Rows = field(default_factory=lambda: np.empty((0, 4), np.int64))
-    subscribers: list[dict[str, Any]] = field(default_factory=list)
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    arrival: str | None = None
 
 
 def run(
@@ -90,7 +71,7 @@ def run(
 
 def server_command(settings: Settings) -> list[str]:
     """How a trial's server is started."""
-    host = network.SERVER_ADDRESS if settings.link != network.LOOPBACK else "127.0.0.1"
+    host = network.SERVER_ADDRESS if settings.link != LOOPBACK else "127.0.0.1"
     if settings.implementation == "bare":
         return [sys.executable, "-m", "bench.systems.bare.server", host]
     options = {
@@ -156,7 +137,7 @@ class _Course:
     def start(self) -> None:
         """Start all processes at once; each is ready when it says so."""
         settings = self.settings
-        if settings.link != network.LOOPBACK:
+        if settings.link != LOOPBACK:
             core = (self.pinning or {}).get("generator")
             self.network = network.Network(Link.of(settings), self.link_seed, scratch=self.scratch, core=core)
         self.server = Child(

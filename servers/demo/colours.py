@@ -1,17 +1,10 @@
-"""The transports' names for readers, and their colours, for pages, figures and reports alike.
+"""The transports' colours, for pages, figures and reports alike.
 
 Colours are Okabe and Ito's (2008), told apart with any colour vision. Nothing else chooses a colour.
 """
 
 from collections.abc import Iterable
 
-LABELS = {
-    "short-poll": "short poll",
-    "long-poll": "long poll",
-    "websocket": "WebSocket",
-    "sse": "SSE",
-    "socketio": "Socket.IO",
-}
 COLOURS = {
     "short-poll": "#D55E00",
     "long-poll": "#0072B2",
@@ -20,11 +13,6 @@ COLOURS = {
     "socketio": "#56B4E9",
 }
 SPARE_COLOURS = ("#E69F00", "#8C6BB1", "#7F7F7F", "#B2912F")
-
-
-def label(transport: str) -> str:
-    """What a reader is told; a transport that is not listed keeps its own name."""
-    return LABELS.get(transport, transport)
 
 
 def assign(transports: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, cast
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.security import safe_join
 
-from servers.demo.colours import assign, label
+from clients import label
+from servers.demo.colours import assign
 from servers.problems import problem
 from servers.transports import TRANSPORTS
 

@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 
 import bench
-from bench.analysis import store
 from bench.rendering.report import report
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "quick"
@@ -26,7 +25,7 @@ EXPECTED = json.loads((GOLDEN.parent / "expected.json").read_text())
 
 @pytest.fixture(scope="module")
 def summary() -> dict[str, Any]:
-    return store.summarise(bench.load(GOLDEN))
+    return bench.load(GOLDEN).analyse()
 
 
 def test_it_finds_what_it_found(summary: dict[str, Any]) -> None:

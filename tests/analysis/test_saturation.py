@@ -10,9 +10,10 @@ from rich.console import Console
 from synthetic_run import cell, change_run, write_run
 
 import bench
-from bench.analysis import saturation, store
+from bench.analysis import saturation
 from bench.rendering.terminal import table
 from bench.scenario import scenario
+from bench.trials import stepping
 
 BUDGET_MS = 100.0
 STEPS = (100, 200, 400, 800)
@@ -154,7 +155,7 @@ def test_a_gate_that_failed_is_no_load_that_broke(broken: dict[str, Any], excuse
     trials = [{**trial("at-100", 150.0, **broken)}] * 3
     summary = saturation.summarise(cells, trials, [], BUDGET_MS)
     assert saturation.excuses(summary, cells[0], 3) is excused
-    search = saturation.Search(BUDGET_MS)
+    search = stepping.Search(BUDGET_MS)
     same = [one.settings for one in planned().plan() if one.settings.transport == "websocket"][:3]
     for one in same[:2]:
         search.note(1, one, False, True, 150.0)
@@ -187,7 +188,7 @@ def test_two_broken_steps_in_a_row_end_a_series_in_a_repeat() -> None:
     same = [one for one in plan if (one.transport, one.publish_rate) == ("long-poll", 1)]
     other = next(one for one in plan if one.transport == "websocket")
     steps = {one.subscribers: one for one in same}
-    search = saturation.Search(100.0)
+    search = stepping.Search(100.0)
 
     def note(subscribers: int, p99_ms: float) -> None:
         search.note(1, steps[subscribers], True, True, p99_ms)
@@ -206,7 +207,7 @@ def test_two_broken_steps_in_a_row_end_a_series_in_a_repeat() -> None:
 
 def test_without_a_budget_nothing_is_skipped() -> None:
     """However late it was."""
-    search = saturation.Search(None)
+    search = stepping.Search(None)
     settings = planned().plan()[0].settings
     for _ in range(3):
         search.note(1, settings, False, False, None)
@@ -225,7 +226,7 @@ def test_a_run_that_skipped_is_valid_and_says_so(tmp_path: Path) -> None:
         record["skipped"] = [{**scenario.ADDED, **cells[2], "why": "10 and 20 broke it"}] * 2
 
     change_run(run, search)
-    summary = store.summarise(bench.load(run))
+    summary = bench.load(run).analyse()
     (series,) = summary["saturation"]["series"]
     assert (series["within"], series["beyond"], series["why"]) == (20, 40, "fan-out")
     assert [step["skipped"] for step in series["steps"]] == [0, 0, 2]
@@ -236,4 +237,4 @@ def test_a_run_that_skipped_is_valid_and_says_so(tmp_path: Path) -> None:
     told = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert f"{series['says']} 2 trials of larger loads were skipped." in told
     change_run(run, lambda record: record["scenario"].update(p99_budget_ms=None))
-    assert not store.summarise(bench.load(run))["valid"]
+    assert not bench.load(run).analyse()["valid"]

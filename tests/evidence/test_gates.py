@@ -15,11 +15,12 @@ from synthetic_run import change, change_run
 
 import bench
 from bench.analysis import store
+from bench.errors import RunDirectoryError
 from bench.evidence import gates
 from bench.rendering.report import report
-from bench.rundir.reader import RunDirectoryError, Trial
+from bench.rundir.trial import Trial
+from bench.scenario.links import Link
 from bench.scenario.scenario import ADDED
-from bench.trials.network.network import Link
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "quick"
 START_US = 1_763_874_000_000_000

@@ -20,10 +20,11 @@ import bench
 from bench import notebook
 from bench.analysis import store
 from bench.analysis.costs import costs
-from bench.cli import UsageError
+from bench.analysis.store import Run
+from bench.errors import UsageError
 from bench.notebook import cost_tables, rerun
 from bench.notebook.rerun import FOLDER, METADATA, NotebookFailed, execute, notebooks
-from bench.rundir.reader import Run
+from bench.rundir.schema import FILES
 
 NAMES = [
     "1-what-is-on-the-wire.ipynb",
@@ -260,7 +261,8 @@ def test_theory_foretells_a_scenario_from_another_run(run: Run) -> None:
 def test_the_reference_is_a_run_of_the_committed_scenario() -> None:
     """And its analysis is the present one: what the notebooks show is what their commands would."""
     record = json.loads((FOLDER / "reference" / "run.json").read_text(encoding="utf-8"))
-    assert record["scenario"]["toml"] == (FOLDER / "reference.toml").read_text(encoding="utf-8")
+    committed = (FOLDER / "reference.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(record["scenario"]["toml"]) == tomllib.loads(committed)
     summary = json.loads((FOLDER / "reference" / "summary.json").read_text(encoding="utf-8"))
     assert summary["analysis"] == store.ANALYSIS_VERSION
 
@@ -277,7 +279,7 @@ def test_a_run_becomes_the_reference(run: Run, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(rerun, "REFERENCE", target)
     (run.directory / "report.html").touch()
     rerun.keep(run.directory)
-    assert sorted(path.name for path in target.iterdir()) == sorted(store.INPUTS)
+    assert sorted(path.name for path in target.iterdir()) == sorted(FILES)
     kept = bench.load(target).summary
     assert {**kept, "inputs": None} == {**run.summary, "inputs": None}
     rerun.keep(target)

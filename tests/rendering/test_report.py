@@ -22,12 +22,12 @@ from rich.console import Console
 from synthetic_run import article, change_run, write_run
 
 from bench.analysis import store
+from bench.analysis.store import load
 from bench.evidence.metrics import METRICS
 from bench.rendering import arrange, figures, looks
 from bench.rendering.figures import against
 from bench.rendering.report import report
 from bench.rendering.terminal import table
-from bench.rundir.reader import load
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from synthetic_run import change, change_run, write_run
 
 import bench
-from bench.rundir.reader import RunDirectoryError
+from bench.errors import RunDirectoryError
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from bench.scenario import scenario
+from bench.scenario.links import CONSTANT, PROFILES, Link
 from bench.scenario.scenario import ScenarioError
-from bench.trials.network.network import CONSTANT, PROFILES, Link
 from clients import headers, publisher
 from clients.publisher import schedule
 

@@ -9,9 +9,11 @@ import pytest
 
 from bench.commands.bench import perform
 from bench.rundir import writer
+from bench.rundir.collected import Collected
 from bench.scenario import scenario
 from bench.scenario.scenario import Planned, Settings
 from bench.trials import calibration, trial
+from bench.trials.processes import machine
 
 SCENARIO = """
 name = "fitted"
@@ -58,7 +60,7 @@ class Machine:
 
 def calibrate(tmp_path: Path) -> tuple[scenario.Scenario, dict[str, Any]]:
     planned = scenario.parse(SCENARIO)
-    directory = writer.RunDirectory(tmp_path / "run", planned, "wirelab bench fitted")
+    directory = writer.RunDirectory(tmp_path / "run", planned, "wirelab bench fitted", machine.facts())
     found = calibration.calibrate(planned, directory, lambda stage: None)
     (told,) = json.loads((directory.path / "run.json").read_text())["calibrations"]
     return found, told
@@ -104,7 +106,9 @@ def test_all_groups_are_tried_in_each_round(tmp_path: Path, monkeypatch: pytest.
     group = SCENARIO[SCENARIO.index("[[cells]]") : SCENARIO.rindex("[[cells]]")]
     planned = scenario.parse(SCENARIO + group.replace("long-poll", "websocket"))
     tried = Machine(monkeypatch, lambda rate: 0.04 * rate).tried
-    calibration.calibrate(planned, writer.RunDirectory(tmp_path / "run", planned, ""), lambda stage: None)
+    calibration.calibrate(
+        planned, writer.RunDirectory(tmp_path / "run", planned, "", machine.facts()), lambda stage: None
+    )
     assert [settings.transport for settings in tried] == ["long-poll", "websocket"] * calibration.ROUNDS
 
 
@@ -124,7 +128,7 @@ def test_an_attempt_that_does_not_end_changes_nothing(
 ) -> None:
     """The loads stay those of the file, and run.json says that nothing was found."""
     settings = scenario.parse(SCENARIO).cells[0]
-    died = trial.Collected(Planned("calibration", 1, 0, settings), exit="the server died")
+    died = Collected(Planned("calibration", 1, 0, settings), exit="the server died")
     monkeypatch.setattr(trial, "run", lambda *_, **__: died)
     found, told = calibrate(tmp_path)
     assert (told["times"], told["found"]) == (1.0, [None] * calibration.ROUNDS)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from processes import all_gone, descendants, named, without_browser
 
+from bench.scenario.links import Link
 from bench.trials.network import network, relay
-from bench.trials.network.network import Link
 
 SCENARIO = """
 name = "linked"

@@ -11,7 +11,7 @@ from bench.analysis.store import analyse
 from bench.commands.bench import perform
 from bench.evidence import gates
 from bench.rendering.report import report
-from bench.rundir.reader import Trial
+from bench.rundir.trial import Trial
 from bench.scenario import scenario as scenarios
 from bench.scenario.scenario import Settings
 from bench.trials.retries import cells_to_try_again

@@ -19,9 +19,10 @@ from processes import all_gone, descendants, named, without_browser
 
 from bench.evidence import gates
 from bench.rundir import writer
-from bench.rundir.reader import Trial
+from bench.rundir.collected import Collected
+from bench.rundir.trial import Trial
 from bench.scenario import scenario
-from bench.trials import trial
+from bench.trials import runner, trial
 from bench.trials.processes import machine
 from clients.publisher import schedule
 
@@ -49,16 +50,16 @@ def run_short(
     transport: str,
     more: str = "",
     on_stage: Callable[[str], None] = lambda stage: None,
-) -> tuple[trial.Collected, Trial]:
+) -> tuple[Collected, Trial]:
     """One trial and what its gates say."""
     planned = scenario.parse(SCENARIO.format(transport=transport) + more)
     before = without_browser()
-    directory = writer.RunDirectory(tmp_path / "run", planned, "wirelab bench short")
+    directory = writer.RunDirectory(tmp_path / "run", planned, "wirelab bench short", machine.facts())
     collected = trial.run(
         planned.plan()[0], seed=1, pinning=machine.pinning(), scratch=directory.scratch(), on_stage=on_stage
     )
     assert without_browser().items() <= before.items(), "a process was left"
-    return collected, directory.add(collected)
+    return collected, runner.keep(collected, directory)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from bench.analysis.compare import (
     within,
 )
 from bench.evidence.metrics import METRICS
-from bench.trials.network.network import LOOPBACK
+from bench.scenario.links import LOOPBACK
 
 COST_FACTOR = 2.0
 """long-poll-cost: "lots" is at least this many times what a WebSocket costs."""

@@ -14,13 +14,13 @@ from bench.analysis.compare import (
     Measured,
     below,
     evidence,
-    number,
     ratio,
     text,
     where,
 )
 from bench.analysis.theory import theory
 from bench.evidence.metrics import METRICS
+from bench.words import number
 
 LOWER = 0.9
 """low-latency: lower is below this, as a ratio to long poll's latency; from there on it is the same, or

@@ -13,19 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.analysis.compare import (
-    Comparison,
-    Figure,
-    Judged,
-    Measured,
-    Outcome,
-    above,
-    evidence,
-    number,
-    text,
-)
+from bench.analysis.compare import Comparison, Figure, Judged, Measured, Outcome, above, evidence, text
 from bench.analysis.costs import costs
-from bench.rendering.looks import look
+from bench.words import number
+from clients import label
 
 MILLION = 1_000_000
 CORES = 4.0
@@ -57,7 +48,7 @@ def million(measured: Measured) -> Judged:
         operation, period_s, how = IDLE.get(cpu["transport"], (None, 0.0, ""))
         if cpu["operation"] != operation:
             continue
-        name = f"{look(cpu['transport']).label} {how} {period_s:g} s"
+        name = f"{label(cpu['transport'])} {how} {period_s:g} s"
         memory = next((one for one in series if one["operation"] == "subscriber" and _alike(one, cpu)), None)
         if not cpu["checked"]:
             reason = f"{name} on {cpu['server_model']} was not projected: {cpu['why_not']}"
@@ -71,7 +62,7 @@ def million(measured: Measured) -> Judged:
     if not any(found.issuperset(CONNECTED) for found in projected.values()):
         # On one server model, or the transports' difference would be the models'.
         most = max(projected.values(), key=len, default=set())
-        missing = " or ".join(look(name).label for name in CONNECTED if name not in most)
+        missing = " or ".join(label(name) for name in CONNECTED if name not in most)
         lacks = (
             f"no idle {missing} subscriber could be projected (it takes both, on the same server model): "
             "that needs loads that keep a core busy, and a larger one that they predict"

@@ -20,14 +20,14 @@ from bench.analysis.compare import (
     below,
     evidence,
     load_of,
-    number,
     ratio,
     text,
     where,
     within,
 )
 from bench.analysis.theory import predict
-from bench.rendering.looks import look
+from bench.words import number
+from clients import label
 
 CALLS_PER_NOTIFICATION = 1.0
 """calls: more requests than notifications is many; fewer is not."""
@@ -153,7 +153,7 @@ def poll_latency(measured: Measured) -> Judged:
         for other in partners:
             if other is None:
                 continue
-            name = look(other.transport).label
+            name = label(other.transport)
             times = ratio(cell, other, "latency_ms_mean")
             if times is None:
                 reasons.append(other.why_not("latency_ms_mean"))

@@ -74,8 +74,8 @@ import numpy.typing as npt
 from bench.analysis import intervals
 from bench.analysis.compare import Cell, Figure
 from bench.evidence.gates import SERVER_CORE_BUSY_SHARE
+from bench.scenario.links import LOOPBACK
 from bench.scenario.scenario import MEASURING, SETTINGS
-from bench.trials.network.network import LOOPBACK
 
 Floats = npt.NDArray[np.float64]
 

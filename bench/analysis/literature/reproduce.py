@@ -14,13 +14,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.analysis import compare
-from bench.analysis.compare import Cell, Figure, Measured, Outcome, number
+from bench.analysis.compare import Cell, Figure, Measured, Outcome
+from bench.words import listed, number
 
 PREFIX = "reproduce-"
 """What the name of a reproduction's scenario begins with."""
@@ -202,8 +203,8 @@ def _of_rows(rows: Sequence[Row]) -> tuple[str, str]:
         for outcome in ("holds", "fails", "unclear")
     }
     if cases["holds"] and cases["fails"]:
-        also = f"; open for {_list(cases['unclear'])}" if cases["unclear"] else ""
-        return "depends", f"holds for {_list(cases['holds'])}; fails for {_list(cases['fails'])}{also}"
+        also = f"; open for {listed(cases['unclear'])}" if cases["unclear"] else ""
+        return "depends", f"holds for {listed(cases['holds'])}; fails for {listed(cases['fails'])}{also}"
     if cases["unclear"]:
         return "inconclusive", "; ".join(
             f"{row.case}: {row.why_unclear()}" for row in rows if row.outcome == "unclear"
@@ -215,7 +216,7 @@ def _of_statements(verdicts: Sequence[str]) -> tuple[str, str]:
     """The verdict on the whole, and which statements got which."""
     kinds = list(dict.fromkeys(verdicts))
     numbers = {kind: [str(n) for n, verdict in enumerate(verdicts, 1) if verdict == kind] for kind in kinds}
-    why = "; ".join(f"{_list(numbers[kind])} {_verb(kind, len(numbers[kind]))}" for kind in kinds)
+    why = "; ".join(f"{listed(numbers[kind])} {_verb(kind, len(numbers[kind]))}" for kind in kinds)
     if len(kinds) == 1:
         return kinds[0], why
     if "depends" in kinds or {"holds", "fails"} <= set(kinds):
@@ -227,8 +228,3 @@ def _verb(verdict: str, count: int) -> str:
     if verdict == "inconclusive":
         return "is inconclusive" if count == 1 else "are inconclusive"
     return verdict if count == 1 else verdict.removesuffix("s")
-
-
-def _list(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last

@@ -22,7 +22,7 @@ import numpy as np
 from bench.analysis.compare import Cell, load_of
 from bench.analysis.theory import predict, theory
 from bench.analysis.theory.predict import Load
-from bench.rendering import arrange
+from bench.scenario.scenario import series_key
 
 LATENCIES = ("latency_ms_mean", "latency_ms_p50", "latency_ms_p99")
 CALLS = ("requests_per_delivery", "empty_response_share")
@@ -87,7 +87,7 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             if not load_of(cell).predictable:
                 continue
             if factor.transports is None or cell.transport in factor.transports:
-                series.setdefault(arrange.series_key(cell.settings, *factor.settings), []).append(cell)
+                series.setdefault(series_key(cell.settings, *factor.settings), []).append(cell)
         for kin in series.values():
             if len({factor.of(load_of(cell)) for cell in kin}) > 1:
                 found.append({"factor": name, **_curve(factor, kin)})  # noqa: PERF401

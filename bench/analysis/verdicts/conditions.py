@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from bench.analysis.compare import Comparison
+from bench.words import listed
 
 LISTED = 3
 """Up to so many numbers are told one by one in a range that was measured."""
@@ -127,8 +128,8 @@ def _rules_of_two(
                 side: [name for name, part in parts if {case.held for case in part} == {side}]
                 for side in (True, False)
             }
-            told = [f"holds for {_list(pure[True])}"] if pure[True] else []
-            told += [f"fails for {_list(pure[False])}"] if pure[False] else []
+            told = [f"holds for {listed(pure[True])}"] if pure[True] else []
+            told += [f"fails for {listed(pure[False])}"] if pure[False] else []
             rule = [f"It {' and '.join(told)}."] if told else []
             names = [name for name, part in parts if part in mixed]
             found = [cut for cut in cuts if cut is not None]
@@ -204,7 +205,7 @@ def _bound(factor: str, side: set[Any], nearest: Any, beyond: str) -> str:
 
 def _values(factor: str, values: Iterable[Any]) -> str:
     ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
-    return WORDING.get(factor, Wording()).exact.format(_list([_plain(value) for value in ordered]))
+    return WORDING.get(factor, Wording()).exact.format(listed([_plain(value) for value in ordered]))
 
 
 def _value(factor: str, value: Any) -> str:
@@ -215,10 +216,6 @@ def _plain(value: Any) -> str:
     return (
         f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )
-
-
-def _list(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:

@@ -15,7 +15,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.compare import number
 from bench.rendering import arrange
 from bench.rendering.arrange import Cell
 from bench.rendering.figures.style import (
@@ -34,6 +33,8 @@ from bench.rendering.figures.style import (
     plain_log,
 )
 from bench.rendering.looks import look
+from bench.scenario.scenario import load_key, series_key
+from bench.words import number
 
 
 class Factor(NamedTuple):
@@ -120,7 +121,7 @@ def against(
         caption += FLAGGED
     drawn = {cell["id"] for column in shown for series in column for cell in series}
     others = [cell for cell in _ours(summary, metrics) if cell["id"] not in drawn]
-    return figure, caption + arrange.left_out(len({arrange.load_key(cell) for cell in others}))
+    return figure, caption + arrange.left_out(len({load_key(cell) for cell in others}))
 
 
 def suits(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> bool:
@@ -140,8 +141,8 @@ def _loads(summary: dict[str, Any], factor: str, metrics: Sequence[str], least: 
     cells = _ours(summary, metrics)
     found: dict[str, dict[str, Series]] = {}
     for cell in cells:
-        load = found.setdefault(arrange.load_key(cell, *differing), {})
-        load.setdefault(arrange.series_key(cell, *differing), []).append(cell)
+        load = found.setdefault(load_key(cell, *differing), {})
+        load.setdefault(series_key(cell, *differing), []).append(cell)
     wanted = min(2, len({cell["transport"] for cell in cells}))
     kept = []
     for load in found.values():

@@ -13,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.analysis.compare import number
 from bench.rendering import arrange
 from bench.rendering.arrange import Cell
 from bench.rendering.figures import against
 from bench.rendering.figures.style import FAINT, HALO, INK, WIDTH
 from bench.rendering.looks import look
+from bench.scenario.scenario import load_key
+from bench.words import number
 
 ROWS = 16
 """Rows of one figure at most; the fullest loads come first, and the caption says what is left out."""
@@ -56,7 +57,7 @@ def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]
     cells = arrange.cells_with(summary, metrics)
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(arrange.load_key(cell), []).append(cell)
+        groups.setdefault(load_key(cell), []).append(cell)
     chosen: list[list[Cell]] = []
     for group in sorted(groups.values(), key=lambda group: -len(group)):
         if not chosen or sum(map(len, chosen)) + len(group) <= ROWS:

@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.compare import number
 from bench.rendering import arrange
 from bench.rendering.arrange import Cell
 from bench.rendering.figures.style import (
@@ -29,6 +28,7 @@ from bench.rendering.figures.style import (
     plain_log,
 )
 from bench.rendering.looks import look
+from bench.words import number
 
 LEVELS = (18, 46, 74)
 """Where on its curve, in percent of deliveries, a label stands: curves lie close, neighbours take turns."""

@@ -26,6 +26,7 @@ from bench.rendering.figures.style import (
     plain_log,
 )
 from bench.rendering.looks import look
+from bench.scenario.scenario import load_key
 
 Series = dict[str, Any]
 
@@ -51,7 +52,7 @@ def budget(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     loads: dict[str, list[Series]] = {}
     for series in found["series"] if found else []:
         if any(step["p99_ms"] for step in series["steps"]):
-            loads.setdefault(arrange.load_key(series, "subscribers"), []).append(series)
+            loads.setdefault(load_key(series, "subscribers"), []).append(series)
     if not found or not loads:
         return None, "This run did not step its load up against a budget of latency."
     rising = sorted(

@@ -20,8 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.analysis.compare import number
 from bench.rendering import arrange
+from bench.words import number
 
 INK = "#222222"
 FAINT = "#767676"

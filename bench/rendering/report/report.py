@@ -19,9 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.analysis import store
+from bench.analysis.store import load
+from bench.errors import RunDirectoryError
 from bench.rendering import arrange, figures
 from bench.rendering.looks import VERDICT_COLOURS, look
-from bench.rundir.reader import RunDirectoryError, load
+from bench.words import listed
 
 ANSWER = (
     "latency_ms_mean",
@@ -45,7 +47,7 @@ VERDICTS = (
 def write(directory: Path) -> Path:
     """Write report.html and figures/ into a run directory; returns the report's path.
 
-    Raises `bench.rundir.reader.RunDirectoryError`.
+    Raises `bench.errors.RunDirectoryError`.
     """
     directory = Path(directory)
     run = load(directory).run
@@ -135,15 +137,10 @@ def _sentence(group: list[arrange.Cell]) -> str:
             bills.append(arrange.value_text("server_cpu_us_per_delivery", cpu["value"]))
     if not late:
         return ""
-    told = f"With {arrange.load_name(group[0])}, a delivery came on average {_listed(late)} after it was due."
+    told = f"With {arrange.load_name(group[0])}, a delivery came on average {listed(late)} after it was due."
     if len(bills) == len(late):
-        told += f" It cost the server, in the same order, {_listed(bills)} µs of CPU."
+        told += f" It cost the server, in the same order, {listed(bills)} µs of CPU."
     return told
-
-
-def _listed(words: list[str]) -> str:
-    """Words as a list in a sentence."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _inline(figure: figures.Drawn) -> Markup | None:

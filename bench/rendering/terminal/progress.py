@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from bench.rundir.reader import Trial
+from bench.rundir.trial import Trial
 from bench.scenario.scenario import Planned, Scenario
 
 SHOWN = 8

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis import store
+from bench.analysis.store import load
 from bench.rendering import arrange
-from bench.rundir.reader import load
 
 VERDICT_STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", "inconclusive": "dim"}
 DIGITS = 2
@@ -39,7 +39,7 @@ COLUMNS = {
 
 def print_summary(directory: Path, console: Console | None = None) -> None:
     """Print the run's figures, its verdicts, and the trials that do not count. Raises
-    `bench.rundir.reader.RunDirectoryError`."""
+    `bench.errors.RunDirectoryError`."""
     console = console or Console(highlight=False)
     summary = store.current(directory)
     run = load(directory).run
@@ -57,7 +57,7 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
 
 
 def print_claims(directory: Path, console: Console | None = None) -> None:
-    """Print the verdicts alone. Raises `bench.rundir.reader.RunDirectoryError`."""
+    """Print the verdicts alone. Raises `bench.errors.RunDirectoryError`."""
     console = console or Console(highlight=False)
     summary = store.current(directory)
     _print_verdicts(console, summary)

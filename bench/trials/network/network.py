@@ -6,8 +6,6 @@ load generator on the other, and every packet between them passes the relay, whi
 limits it as the profile says. Nothing of it reaches the machine's own network.
 
 Rules:
-- A link is five numbers (`Link`) under a name. Profiles name their source; `constant` is a delay given in
-  the scenario as `one_way_ms`, pure: no jitter, no loss, no limit. `loopback` is no emulation at all.
 - Each trial gets namespaces and a relay of its own, seeded by the run and the repeat, and leaves nothing
   behind: the kernel ends a namespace with its last process.
 - A link is measured before the first trial on it (`check`): round trip, connect time, loss. A loss of a few
@@ -26,12 +24,11 @@ import json
 import random
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from bench.scenario.links import CONSTANT, Link
 from bench.trials.processes.child import Child, ChildFailed
 
-LOOPBACK = "loopback"
-CONSTANT = "constant"
 START_TIMEOUT_S = 15.0
 CHECK_TIMEOUT_S = 30.0
 SERVER_ADDRESS = "192.0.2.1"
@@ -48,51 +45,6 @@ ROUND_TRIP_TOLERANCE_SHARE = 0.05
 than the larger of the two after it (and what jitter and bandwidth add)."""
 LOSS_DEVIATIONS = 4.0
 """And within so many standard deviations of the loss that was asked for."""
-
-
-class Link(NamedTuple):
-    """What a link does to each packet, the same in both directions.
-
-    `jitter_ms` is uniform around the delay, and never lets one packet overtake another, so a dense stream of
-    packets is later than its mean; `loss_percent` is drawn for each packet by itself; `bandwidth_mbit` 0 is
-    no limit.
-    """
-
-    link: str = LOOPBACK
-    one_way_ms: float = 0.0
-    jitter_ms: float = 0.0
-    loss_percent: float = 0.0
-    bandwidth_mbit: float = 0.0
-
-    @classmethod
-    def of(cls, settings: Any) -> Link:
-        """The link of a trial's settings, which have its fields."""
-        return cls(*(getattr(settings, name) for name in cls._fields))
-
-
-class Profile(NamedTuple):
-    """A link with the source of its figures."""
-
-    link: Link
-    source: str
-
-
-PROFILES: dict[str, Profile] = {
-    "lan": Profile(
-        Link("lan", one_way_ms=0.25),
-        "round trip within a data centre 0.5 ms: J. Dean, Designs, Lessons and Advice from Building Large "
-        "Distributed Systems (2009)",
-    ),
-    "4g": Profile(
-        Link("4g", one_way_ms=85.0, jitter_ms=10.0, loss_percent=0.1, bandwidth_mbit=9.0),
-        "round trip 170 ms and 9 Mbit/s: WebPageTest's connectivity profile 4G; jitter and loss are ours, "
-        "since it names none",
-    ),
-    "intercontinental": Profile(
-        Link("intercontinental", one_way_ms=75.0),
-        "15,000 km of fibre at 5 µs/km: ITU-T G.114, Annex A",
-    ),
-}
 
 
 class Network:

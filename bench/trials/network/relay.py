@@ -44,8 +44,9 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
+from bench.scenario.links import Link
 from bench.trials.network import namespaces
-from bench.trials.network.network import CLIENT_ADDRESS, FIRST_NAMESPACE_FD, SERVER_ADDRESS, SIDES, Link
+from bench.trials.network.network import CLIENT_ADDRESS, FIRST_NAMESPACE_FD, SERVER_ADDRESS, SIDES
 from bench.trials.processes.child import say
 from clients.wire import SO_TIMESTAMPNS, TIMESPEC
 

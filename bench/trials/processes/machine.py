@@ -23,6 +23,19 @@ PACKAGES = (
 )
 
 
+def facts() -> dict[str, Any]:
+    """Everything below, as run.json keeps it."""
+    head, dirty = commit()
+    return {
+        "machine": describe(),
+        "versions": versions(),
+        "commit": head,
+        "dirty": dirty,
+        "pinning": pinning(),
+        "precedence": precedence(),
+    }
+
+
 def describe() -> dict[str, Any]:
     """The machine, as run.json keeps it; what the system does not tell is None."""
     memory_kb = None

@@ -1,0 +1,11 @@
+"""Errors that any room may raise and the command line tells in one sentence."""
+
+from __future__ import annotations
+
+
+class UsageError(Exception):
+    """Something that the user can mend by asking differently; the message says how."""
+
+
+class RunDirectoryError(UsageError):
+    """The directory is not a run that can be read; the message says what to do about it."""

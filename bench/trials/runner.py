@@ -1,0 +1,149 @@
+"""Runs a whole scenario into a run directory: probes, links, loads, then every trial in its order.
+
+Rules:
+- Nothing is started before the machine's limits and the directory are found to be good.
+- Ctrl-C (and SIGTERM) ends the trial under way, and keeps the finished ones.
+- What the user sees meanwhile is handed in (`Progress`): nothing here knows a terminal.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from bench.errors import UsageError
+from bench.evidence import gates, metrics
+from bench.rundir.collected import Collected
+from bench.rundir.trial import Trial
+from bench.rundir.writer import RunDirectory, default_directory
+from bench.scenario.scenario import Planned, Scenario
+from bench.trials import calibration, probes, retries, stepping, trial
+from bench.trials.network import network
+from bench.trials.network.network import unavailable
+from bench.trials.processes import machine
+
+SPARE_FILE_DESCRIPTORS = 256
+"""What a server and a load generator hold beside a socket for each subscriber."""
+
+
+class Progress(Protocol):
+    """What is told while a scenario runs. A context: entered before the first stage."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *raised: Any) -> None: ...
+
+    def stage(self, stage: str) -> None:
+        """The trial, or what goes before the trials, is at a stage."""
+
+    def again(self, planned: Sequence[Planned]) -> None:
+        """These trials come besides, in place of others that were spoiled."""
+
+    def begin(self, planned: Planned) -> None:
+        """A trial begins."""
+
+    def end(self, trial: Trial) -> None:
+        """A trial has ended, and its gates were asked."""
+
+    def skip(self, planned: Planned, why: str) -> None:
+        """A trial is not run."""
+
+
+def perform(
+    scenario: Scenario, out: Path | None, command: str, show: Callable[[Scenario], Progress]
+) -> tuple[Path, bool]:
+    """Run a scenario into a new directory. `show` makes what the user sees meanwhile. Returns where the run
+    is, and whether it was interrupted. Raises UsageError."""
+    _require_file_descriptors(scenario)
+    directory = RunDirectory(out or default_directory(scenario), scenario, command, machine.facts())
+    signal.signal(signal.SIGTERM, _interrupt)
+    if scenario.links and (why := unavailable(directory.scratch())):
+        print(f"wirelab: no link can be emulated here, so all runs on loopback: {why}", file=sys.stderr)
+        directory.without_links(why)
+        scenario = scenario.on_loopback()
+    interrupted = False
+    try:
+        with show(scenario) as progress:
+            measure(scenario, directory, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    directory.finish(interrupted=interrupted)
+    return directory.path, interrupted
+
+
+def _require_file_descriptors(scenario: Scenario) -> None:
+    """Raise UsageError where the largest cell needs more than a process may have here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A fresh connection begins before the one before it is given back.
+    most = max(
+        cell.subscribers * (2 if cell.connection == "fresh" else 1) for cell in scenario.possible_cells
+    )
+    if hard != resource.RLIM_INFINITY and hard < most + SPARE_FILE_DESCRIPTORS:
+        raise UsageError(
+            f"this scenario needs {most + SPARE_FILE_DESCRIPTORS:,} file descriptors, and the hard limit is "
+            f"{hard:,}: raise it (ulimit -Hn), or ask for fewer subscribers"
+        )
+
+
+def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
+    """The probes, the links and the loads, then every trial in its order."""
+    pinning = directory.record["pinning"]
+    for name in scenario.probes:
+        progress.stage(f"probe {name}")
+        directory.add_probe(name, probes.run(name, directory.scratch()))
+    for between in scenario.links:
+        progress.stage(f"checking the link {between.link}, {between.one_way_ms:g} ms one way")
+        seed = f"{scenario.seed}/check"
+        core = (pinning or {}).get("generator")
+        found = network.check(between, seed, scratch=directory.scratch(), core=core)
+        if not found["passed"]:
+            # Once more: somebody else may have had the core for a moment.
+            found = network.check(between, f"{seed}/again", scratch=directory.scratch(), core=core)
+        if not found["passed"]:
+            print(f"wirelab: trials across {between.link} will be invalid: {found['why']}", file=sys.stderr)
+        directory.add_link(found)
+    scenario = calibration.calibrate(scenario, directory, progress.stage)
+    search = stepping.Search(scenario.p99_budget_ms)
+    for planned in _trials(scenario, directory, progress):
+        if why := search.why_skip(planned.repeat, planned.settings):
+            directory.skip(planned, why)
+            progress.skip(planned, why)
+            continue
+        progress.begin(planned)
+        collected = trial.run(
+            planned, seed=scenario.seed, pinning=pinning, scratch=directory.scratch(), on_stage=progress.stage
+        )
+        judged = keep(collected, directory)
+        progress.end(judged)
+        if scenario.p99_budget_ms is not None:
+            p99_ms = metrics.figures(judged)["latency_ms_p99"]
+            record = judged.record
+            search.note(planned.repeat, planned.settings, record["valid"], record["steady"], p99_ms)
+
+
+def keep(collected: Collected, directory: RunDirectory) -> Trial:
+    """Judge one trial by its gates, keep it, and return it as the analysis will read it."""
+    judged = directory.as_trial(collected)
+    directory.add(judged, collected, gates.check(judged).as_record())
+    return judged
+
+
+def _trials(scenario: Scenario, directory: RunDirectory, progress: Progress) -> Iterator[Planned]:
+    """Every trial in its order; then, in spare repeats, others in place of those that were spoiled."""
+    planned = scenario.plan()
+    yield from planned
+    before = len(planned)
+    for number in range(1, scenario.spare_repeats + 1):
+        cells = retries.cells_to_try_again(directory.record["trials"], scenario.minimum_valid_trials)
+        planned = scenario.one_repeat(scenario.repeats + number, cells, before)
+        progress.again(planned)
+        yield from planned
+        before += len(planned)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
