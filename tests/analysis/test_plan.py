@@ -7,11 +7,11 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import synthetic_run
 from made_cells import made
+from made_costs import ANSWER_BYTES, LOADS, NOTIFICATION_BYTES, measured
 from synthetic_run import cell, write_run
 
 import bench
@@ -20,51 +20,6 @@ from bench.analysis.costs import costs, plan
 from bench.analysis.costs.plan import Demand, Plan, Refused
 
 MILLION = Demand(1_000_000, rate=0.1, payload_bytes=200, poll_interval_s=5.0)
-LOADS = (1.0, 1.15, 1.3, 2.8)
-ANSWER_BYTES, NOTIFICATION_BYTES = 190.0, 170.0
-
-
-def wire(polls: float, notifications: float) -> dict[str, float]:
-    """What goes over the wire for each subscriber every second."""
-    return {
-        "bytes_up_per_subscriber_second": 110 * polls,
-        "bytes_down_per_subscriber_second": ANSWER_BYTES * polls + NOTIFICATION_BYTES * notifications,
-        "packets_up_per_subscriber_second": 2 * polls + notifications,
-        "packets_down_per_subscriber_second": polls + notifications,
-    }
-
-
-def measured(**changed: Any) -> list[Cell]:
-    """Every series that a plan needs, exact: 200 µs a request, 50 a ping, 25 a delivery, 250 a publish;
-    20 kB each; threads as many as subscribers."""
-    cells = []
-    kept: dict[str, float] = {costs.MEMORY: 20.0}
-    for place, times in enumerate(LOADS):
-        subscribers = round(500 * times)
-        idle = {"subscribers": subscribers, "publish_rate": 0.0, **changed}
-        kept["server_threads"] = 5.0 + subscribers
-        asked = {"requests_per_subscriber_second": 4.0, costs.CPU_PER_REQUEST: 150.0}
-        cells.append(made("long-poll", {**kept, **asked, **wire(4.0, 0)}, wait_s=0.25, **idle))
-        pinged = {costs.CPU_IDLE: 50.0 / 0.08}
-        cells.append(made("websocket", {**kept, **pinged, **wire(12.5, 0)}, wait_s=0.08, **idle))
-        busy = {"subscribers": 100, "publish_rate": 16.0 * times, **changed}
-        answered = {"requests_per_subscriber_second": 16.0 * times, costs.CPU_PER_REQUEST: 200.0}
-        told = {"deliveries": 100 * 16.0 * times * 5.0}
-        cells.append(made("long-poll", {**answered, **told, **wire(16.0 * times, 16.0 * times)}, **busy))
-        busy = {"subscribers": 1000, "publish_rate": 13.0 * times, **changed}
-        pushed = {"deliveries": 1000 * 13.0 * times * 5.0, costs.CPU_PER_DELIVERY: 25.0}
-        cells.append(made("websocket", {**pushed, **wire(0, 13.0 * times)}, **busy))
-        interval_s = 0.25 / times
-        polled = {"requests_per_subscriber_second": 1 / interval_s, costs.CPU_PER_REQUEST: 200.0}
-        busy = {"subscribers": 400 + place, "publish_rate": 2.0, "poll_interval_s": interval_s, **changed}
-        told = {"deliveries": (400 + place) * 2.0 * 5.0}
-        cells.append(made("short-poll", {**kept, **polled, **told, **wire(1 / interval_s, 2.0)}, **busy))
-    cells.append(made(None, {"server_cpu_us_per_publish": 250.0}, publish_rate=1000.0, subscribers=0))
-    # Memory is fitted on numbers of subscribers, which differ too little above.
-    for subscribers in (500, 1000, 2000):
-        asked = {"requests_per_subscriber_second": 1.0, costs.CPU_PER_REQUEST: 200.0, costs.MEMORY: 20.0}
-        cells.append(made("short-poll", asked, subscribers=subscribers, publish_rate=0.0, **changed))
-    return cells
 
 
 def planned(cells: list[Cell], demand: Demand = MILLION) -> dict[str, Plan | Refused]:

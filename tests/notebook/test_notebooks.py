@@ -14,8 +14,8 @@ import nbformat
 import pandas as pd
 import pytest
 import synthetic_run
+from made_costs import measured
 from matplotlib.figure import Figure
-from test_plan import measured
 
 import bench
 from bench import notebook
