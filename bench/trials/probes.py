@@ -3,8 +3,7 @@
 Rules:
 - Bytes are written and read as they are, by a plain socket; what is kept is what was on the wire.
 - The article's handshake is sent as it prints it. Only what names another machine is replaced: the target,
-  Host
-  and Origin. Each variant gets a connection of its own.
+  Host and Origin. Each variant gets a connection of its own.
 - A probe that cannot be finished tells the error instead of evidence; it never stops a run.
 
 RFC 6455 §4.2.1 wants a Sec-WebSocket-Key and a Sec-WebSocket-Version of 13 in every handshake.
@@ -23,15 +22,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from wsproto.frame_protocol import FrameProtocol, Opcode
-
 from bench.trials.processes.child import Child, ChildFailed
 from bench.trials.trial import START_TIMEOUT_S, STREAM, server_url
 from clients import TRANSPORTS
 from clients.errors import ClientError
-from clients.explain.exchange import exchange
+from clients.explain.exchange import exchange, read_answer
 from clients.explain.printed_handshake import KEY, VERSION, handshake
+from clients.frames import FrameReader
 from clients.headers import HEADER_SETS
+from clients.http_response import Response, ResponseParser
 
 ROUND_TRIPS = 50
 WELCOME_CLIENTS = 5
@@ -69,28 +68,27 @@ def upgrade(url: str) -> dict[str, Any]:
         host = urlsplit(url).netloc
         request = handshake("/echo", host, KEY.format(key=_key()), VERSION)
         connection.sendall(request)
-        response, rest = _read_head(connection)
-        status = _status(response)
+        answer = read_answer(connection, request)
         sent = received = 0
         round_trips_ms: list[float] = []
-        if status == 101:
-            frames = FrameProtocol(client=True, extensions=[])
-            frames.receive_bytes(rest)
+        if answer.status == 101:
+            reader, rest = FrameReader([]), answer.rest
             for number in range(ROUND_TRIPS):
                 message = f"{number} {MESSAGE}"
                 started = time.perf_counter()
-                connection.sendall(frames.send_data(message))
+                connection.sendall(reader.protocol.send_data(message))
                 sent += 1
-                if _read_message(connection, frames) == message:
+                if _first_message(connection, reader, rest) == message:
                     received += 1
                     round_trips_ms.append((time.perf_counter() - started) * 1000)
+                rest = b""
         same = (connection.getsockname(), connection.getpeername()) == (local, remote)
     return {
         "request": request.decode("ascii"),
         "request_bytes": len(request),
-        "response": response.decode("latin-1"),
-        "response_bytes": len(response),
-        "status": status,
+        "response": answer.head.decode("latin-1"),
+        "response_bytes": len(answer.head),
+        "status": answer.status,
         "messages_sent": sent,
         "messages_received": received,
         "same_connection": same,
@@ -115,11 +113,11 @@ def as_printed(url: str) -> dict[str, Any]:
             host = urlsplit(url).netloc
             request = handshake(f"ws://{host}/streams/{STREAM}/websocket", host, *lines)
             connection.sendall(request)
-            response, _ = _read_head(connection)
+            answer = read_answer(connection, request)
         found[name] = {
             "request": request.decode("ascii"),
-            "status": _status(response),
-            "response": response.decode("latin-1"),
+            "status": answer.status,
+            "response": answer.head.decode("latin-1"),
         }
     return found
 
@@ -134,14 +132,13 @@ def welcome(url: str) -> dict[str, Any]:
     with contextlib.ExitStack() as connected:
         for _ in range(WELCOME_CLIENTS):
             connection = connected.enter_context(_connected(url))
-            connection.sendall(handshake(WELCOME_TARGET, host, KEY.format(key=_key()), VERSION))
-            response, rest = _read_head(connection)
-            if _status(response) != 101:
-                raise ValueError(f"the handshake with {WELCOME_TARGET} was answered {_status(response)}")
-            frames = FrameProtocol(client=True, extensions=[])
-            frames.receive_bytes(rest)
+            request = handshake(WELCOME_TARGET, host, KEY.format(key=_key()), VERSION)
+            connection.sendall(request)
+            answer = read_answer(connection, request)
+            if answer.status != 101:
+                raise ValueError(f"the handshake with {WELCOME_TARGET} was answered {answer.status}")
             try:
-                messages.append(_read_message(connection, frames))
+                messages.append(_first_message(connection, FrameReader([]), answer.rest))
             except (TimeoutError, ConnectionResetError):
                 messages.append(None)
     return {"target": WELCOME_TARGET, "clients": WELCOME_CLIENTS, "messages": messages}
@@ -162,6 +159,7 @@ def headers(url: str) -> dict[str, Any]:
 def _post_round_trips_ms(url: str) -> list[float]:
     """The same messages to POST /echo, on one keep-alive connection."""
     round_trips_ms = []
+    parser = ResponseParser()
     with _connected(url) as connection:
         for number in range(ROUND_TRIPS):
             body = f"{number} {MESSAGE}".encode("ascii")
@@ -170,11 +168,11 @@ def _post_round_trips_ms(url: str) -> list[float]:
             )
             started = time.perf_counter()
             connection.sendall(head.encode("ascii") + body)
-            answer, rest = _read_head(connection)
-            while len(rest) < len(body):
-                rest += _read(connection)
-            if _status(answer) != 200 or rest != body:
-                raise ValueError(f"POST /echo answered {answer[:100]!r}")
+            answers: list[Response] = []
+            while not answers and (data := connection.recv(MOST_BYTES)):
+                answers = parser.feed(data)
+            if not answers or answers[0].status != 200 or answers[0].body != body:
+                raise ValueError(f"POST /echo answered {answers}")
             round_trips_ms.append((time.perf_counter() - started) * 1000)
     return round_trips_ms
 
@@ -191,34 +189,12 @@ def _connected(url: str) -> Iterator[socket.socket]:
         yield connection
 
 
-def _read(connection: socket.socket) -> bytes:
-    data = connection.recv(MOST_BYTES)
-    if not data:
-        raise ConnectionResetError("the server closed the connection")
-    return data
-
-
-def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:
-    """The status line and headers as they came, and what followed them so far."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        if len(data) > MOST_BYTES:
-            raise ValueError("the answer's head does not end")
-        data += _read(connection)
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head + b"\r\n\r\n", rest
-
-
-def _status(head: bytes) -> int:
-    return int(head.split(b" ", 2)[1])
-
-
-def _read_message(connection: socket.socket, frames: FrameProtocol) -> str:
-    text = ""
+def _first_message(connection: socket.socket, reader: FrameReader, data: bytes) -> str:
+    """The next text message; `data` is what was read already."""
     while True:
-        for frame in frames.received_frames():
-            if frame.opcode is Opcode.TEXT:
-                text += str(frame.payload)
-                if frame.message_finished:
-                    return text
-        frames.receive_bytes(_read(connection))
+        for message in reader.read(data):
+            if isinstance(message, str):
+                return message
+        data = connection.recv(MOST_BYTES)
+        if not data:
+            raise ConnectionResetError("the server closed the connection")

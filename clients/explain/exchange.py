@@ -175,6 +175,32 @@ def status(found: Exchange) -> int:
     return int(step.data.split(b" ", 2)[1])
 
 
+def read_answer(
+    connection: socket.socket, request: bytes, until_s: float | None = None, answer: Answer | None = None
+) -> Answer:
+    """Read the answer to a request until it ends; if a time is given, no longer than until then, once it has
+    begun.
+
+    Raises TimeoutError, ConnectionLost, and ValueError for what is not HTTP or has more than MOST_BYTES."""
+    answer = answer or Answer(request)
+    try:
+        while not answer.ended:
+            if until_s is not None and answer.status is not None:
+                connection.settimeout(max(0.001, until_s - time.monotonic()))
+            data = connection.recv(MOST_BYTES)
+            answer.feed(data)
+            if not data and not answer.ended:
+                raise ConnectionLost("the server closed the connection within an answer")
+            if len(answer.data) > MOST_BYTES:
+                raise ValueError(f"the answer has more than {MOST_BYTES} bytes")
+    except TimeoutError:
+        if until_s is None or answer.status is None:
+            raise
+    finally:
+        connection.settimeout(TIMEOUT_S)
+    return answer
+
+
 class _Recorder:
     """Performs an exchange and notes each step."""
 
@@ -237,7 +263,7 @@ class _Recorder:
         self._note("deliver", "subscriber", "client", "Tell me when there is news", says, request)
         time.sleep(HELD_S)
         self._publish()
-        answer = self._read(connection, request)
+        answer = read_answer(connection, request)
         says = "The held request's answer. To hear of the next notification, the client asks again at once."
         self._note("deliver", "subscriber", "server", "Now there is", says, answer.data, answer.spans())
         self._must_deliver(answer.body)
@@ -281,11 +307,11 @@ class _Recorder:
         request = self._poll("")
         connection.sendall(request)
         self._note("join", "subscriber", "client", "A request", "", request)
-        answer = self._read(connection, request, until_s=time.monotonic() + SETTLE_S)
+        answer = read_answer(connection, request, until_s=time.monotonic() + SETTLE_S)
         if not answer.ended:
             # It streams: what is published now comes within this same answer.
             self._publish()
-            self._read(connection, request, until_s=time.monotonic() + SETTLE_S, answer=answer)
+            read_answer(connection, request, until_s=time.monotonic() + SETTLE_S, answer=answer)
             self.found.notes.append("The answer does not end; what had come of it is shown.")
         phase: Phase = "join" if answer.ended else "deliver"
         self._note(phase, "subscriber", "server", "The answer", "", answer.data, answer.spans())
@@ -313,7 +339,7 @@ class _Recorder:
         """Send a request, read its answer, and note both with title and explanation."""
         connection.sendall(request)
         self._note(phase, who, "client", *asks, request)
-        answer = self._read(connection, request)
+        answer = read_answer(connection, request)
         self._note(phase, who, "server", *answers, answer.data, answer.spans())
         if good is not None and answer.status != good:
             raise Refused(answer.status or 0, _detail(answer.body))
@@ -378,32 +404,6 @@ class _Recorder:
         at_ms = (time.perf_counter() - self._started_s) * 1000
         protocol: Literal["http", "websocket"] = "http" if http else "websocket"
         self.found.steps.append(Step(phase, who, sender, protocol, at_ms, title, says, data, spans))
-
-    def _read(
-        self,
-        connection: socket.socket,
-        request: bytes,
-        until_s: float | None = None,
-        answer: Answer | None = None,
-    ) -> Answer:
-        """Read the answer; until it ends, or, where a time is given, until then if it has begun by then."""
-        answer = answer or Answer(request)
-        try:
-            while not answer.ended:
-                if until_s is not None and answer.status is not None:
-                    connection.settimeout(max(0.001, until_s - time.monotonic()))
-                data = connection.recv(MOST_BYTES)
-                answer.feed(data)
-                if not data and not answer.ended:
-                    raise ConnectionLost("the server closed the connection within an answer")
-                if len(answer.data) > MOST_BYTES:
-                    raise ValueError(f"the answer has more than {MOST_BYTES} bytes")
-        except TimeoutError:
-            if until_s is None or answer.status is None:
-                raise
-        finally:
-            connection.settimeout(TIMEOUT_S)
-        return answer
 
     def _frame(
         self, frames: _Frames, phase: Phase, title: str, says: str, wanted: Opcode = Opcode.TEXT

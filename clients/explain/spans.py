@@ -220,6 +220,11 @@ class Answer:
             self.rest = bytes(trailing)
             self.data = self.data[: len(self.data) - len(trailing)]
 
+    @property
+    def head(self) -> bytes:
+        """The status line and headers as they came, with the empty line after them."""
+        return self.data[: _head(self.data)]
+
     def header(self, name: str) -> str | None:
         """A header's value, by its name in lower case; None where there is none."""
         return next((v.decode("latin-1") for n, v in self._headers if n == name.encode("ascii")), None)
