@@ -7,10 +7,10 @@ keeps the whole protocol; the polls' small answer costs 1.8, in C (`python -m cl
 
 Rules:
 
-1. wsproto is given every frame that is not plain, byte for byte, and a text that comes within a message of
-   several frames: so what is an error to wsproto is one here.
-2. Bounded: a message has at most MAX_MESSAGE_LENGTH characters, and of bytes no more is kept than a frame's
-   header.
+1. wsproto reads every frame that is not plain, byte for byte, and every text within a message of several
+   frames. So each error of wsproto's is an error here.
+2. Memory is bounded: a message has at most MAX_MESSAGE_LENGTH characters, and the only bytes kept are those
+   of an unfinished header.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class FrameReader:
                     yield text
 
     def _joined(self, frame: Frame) -> str | None:
-        """A text message, where this is its last piece."""
+        """The text message if this is its last piece, else None."""
         self._in_message = not frame.message_finished
         self._fragments.append(frame.payload)
         self._fragments_length += len(frame.payload)
@@ -114,7 +114,7 @@ class FrameReader:
 
 
 def _plain(data: bytes, start: int, payload: int, end: int) -> str | Frame | None:
-    """What a whole frame says if it is plain; None where wsproto must read it, or tell its error."""
+    """The message of a whole frame if it is plain; None if wsproto must read it or raise its error."""
     first, header_bytes = data[start], payload - start
     if first == _TEXT and (header_bytes == 2 or (header_bytes == 4 and end - payload >= 126)):
         try:

@@ -83,7 +83,7 @@ class ResponseParser:
             raise OverflowError
 
     def on_message_complete(self) -> None:
-        """Finish a response; an interim one (RFC 9110, 15.2), but for 101, is only passed over."""
+        """Finish a response. Interim responses (RFC 9110, 15.2) except 101 are skipped."""
         status = self._parser.get_status_code()
         if status >= 200 or status == 101:
             self._complete.append(

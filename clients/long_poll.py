@@ -1,7 +1,7 @@
 """Long polling: ask, be held until there is news, be answered, and ask again at once (RFC 6202, 2).
 
-The first poll of a client that joins at the head asks not to be held: it only fetches the cursor. Held
-without one, it would lose whatever came while a lost connection was being replaced.
+The first poll of a client that joins at the head asks not to be held: it only fetches the cursor. If it were
+held without a cursor, it would lose what came while a lost connection was being replaced.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 Rules:
 
 1. `publish` writes at once and waits for no answer, so that a slow server cannot slow the load down
-   (coordinated omission). It waits only where the kernel takes no more bytes, and then `written_us` tells.
+   (coordinated omission). It waits only if the kernel takes no more bytes; `written_us` then shows it.
 2. Answers come in the order of the requests (RFC 9112, 9.3.2); a second thread collects them.
-3. An answer other than 201, an answer that breaks the protocol, or a lost connection is final: what was
-   published can no longer be told. It is kept as `error`, and the next call raises it.
+3. An answer other than 201, an answer that breaks the protocol, or a lost connection is final: nobody can
+   know any more what was published. It is kept as `error`, and the next call raises it.
 4. The newest RECORDS publications are remembered; `forgotten` counts those before. There are never more
    than UNANSWERED_MOST unanswered ones: beyond, publishing raises.
 """

@@ -12,8 +12,8 @@ Rules:
    batch may tell of a gap too, which then belongs to the next jump.
 3. The cursor is opaque. An epoch change shows by `missed` being null, and by nothing else; the size of
    that gap is unknown, so it is counted apart (`unknown_gaps`), and ids start afresh.
-4. What came before the first notification, at the start or in a new epoch, cannot be known from ids: no
-   loss is counted there. Whoever knows where the stream stood must compare for itself.
+4. Ids cannot tell what came before the first notification, at the start or in a new epoch: no loss is
+   counted there. A caller who knows where the stream stood must compare.
 5. A batch that ends where we already are, or an epoch change that ends where this epoch began, is a
    repeat: what it tells of gaps and epochs is not counted twice. The cursor moves only for news: something
    given, a gap told, a new epoch, or the first batch.

@@ -2,14 +2,14 @@
 
 Rules:
 
-1. Iterating runs until `close()`. A lost connection, a 5xx, 408 or 429 is nobody's last word: the
-   subscriber comes back after a pause and asks from its cursor, so that nothing is delivered twice or
-   left out unless the receiver's counters say so. Any other 4xx raises Refused: asking again would not help.
+1. Iterating runs until `close()`. Lost connections and the answers 5xx, 408 and 429 are retried: the
+   subscriber comes back after a pause and asks from its cursor. So nothing is delivered twice or left out
+   unless the receiver's counters say so. Any other 4xx raises Refused: asking again would not help.
 2. The pause doubles from BACKOFF_FIRST_S to BACKOFF_MOST_S, each drawn between half of it and the whole,
-   and begins anew with the next batch. A Retry-After is obeyed up to RETRY_AFTER_MOST_S and up to
-   half as much again is added, since all who were refused together would come back together.
+   and begins anew with the next batch. A Retry-After is obeyed, up to RETRY_AFTER_MOST_S. Up to half as
+   much again is added, since all clients that were refused together would come back together.
 3. A kept-alive connection that the server has ended meanwhile is replaced before the next request, without
-   a pause: servers do so when a client is idle for long, and a poller with a large T always is.
+   a pause: servers end connections that are idle for long, and a poller with a large T always is.
 4. With `connection="fresh"` each poll makes a connection of its own and says `Connection: close`, as
    clients without a pool of connections do. The server then ends it after its answer (RFC 9112, 9.6), and
    so keeps the port in TIME_WAIT; a client that ended it first would run out of ports at some hundred polls
@@ -128,9 +128,9 @@ class Subscriber(ABC):
         self.on_request = on_request
         self.receiver = Receiver(after)
         self.joined_cursor: str | None = None
-        """The cursor of the first batch. Clients never look inside; who owns the server may."""
+        """The cursor of the first batch. Clients never look inside it; the owner of the server may."""
         self.joined_id: int | None = None
-        """The id before the first one that was to come (given or missed): None until that is known."""
+        """The id before the first notification that this subscriber was to get; None until that is known."""
         self.requests = 0
         """Requests that were answered with a batch, or with 101."""
         self.empty_responses = 0
@@ -138,7 +138,7 @@ class Subscriber(ABC):
         self.skipped_ticks = 0
         """Short polls that were not asked, because the one before took too long."""
         self.reconnects = 0
-        """Connections made in place of one that had ended; a fresh one for each poll is none."""
+        """Connections made in place of one that had ended. The fresh connections of polls do not count."""
         self.last_error: str | None = None
         """Why the connection was last lost."""
         self._random = random.Random(seed)
@@ -151,7 +151,7 @@ class Subscriber(ABC):
         self._stamped = KERNEL_TELLS
         self._connected = False
         self._failures = 0
-        # What was received but not yet yielded: whoever leaves within a batch finds the rest on coming back.
+        # Received but not yet yielded: an iteration that stopped within a batch goes on with the rest.
         self._given: Iterator[Delivery] = iter(())
 
     @property
@@ -238,7 +238,7 @@ class Subscriber(ABC):
         else:
             self._finish(connection)
         if not notifications and (unheld or self.connection == "kept"):
-            # So answers a server that is stopping; to ask again at once would be a busy loop.
+            # A server that is stopping answers so. To ask again at once would be a busy loop.
             raise ConnectionLost("the server closes the connection")
         return self._given
 
@@ -381,7 +381,7 @@ class Subscriber(ABC):
 
 
 def _sum(total: WireCounts | None, counts: WireCounts | None) -> WireCounts | None:
-    """Add counts; what cannot be measured in one part cannot be told of the whole."""
+    """Add counts; None if one of them could not be measured."""
     return None if total is None or counts is None else total + counts
 
 
@@ -392,7 +392,7 @@ def check_stream(name: str) -> None:
 
 
 def _refusal(response: Response) -> ConnectionLost | Refused | BadAnswer:
-    """Return the error that an answer stands for: to be asked again, or to be told."""
+    """Return the error for an answer: ConnectionLost if asking again may help, else Refused."""
     status = response.status
     detail = problem_detail(response)
     if status >= 500 or status in (408, 429):

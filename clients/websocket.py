@@ -86,7 +86,7 @@ class WebSocketSubscriber(Subscriber):
 
 
 def _closed_by_server(code: int, reason: str) -> ConnectionLost | Refused:
-    """Return the error that a close frame stands for: to come back, or to be told."""
+    """Return the error for a close frame: ConnectionLost if coming back may help, else Refused."""
     if code in _OUR_FAULT:
         return Refused(code, reason or "(it does not say why)")
     return ConnectionLost(f"the server closed the WebSocket with {code}: {reason or '(it does not say why)'}")

@@ -4,8 +4,8 @@ Rules:
 
 1. *When* comes from the kernel: SO_TIMESTAMPNS stamps each segment as it arrives, and a read tells the
    stamp of the last segment that it took from. Messages that are read together therefore share the stamp
-   of the last one: a figure may be late by what the reader fell behind, and never early. Where there is
-   no stamp, the time at which our code had the bytes stands in, and `stamped` says so.
+   of the last one: a time may be late by as much as the reader fell behind, and is never early. Without a
+   stamp, the time at which our code had the bytes is used, and `stamped` is False.
 2. *How much* comes from the kernel too: TCP_INFO. Bytes are payload, without TCP and IP headers, and with
    whatever was sent again; segments are everything, SYN, FIN and bare acknowledgements included. Header
    bytes follow from them: 20 (IPv4) or 40 (IPv6) + 20 + options, per segment. Where the system cannot

@@ -40,7 +40,7 @@ PING_FRAME = b"\x89\x00"
 
 
 class CloseWith(Exception):
-    """Raised by who handles a message, to close the connection with a code and a reason."""
+    """A message handler raises this to close the connection with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -109,7 +109,7 @@ class Connection(Server):  # type: ignore[misc]
         super().__init__(environ, receive_bytes=RECEIVE_BYTES, max_message_size=max_message_bytes)
 
     def handshake(self) -> None:
-        """Answer 101. That the request is a good one was seen to before (`upgrade.py`)."""
+        """Answer 101. `upgrade.py` has checked the request before."""
         headers = [
             "HTTP/1.1 101 Switching Protocols",
             "Upgrade: websocket",
@@ -174,7 +174,8 @@ class Connection(Server):  # type: ignore[misc]
             send_whole(self.sock, frame)
 
     def ping(self) -> None:
-        """Send a ping, or cut the peer where those before were unanswered for PONG_PATIENCE_S. Never blocks.
+        """Send a ping; close the connection instead if earlier pings have gone unanswered for
+        PONG_PATIENCE_S. Never blocks.
 
         An interval may be shorter than what a busy server, or the way there and back, takes for a pong.
 
@@ -202,9 +203,9 @@ class Connection(Server):  # type: ignore[misc]
             self._write_lock.release()
 
     def close(self, reason: int | None = None, message: str | None = None) -> None:
-        """Send a close frame, where none was sent, and see the connection out.
+        """Send a close frame, unless one was sent, and wait for the connection to end.
 
-        Where a message was refused, the frame says that.
+        If a message was refused, the frame gives that reason.
         """
         if self._refusal:
             reason, message = self._refusal.code, self._refusal.reason
@@ -249,7 +250,7 @@ class Connection(Server):  # type: ignore[misc]
             try:
                 self._handle_data(event)
             except CloseWith as error:
-                # Whoever serves the connection closes it, after what was accepted before is delivered.
+                # The view closes the connection, after it has delivered what was accepted before.
                 self._parts = []
                 self._refusal = error
                 self.on_end()

@@ -7,7 +7,7 @@ Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIR
   connections take room, so there is twice as much.
 - A keep-alive longer than any poll's wait: reconnecting is measured as a factor, not by accident.
 - No access log: it would be part of every measurement.
-- No proxy in front is believed: whoever asks, no header that only a proxy may set is listened to.
+- No proxy in front is trusted: headers that only a proxy may set are ignored, whoever sends them.
 - Rare garbage collections: the interpreter's default looks through all that thousands of waiting
   clients hold after every few requests, a tenth of the CPU; what the collector is for, cycles, are few.
 - SIGTERM answers held polls and closes WebSockets (`stop`), which gunicorn by itself does not.
@@ -76,7 +76,7 @@ def on_starting(server: Any) -> None:
 
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
-    """TTIN asks for one more worker at run time; it is not had."""
+    """TTIN asks for one more worker at run time; refuse it."""
     if new_value > 1:
         server.log.warning(one_process.ONE_PROCESS_ONLY.format(workers=new_value))
         server.num_workers = 1
@@ -120,7 +120,7 @@ def post_worker_init(worker: Any) -> None:
     def stop() -> None:
         streams.stop()
         time.sleep(STOP_POLLING_S)
-        # Clients had time to see Connection: close; who still keeps one open unused need not be waited for.
+        # Clients had time to see Connection: close. Connections that are still open and unused can be cut.
         for idle in list(worker.idle_sockets):
             try:
                 idle.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,6 @@
 """The refusal of more than one worker process.
 
-Each process would have a log of its own, and a client would see now one and now the other.
+Each process would have a log of its own, and a client would see sometimes one and sometimes another.
 """
 
 import gc

@@ -1,7 +1,7 @@
 """One thread pings all WebSockets, so that dead peers are found without a timer for each.
 
-A peer whose pong is overdue (`connection.py` knows from when) is cut at the next ping. Each connection's
-pings follow its own joining, so that they are as spread as the joins.
+If a peer's pong is overdue (`connection.py` says when it is), its connection is closed at the next ping. Each
+connection's pings are timed from its joining, so that they are as spread as the joins.
 """
 
 import threading

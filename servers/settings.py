@@ -14,7 +14,7 @@ from typing import Any
 
 MIB = 1 << 20
 PONG_PATIENCE_S = 1.0
-"""A WebSocket is cut at the first ping that finds those before unanswered for so long."""
+"""A WebSocket is closed at the next ping if earlier pings have gone unanswered for so long."""
 
 
 def _setting(default: Any, meaning: str, least: float) -> Any:

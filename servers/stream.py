@@ -51,7 +51,7 @@ EPOCH_ALPHABET = string.ascii_lowercase + string.digits
 
 
 class Refused(Exception):
-    """What was asked cannot be done; the text tells the asker what to mend."""
+    """The request cannot be met; the text tells the client what to mend."""
 
 
 class BadCursor(Refused):
@@ -372,7 +372,7 @@ class Stream:
             }
 
     def wake(self) -> None:
-        """Let everybody who waits look again. The caller holds the lock."""
+        """Wake all waiters, so that they look again. The caller holds the lock."""
         waiting, self._waiting = self._waiting, set()
         for waiter in waiting:
             waiter.event.set()
@@ -494,7 +494,7 @@ class Streams:
             self._idle.discard(waiter)
 
     def stop(self) -> None:
-        """Answer everybody who waits, and make nobody wait again."""
+        """Answer all waiters, and let nobody wait again."""
         with self.lock:
             self.stopping = True
             for stream in self._streams.values():
