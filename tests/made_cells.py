@@ -8,7 +8,8 @@ import numpy as np
 from synthetic_run import cell
 
 from bench.analysis import intervals
-from bench.analysis.compare import Cell, Figure
+from bench.analysis.cells import Cell
+from bench.analysis.estimate import Estimate
 from bench.evidence.metrics import METRICS
 
 OURS = {"schedule": "constant"}
@@ -28,9 +29,9 @@ def made(transport: str | None, metrics: dict[str, float], *, width: float = 0.0
         name: value * (1 + width * rng.uniform(-1, 1, intervals.REPLICATES))
         for name, value in metrics.items()
     }
-    figures: dict[str, Figure | None] = dict.fromkeys(METRICS)
+    figures: dict[str, Estimate | None] = dict.fromkeys(METRICS)
     for name, value in metrics.items():
-        figures[name] = Figure(value, *intervals.interval(replicates[name]))
+        figures[name] = Estimate(value, *intervals.interval(replicates[name]))
     return Cell(
         id=f"{transport}-{settings['server_model']}-{settings['subscribers']}x{settings['publish_rate']:g}",
         settings=settings,

@@ -6,7 +6,7 @@ from typing import Any
 
 from made_cells import made
 
-from bench.analysis.compare import Cell
+from bench.analysis.cells import Cell
 from bench.analysis.costs import costs
 
 LOADS = (1.0, 1.15, 1.3, 2.8)

@@ -21,9 +21,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis import claims, compare, intervals, literature, saturation
-from bench.analysis.compare import Figure
+from bench.analysis import claims, intervals, literature, saturation
+from bench.analysis.cells import Cell, Measured
 from bench.analysis.costs import costs
+from bench.analysis.estimate import Estimate
 from bench.analysis.theory import curves, predict, theory
 from bench.evidence import gates, metrics
 from bench.rundir.reader import RunFiles
@@ -78,7 +79,7 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
         groups.setdefault(result.cell_key, []).append(result)
     names = _cell_ids(groups)
     cells = [_cell(names[key], group, minimum, seed) for key, group in groups.items()]
-    measured = compare.Measured(tuple(cells), run.run.get("probes") or {})
+    measured = Measured(tuple(cells), run.run.get("probes") or {})
     interrupted = bool(run.run.get("interrupted"))
     shown = [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)]
     trials = [_trial_json(result, names[result.cell_key]) for result in results]
@@ -204,9 +205,9 @@ def _add_idle_cost(results: list[TrialResult]) -> None:
         result.figures["server_cpu_us_per_idle_subscriber_second"] = cost
 
 
-def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compare.Cell:
+def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> Cell:
     valid = [result for result in group if result.valid]
-    found: dict[str, Figure | None] = {}
+    found: dict[str, Estimate | None] = {}
     replicates: dict[str, Floats] = {}
     for metric in metrics.METRICS:
         measured = [result for result in valid if result.figures[metric] is not None]
@@ -218,7 +219,7 @@ def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compa
         drawn = intervals.across_trials(
             [result.inner.get(metric, value) for result, value in zip(measured, values, strict=True)], rng
         )
-        found[metric] = Figure(float(np.median(values)), *intervals.around(float(np.median(values)), drawn))
+        found[metric] = Estimate(float(np.median(values)), *intervals.around(float(np.median(values)), drawn))
         if drawn is not None:
             replicates[metric] = drawn
     settings = json.loads(group[0].cell_key)
@@ -226,7 +227,7 @@ def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compa
         "server_cpu_us_per_delivery" if settings["transport"] == "websocket" else "server_cpu_us_per_request"
     )
     service = found[per]
-    return compare.Cell(
+    return Cell(
         id=name,
         settings=settings,
         trials=len(group),
@@ -248,7 +249,7 @@ def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> compa
     )
 
 
-def _cell_json(cell: compare.Cell, group: list[TrialResult]) -> dict[str, Any]:
+def _cell_json(cell: Cell, group: list[TrialResult]) -> dict[str, Any]:
     shown = {
         name: None if figure is None else {"value": figure.value, "low": figure.low, "high": figure.high}
         for name, figure in cell.metrics.items()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from bench.analysis.compare import Figure
     from bench.analysis.costs.plan import Demand, Plan, Refused
+    from bench.analysis.estimate import Estimate
 
 MOST_USERS = 10**10
 
@@ -234,7 +234,7 @@ def _limit(plan: Plan, place: int) -> str:
     return f"{limit.users:,.0f}: {limit.what}"
 
 
-def _text(figure: Figure) -> str:
+def _text(figure: Estimate) -> str:
     """A figure with its interval, to two digits."""
     from bench.words import number
 

@@ -174,11 +174,11 @@ def _print_hanging(console: Console, mark: str, text: Any) -> None:
 
 
 def _figure(row: dict[str, Any]) -> str:
-    from bench.analysis.compare import Figure
+    from bench.analysis.estimate import Estimate
     from bench.words import number
 
     if row["value"] is None:
         return "–"
-    figure = Figure(row["value"], row["low"], row["high"])
+    figure = Estimate(row["value"], row["low"], row["high"])
     value, *interval = ("" if side is None else number(side) for side in figure)
     return value if not interval[0] or interval == [value, value] else f"{value} ({'–'.join(interval)})"

@@ -30,7 +30,8 @@ from matplotlib.figure import Figure
 from PIL import Image as Picture
 
 import bench
-from bench.analysis import compare
+from bench.analysis.cells import Cell, load_of
+from bench.analysis.estimate import Estimate
 from bench.analysis.store import Run
 from bench.analysis.theory import predict
 from bench.errors import UsageError
@@ -232,7 +233,7 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
             )
         load = settings.subscribers * settings.publish_rate
         near = min(kin, key=lambda cell: abs(cell["subscribers"] * cell["publish_rate"] - load))
-        borrowed = compare.Cell(
+        borrowed = Cell(
             id="",
             settings=dataclasses.asdict(settings),
             trials=0,
@@ -240,12 +241,12 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
             steady_trials=0,
             minimum_valid_trials=0,
             metrics={
-                name: compare.Figure(**near["metrics"][name]) if near["metrics"].get(name) else None
+                name: Estimate(**near["metrics"][name]) if near["metrics"].get(name) else None
                 for name in BORROWED
             },
             service_s=near["predicted"]["service_us"] / 1e6,
         )
-        mean_s = predict.mean_latency_s(compare.load_of(borrowed))
+        mean_s = predict.mean_latency_s(load_of(borrowed))
         values[look(settings.transport).label] = None if mean_s is None else mean_s * 1000
     return values
 

@@ -10,9 +10,11 @@ import pytest
 from synthetic_run import AS_PRINTED, UPGRADE
 
 from bench.analysis import claims
+from bench.analysis.cells import Cell, Measured, ratio
 from bench.analysis.claims import judge_costs, judge_probes
-from bench.analysis.compare import Cell, Comparison, Figure, Measured, above, below, evidence, ratio, within
+from bench.analysis.estimate import Band, Estimate
 from bench.analysis.verdicts import conditions
+from bench.analysis.verdicts.comparison import Comparison, evidence
 from bench.scenario.scenario import shipped
 
 made = partial(made_cells.made, width=0.02)
@@ -39,16 +41,16 @@ def test_the_claims_are_data() -> None:
 
 def test_an_outcome_needs_the_whole_interval_on_one_side() -> None:
     """Across the limit, or without an interval, nothing is decided."""
-    assert above(Figure(2, 1.5, 2.5), 1) == "holds"
-    assert above(Figure(2, 0.5, 2.5), 1) == "unclear"
-    assert above(Figure(0.5, 0.4, 0.9), 1) == "fails"
-    assert above(Figure(2, None, None), 1) == "unclear"
-    assert below(Figure(0.5, 0.4, 0.9), 1) == "holds"
-    assert below(Figure(2, 0.5, 2.5), 1) == "unclear"
-    assert within(Figure(5, 4, 6), 3, 7) == "holds"
-    assert within(Figure(5, 2, 6), 3, 7) == "unclear"
-    assert within(Figure(9, 8, 10), 3, 7) == "fails"
-    assert within(Figure(5, None, None), 3, 7) == "unclear"
+    assert Band(low=1).outcome(Estimate(2, 1.5, 2.5)) == "holds"
+    assert Band(low=1).outcome(Estimate(2, 0.5, 2.5)) == "unclear"
+    assert Band(low=1).outcome(Estimate(0.5, 0.4, 0.9)) == "fails"
+    assert Band(low=1).outcome(Estimate(2, None, None)) == "unclear"
+    assert Band(high=1).outcome(Estimate(0.5, 0.4, 0.9)) == "holds"
+    assert Band(high=1).outcome(Estimate(2, 0.5, 2.5)) == "unclear"
+    assert Band(3, 7).outcome(Estimate(5, 4, 6)) == "holds"
+    assert Band(3, 7).outcome(Estimate(5, 2, 6)) == "unclear"
+    assert Band(3, 7).outcome(Estimate(9, 8, 10)) == "fails"
+    assert Band(3, 7).outcome(Estimate(5, None, None)) == "unclear"
 
 
 def test_a_ratio_takes_the_uncertainty_of_both_sides() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_cells import made
 
-from bench.analysis.compare import Cell
+from bench.analysis.cells import Cell
 from bench.analysis.costs import costs
 from bench.scenario import scenario
 

@@ -9,7 +9,7 @@ import pytest
 from made_cells import made
 
 from bench.analysis import claims
-from bench.analysis.compare import Cell, Measured
+from bench.analysis.cells import Cell, Measured
 from bench.analysis.costs import costs
 
 LOADS = (500, 600, 700, 1400)

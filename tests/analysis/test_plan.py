@@ -15,7 +15,7 @@ from made_costs import ANSWER_BYTES, LOADS, NOTIFICATION_BYTES, measured
 from synthetic_run import cell, write_run
 
 import bench
-from bench.analysis.compare import Cell
+from bench.analysis.cells import Cell
 from bench.analysis.costs import costs, plan
 from bench.analysis.costs.plan import Demand, Plan, Refused
 

@@ -13,9 +13,10 @@ from conftest import Server
 from synthetic_run import cell, change_run, write_run
 
 from bench.analysis import intervals
-from bench.analysis.compare import Cell, Figure, Measured
+from bench.analysis.cells import Cell, Measured
+from bench.analysis.estimate import Band, Estimate
 from bench.analysis.literature import REPRODUCTIONS, summarise
-from bench.analysis.literature.reproduce import PREFIX, PROVENANCES, Band, Row, judge
+from bench.analysis.literature.reproduce import PREFIX, PROVENANCES, Row, judge
 from bench.cli import main
 from bench.evidence.metrics import METRICS
 from bench.scenario import scenario
@@ -30,9 +31,9 @@ def made(transport: str, metrics: dict[str, float], *, valid_trials: int = 4, **
     replicates = {
         name: value * (1 + 0.02 * rng.uniform(-1, 1, intervals.REPLICATES)) for name, value in metrics.items()
     }
-    figures: dict[str, Figure | None] = dict.fromkeys(METRICS)
+    figures: dict[str, Estimate | None] = dict.fromkeys(METRICS)
     for name, value in metrics.items():
-        figures[name] = Figure(value, *intervals.interval(replicates[name]))
+        figures[name] = Estimate(value, *intervals.interval(replicates[name]))
     counts = dict.fromkeys(("trials", "valid_trials", "steady_trials"), valid_trials)
     return Cell(
         id=f"{transport}-{settings}",
@@ -204,13 +205,13 @@ def test_a_band_decides_with_the_whole_interval() -> None:
         (Band(2, 2), "2", 2.0, 3.0),
     ):
         assert band.text() == text
-        assert band.outcome(Figure(inside, inside, inside)) == "holds"
-        assert band.outcome(Figure(outside, outside, outside)) == "fails"
-    across = Row("a case", "1", Figure(2.0, 1.0, 3.0), Band(low=2.0))
+        assert band.outcome(Estimate(inside, inside, inside)) == "holds"
+        assert band.outcome(Estimate(outside, outside, outside)) == "fails"
+    across = Row("a case", "1", Estimate(2.0, 1.0, 3.0), Band(low=2.0))
     assert (across.outcome, across.why_unclear()) == ("unclear", "lies across its band's edge")
-    beside = Row("a case", "", Figure(3.0, 2.9, 3.1))
+    beside = Row("a case", "", Estimate(3.0, 2.9, 3.1))
     assert (beside.outcome, beside.why_unclear()) == (None, "")
-    single = Row("a case", "1", Figure(3.0, None, None), Band(low=2.0))
+    single = Row("a case", "1", Estimate(3.0, None, None), Band(low=2.0))
     assert (single.outcome, single.why_unclear()) == ("unclear", "has no interval")
 
 

@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.analysis.cells import Measured
 from bench.analysis.claims import judge_costs, judge_delivery, judge_million, judge_polling, judge_probes
-from bench.analysis.compare import Comparison, Judged, Measured
 from bench.analysis.verdicts import conditions
+from bench.analysis.verdicts.comparison import Comparison, Judged
 
 MOST_REASONS = 3
 """Reasons told in a sentence; a run that failed throughout would fill a page."""

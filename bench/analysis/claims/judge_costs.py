@@ -12,18 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.analysis.compare import (
-    Cell,
-    Comparison,
-    Judged,
-    Measured,
-    above,
-    below,
-    evidence,
-    ratio,
-    text,
-    within,
-)
+from bench.analysis.cells import Cell, Measured, ratio
+from bench.analysis.estimate import Band
+from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 from bench.evidence.metrics import METRICS
 from bench.scenario.links import LOOPBACK
 
@@ -54,7 +45,7 @@ def _bills(measured: Measured, metrics: Sequence[str]) -> tuple[list[tuple[str, 
                 continue
             if metric == MEMORY and (held.metrics.get(metric) is None or push.metrics.get(metric) is None):
                 continue
-            lacking = next((cell for cell in (held, push) if cell.figure(metric) is None), None)
+            lacking = next((cell for cell in (held, push) if cell.estimate(metric) is None), None)
             if lacking is not None:
                 reasons.append(lacking.why_not(metric))
                 continue
@@ -103,10 +94,10 @@ def long_poll_cost(measured: Measured) -> Judged:
         times = ratio(held, push, metric)
         if times is None:
             return None
-        says = f"long poll takes {text(times)} times a WebSocket's {_plain(metric, held)}"
+        says = f"long poll takes {times.text()} times a WebSocket's {_plain(metric, held)}"
         found = evidence(f"{held.id} / {push.id}", metric, times, f"at least {COST_FACTOR:g}", says)
         return Comparison(
-            above(times, COST_FACTOR),
+            Band(low=COST_FACTOR).outcome(times),
             says,
             _bill_condition(metric, held),
             (found, *_sides(metric, held, push)),
@@ -122,10 +113,10 @@ def cheaper(measured: Measured) -> Judged:
         share = ratio(push, held, metric)
         if share is None:
             return None
-        outcome = below(share, 1 - CHEAPER_MARGIN)
-        if outcome == "unclear" and within(share, 1 - CHEAPER_MARGIN, 1 + CHEAPER_MARGIN) == "holds":
+        outcome = Band(high=1 - CHEAPER_MARGIN).outcome(share)
+        if outcome == "unclear" and Band.around(1, CHEAPER_MARGIN).outcome(share) == "holds":
             outcome = "fails"
-        says = f"a WebSocket takes {text(share)} times long poll's {_plain(metric, held)}"
+        says = f"a WebSocket takes {share.text()} times long poll's {_plain(metric, held)}"
         low, high = 1 - CHEAPER_MARGIN, 1 + CHEAPER_MARGIN
         band = f"less is below {low:g}; {low:g} to {high:g} is the same"
         found = evidence(f"{push.id} / {held.id}", metric, share, band, says)
@@ -139,11 +130,11 @@ def _sides(metric: str, *cells: Cell) -> list[dict[str, Any]]:
     label = METRICS[metric]
     found = []
     for cell in cells:
-        figure = cell.figure(metric)
+        figure = cell.estimate(metric)
         if figure is not None:
             found.append(
                 evidence(
-                    cell.id, metric, figure, "for comparison", f"{label.label}: {text(figure)} {label.unit}"
+                    cell.id, metric, figure, "for comparison", f"{label.label}: {figure.text()} {label.unit}"
                 )
             )
     return found

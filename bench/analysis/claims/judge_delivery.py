@@ -6,19 +6,10 @@ The bands stand here, and no run moves them. A judge returns comparisons, never 
 
 from __future__ import annotations
 
-from bench.analysis.compare import (
-    Cell,
-    Comparison,
-    Figure,
-    Judged,
-    Measured,
-    below,
-    evidence,
-    ratio,
-    text,
-    where,
-)
+from bench.analysis.cells import Cell, Measured, ratio
+from bench.analysis.estimate import Band, Estimate
 from bench.analysis.theory import theory
+from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 from bench.evidence.metrics import METRICS
 from bench.words import number
 
@@ -48,7 +39,7 @@ def low_latency(measured: Measured) -> Judged:
         return Judged(tuple(_on_loopback(*pair) for pair in pairs), lacks=lacks)
     comparisons, reasons = [], []
     for push, held in linked:
-        missing = next((cell for cell in (push, held) if cell.figure("latency_ms_mean") is None), None)
+        missing = next((cell for cell in (push, held) if cell.estimate("latency_ms_mean") is None), None)
         if missing is not None:
             reasons.append(missing.why_not("latency_ms_mean"))
             continue
@@ -60,15 +51,15 @@ def low_latency(measured: Measured) -> Judged:
 
 def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None:
     """Is a WebSocket's figure lower than long poll's, and what its one transit explains?"""
-    times, own, other = ratio(push, held, metric), push.figure(metric), held.figure(metric)
+    times, own, other = ratio(push, held, metric), push.estimate(metric), held.estimate(metric)
     if times is None or own is None or other is None:
         return None
     settings = push.settings
-    outcome = below(times, LOWER)
+    outcome = Band(high=LOWER).outcome(times)
     between = ", not" if outcome == "holds" else " and"
     says = (
         f"across {settings['one_way_ms']:g} ms one way, at {settings['publish_rate']:g}/s, "
-        f"{DECIDING[metric]} of a WebSocket's latency is {text(times)} times long poll's: "
+        f"{DECIDING[metric]} of a WebSocket's latency is {times.text()} times long poll's: "
         f"{number(own.value)} ms{between} {number(other.value)}"
     )
     found = [evidence(f"{push.id} / {held.id}", metric, times, f"lower is below {LOWER:g}", says)]
@@ -76,8 +67,8 @@ def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None
     if residual is not None:
         band = f"{number(residual['predicted'])} ms ± {residual['band_share']:.0%}"
         near = (
-            f"{text(own)} ms, where one transit, and what the server took until it had accepted and written, "
-            f"make {number(residual['predicted'])} ms"
+            f"{own.text()} ms, where one transit, and what the server took until it had accepted and "
+            f"written, make {number(residual['predicted'])} ms"
         )
         found.append(evidence(push.id, metric, own, band, near))
         if residual["outcome"] != "within":
@@ -85,7 +76,7 @@ def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None
             outcome = "fails" if residual["outcome"] == "outside" else "unclear"
     tail = ratio(push, held, "latency_ms_p99")
     if tail is not None and metric == "latency_ms_mean":
-        told = f"{METRICS['latency_ms_p99'].label}: {text(tail)} times long poll's"
+        told = f"{METRICS['latency_ms_p99'].label}: {tail.text()} times long poll's"
         found.append(evidence(f"{push.id} / {held.id}", "latency_ms_p99", tail, "for comparison", told))
     condition = {
         "lambda_2d": round(settings["publish_rate"] * 2 * settings["one_way_ms"] / 1000.0, 6),
@@ -99,7 +90,7 @@ def _on_loopback(push: Cell, held: Cell) -> Comparison:
     times = ratio(push, held, "latency_ms_mean")
     if times is None:
         return Comparison("unclear", f"{push.id} and {held.id} cannot be compared")
-    says = f"on loopback a WebSocket's mean latency is {text(times)} times long poll's ({where(push)})"
+    says = f"on loopback a WebSocket's mean latency is {times.text()} times long poll's ({push.load_text()})"
     band = "none: loopback has no transit to save"
     item = evidence(f"{push.id} / {held.id}", "latency_ms_mean", times, band, says)
     return Comparison("unclear", says, {}, (item,))
@@ -115,14 +106,15 @@ def many_clients(measured: Measured) -> Judged:
         lost = len(cell.finished_losses)
         if lost > 1:
             says = f"{cell.id} lost, repeated or reordered notifications in {lost} trials"
-            found = evidence(cell.id, "delivered", Figure(lost, lost, lost), "0 trials", says)
+            found = evidence(cell.id, "delivered", Estimate.exact(lost), "0 trials", says)
             comparisons.append(Comparison("fails", says, condition, (found,)))
         elif not cell.enough:
             reasons.append(cell.why_not("deliveries"))
         else:
-            figure = cell.figure("deliveries")
+            figure = cell.estimate("deliveries")
             says = (
-                f"each of {where(cell)} got every notification once, in order, in {cell.valid_trials} trials"
+                f"each of {cell.load_text()} got every notification once, in order, "
+                f"in {cell.valid_trials} trials"
             )
             found = evidence(cell.id, "deliveries", figure, "nothing lost, repeated or reordered", says)
             comparisons.append(Comparison("holds", says, condition, (found,)))

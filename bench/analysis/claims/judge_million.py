@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.analysis.compare import Comparison, Figure, Judged, Measured, Outcome, above, evidence, text
+from bench.analysis.cells import Measured
 from bench.analysis.costs import costs
+from bench.analysis.estimate import Band, Estimate, Outcome
+from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 from bench.words import number
 from clients import label
 
@@ -90,10 +92,10 @@ def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[st
         if not series["checked"]:
             open_.append(f"its {what} is not projected: {series['why_not']}")
             continue
-        whole = Figure(*(side * factor for side in series["cost"].values()))
-        outcomes.append(above(whole, limit))
-        shown.append(f"{text(whole, 2)} {unit}")
-        says = f"a million: {text(whole)} {unit}"
+        whole = Estimate(*(side * factor for side in series["cost"].values()))
+        outcomes.append(Band(low=limit).outcome(whole))
+        shown.append(f"{whole.text(2)} {unit}")
+        says = f"a million: {whole.text()} {unit}"
         who = f"{name}, {cpu['server_model']}"
         found.append(evidence(who, f"{what} × 10^6", whole, f"above {limit:g} {unit}", says))
     would = f"would take {' and '.join(shown)}" if shown else "cannot be projected"
@@ -117,7 +119,7 @@ def _check(series: dict[str, Any], what: str) -> dict[str, Any]:
         f"{held_out['error']:+.0%}"
     )
     band = f"predicted within {costs.HELD_OUT_ERROR:.0%}"
-    measured = Figure(*held_out["measured"].values())
+    measured = Estimate(*held_out["measured"].values())
     return evidence(held_out["cell"], f"{what} of one {series['operation']}", measured, band, says)
 
 

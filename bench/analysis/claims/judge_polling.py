@@ -9,23 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.analysis.compare import (
-    Comparison,
-    Figure,
-    Judged,
-    Measured,
-    Outcome,
-    above,
-    all_of,
-    below,
-    evidence,
-    load_of,
-    ratio,
-    text,
-    where,
-    within,
-)
+from bench.analysis.cells import Measured, load_of, ratio
+from bench.analysis.estimate import Band, Outcome
 from bench.analysis.theory import predict
+from bench.analysis.verdicts.comparison import Comparison, Judged, all_of, evidence
 from bench.words import number
 from clients import label
 
@@ -51,25 +38,21 @@ def calls(measured: Measured) -> Judged:
     """Requests for each notification against 1, in cells that did poll every T."""
     comparisons, reasons = [], []
     for cell in measured.of("short-poll", busy=True):
-        figure = cell.figure("requests_per_delivery")
-        deliveries = cell.figure("deliveries")
+        figure = cell.estimate("requests_per_delivery")
+        deliveries = cell.estimate("deliveries")
         if figure is None or deliveries is None:
             reasons.append(cell.why_not("requests_per_delivery"))
             continue
         interval_s = cell.settings["poll_interval_s"]
         lambda_t = cell.settings["publish_rate"] * interval_s
-        polls = cell.figure("requests_per_subscriber_second")
+        polls = cell.estimate("requests_per_subscriber_second")
         on_time = (
             "unclear"
             if polls is None
-            else within(
-                Figure(polls.value * interval_s, *(None if x is None else x * interval_s for x in polls[1:])),
-                1 - CALLS_RATE_TOLERANCE,
-                1 + CALLS_RATE_TOLERANCE,
-            )
+            else Band.around(1, CALLS_RATE_TOLERANCE).outcome(polls.times(interval_s))
         )
         says = (
-            f"at λT = {number(lambda_t)} a short poller makes {text(figure)} requests for each notification"
+            f"at λT = {number(lambda_t)} a short poller makes {figure.text()} requests for each notification"
             if on_time == "holds"
             else f"{cell.id} did not poll every T"
         )
@@ -81,10 +64,10 @@ def calls(measured: Measured) -> Judged:
                     "requests_per_subscriber_second",
                     polls,
                     f"1/T = {number(1 / interval_s)} ± 10 %",
-                    f"asked {text(polls)} times a second, with or without news",
+                    f"asked {polls.text()} times a second, with or without news",
                 )
             )  # fmt: skip
-        empty = cell.figure("empty_response_share")
+        empty = cell.estimate("empty_response_share")
         if empty is not None:
             expected = predict.empty_response_share(load_of(cell))
             brought = f"{empty.value:.0%} of the answers brought nothing"
@@ -94,7 +77,7 @@ def calls(measured: Measured) -> Judged:
             )
         push = measured.partner(cell, "websocket")
         if push is not None:
-            none = push.figure("requests_per_delivery")
+            none = push.estimate("requests_per_delivery")
             if none is not None:
                 found.append(
                     evidence(
@@ -110,10 +93,12 @@ def calls(measured: Measured) -> Judged:
                 found.append(
                     evidence(
                         f"{cell.id} / {push.id}", "wire_bytes_per_delivery", wire, "for comparison",
-                        f"{text(wire)} times a WebSocket's bytes for each delivery",
+                        f"{wire.text()} times a WebSocket's bytes for each delivery",
                     )
                 )  # fmt: skip
-        outcome: Outcome = above(figure, CALLS_PER_NOTIFICATION) if on_time == "holds" else "unclear"
+        outcome: Outcome = (
+            Band(low=CALLS_PER_NOTIFICATION).outcome(figure) if on_time == "holds" else "unclear"
+        )
         comparisons.append(
             Comparison(
                 outcome,
@@ -129,7 +114,7 @@ def poll_latency(measured: Measured) -> Judged:
     """Short poll's mean against T/2 + d, and against each other transport under the same load."""
     comparisons, reasons = [], []
     for cell in measured.of("short-poll", busy=True):
-        mean = cell.figure("latency_ms_mean")
+        mean = cell.estimate("latency_ms_mean")
         if mean is None:
             reasons.append(cell.why_not("latency_ms_mean"))
             continue
@@ -139,12 +124,12 @@ def poll_latency(measured: Measured) -> Judged:
             continue
         expected_ms = expected * 1000.0
         tolerance = POLL_LATENCY_TOLERANCE
-        near = within(mean, expected_ms * (1 - tolerance), expected_ms * (1 + tolerance))
+        near = Band.around(expected_ms, tolerance).outcome(mean)
         found = [
             evidence(
                 cell.id, "latency_ms_mean", mean,
                 f"T/2 + d and the server's part: {number(expected_ms)} ms ± 20 %",
-                f"{text(mean)} ms late on average; theory says {number(expected_ms)} ms",
+                f"{mean.text()} ms late on average; theory says {number(expected_ms)} ms",
             )
         ]  # fmt: skip
         outcomes: list[Outcome] = []
@@ -159,19 +144,19 @@ def poll_latency(measured: Measured) -> Judged:
                 reasons.append(other.why_not("latency_ms_mean"))
                 outcomes.clear()
                 break
-            outcomes.append(above(times, POLL_LATENCY_FACTOR))
+            outcomes.append(Band(low=POLL_LATENCY_FACTOR).outcome(times))
             against.append(f"{number(times.value, 2)} times {name}'s")
             found.append(
                 evidence(
                     f"{cell.id} / {other.id}", "latency_ms_mean", times, f"at least {POLL_LATENCY_FACTOR:g}",
-                    f"{text(times)} times as late as {name}",
+                    f"{times.text()} times as late as {name}",
                 )
             )  # fmt: skip
         if not outcomes:
             continue
         late = (
-            f"with T = {cell.settings['poll_interval_s']:g} s and {where(cell)} "
-            f"short poll's mean latency is {text(mean)} ms"
+            f"with T = {cell.settings['poll_interval_s']:g} s and {cell.load_text()} "
+            f"short poll's mean latency is {mean.text()} ms"
         )
         says = f"{late}, {' and '.join(against)}"
         outcome = all_of(outcomes)
@@ -197,21 +182,22 @@ def held_open(measured: Measured) -> Judged:
             # Asked again at once, but not before a connection was made: that is another question.
             continue
         empty, gap, held = (
-            cell.figure(name) for name in ("empty_response_share", "next_request_gap_ms_p50", "held_ms_mean")
+            cell.estimate(name)
+            for name in ("empty_response_share", "next_request_gap_ms_p50", "held_ms_mean")
         )
         if empty is None or gap is None or held is None:
             missing = next(
                 name
                 for name in ("empty_response_share", "next_request_gap_ms_p50", "held_ms_mean")
-                if cell.figure(name) is None
+                if cell.estimate(name) is None
             )
             reasons.append(cell.why_not(missing))
             continue
         allowed = HELD_SHARE_EMPTY + float(np.exp(-settings["publish_rate"] * settings["wait_s"]))
         longer = ratio(cell, cell, "held_ms_mean", "next_request_gap_ms_p50")
-        outcomes = [below(empty, allowed), below(gap, HELD_GAP_MS)]
-        outcomes.append("unclear" if longer is None else above(longer, HELD_FACTOR))
-        answer = cell.figure("notifications_per_answer")
+        outcomes = [Band(high=allowed).outcome(empty), Band(high=HELD_GAP_MS).outcome(gap)]
+        outcomes.append("unclear" if longer is None else Band(low=HELD_FACTOR).outcome(longer))
+        answer = cell.estimate("notifications_per_answer")
         found = [
             evidence(
                 cell.id, "empty_response_share", empty, f"below {allowed:.0%}",
@@ -219,11 +205,11 @@ def held_open(measured: Measured) -> Judged:
             ),
             evidence(
                 cell.id, "next_request_gap_ms_p50", gap, f"below {HELD_GAP_MS:g} ms",
-                f"asked again {text(gap)} ms after an answer",
+                f"asked again {gap.text()} ms after an answer",
             ),
             evidence(
                 cell.id, "held_ms_mean", held, f"at least {HELD_FACTOR:g} times that gap",
-                f"a request waited {text(held)} ms for its answer",
+                f"a request waited {held.text()} ms for its answer",
             ),
         ]  # fmt: skip
         if answer is not None:
@@ -233,24 +219,26 @@ def held_open(measured: Measured) -> Judged:
                     "notifications_per_answer",
                     answer,
                     "for comparison",
-                    f"{text(answer)} notifications an answer",
+                    f"{answer.text()} notifications an answer",
                 )
             )
         says = (
-            f"at {settings['publish_rate']:g}/s and {where(cell)} a request is held {number(held.value)} ms, "
-            f"answered with news in {1 - empty.value:.1%} of cases, and followed by the next after "
-            f"{number(gap.value, 2)} ms"
+            f"at {settings['publish_rate']:g}/s and {cell.load_text()} a request is held "
+            f"{number(held.value)} ms, answered with news in {1 - empty.value:.1%} of cases, and "
+            f"followed by the next after {number(gap.value, 2)} ms"
         )
         condition = {key: settings[key] for key in ("server_model", "publish_rate", "subscribers")}
         comparisons.append(Comparison(all_of(outcomes), says, condition, tuple(found)))
     for cell in measured.of("long-poll", busy=False):
-        held = cell.figure("held_ms_mean")
+        held = cell.estimate("held_ms_mean")
         if held is None:
             continue
         wait_ms = cell.settings["wait_s"] * 1000.0
-        says = f"with no news at all a request is held {text(held)} ms of the {wait_ms:g} it may wait"
+        says = f"with no news at all a request is held {held.text()} ms of the {wait_ms:g} it may wait"
         band = f"at least {HELD_IDLE_SHARE:.0%} of {wait_ms:g} ms"
         found = [evidence(cell.id, "held_ms_mean", held, band, says)]
         condition = {key: cell.settings[key] for key in ("server_model", "publish_rate", "subscribers")}
-        comparisons.append(Comparison(above(held, HELD_IDLE_SHARE * wait_ms), says, condition, tuple(found)))
+        comparisons.append(
+            Comparison(Band(low=HELD_IDLE_SHARE * wait_ms).outcome(held), says, condition, tuple(found))
+        )
     return Judged(tuple(comparisons), tuple(reasons))

@@ -10,7 +10,9 @@ import base64
 import hashlib
 import re
 
-from bench.analysis.compare import Comparison, Figure, Judged, Measured, evidence
+from bench.analysis.cells import Measured
+from bench.analysis.estimate import Estimate
+from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 
 GREETING = "web Socket Works"
 """welcome: what the article's server says to each client that connects, to the letter."""
@@ -98,7 +100,7 @@ def welcome(measured: Measured) -> Judged:
     greeted = sum(message == GREETING for message in messages)
     says = f"{greeted} of {len(messages)} clients that connected were greeted with `{GREETING}` first"
     share = greeted / len(messages)
-    found = (evidence("probe welcome", "share greeted", Figure(share, share, share), "all of them", says),)
+    found = (evidence("probe welcome", "share greeted", Estimate.exact(share), "all of them", says),)
     if greeted == len(messages):
         return Judged((Comparison("holds", says, {}, found),))
     other = next(message for message in messages if message != GREETING)
@@ -119,5 +121,5 @@ def _header(message: str, name: str) -> str | None:
     return None if match is None else match.group(1)
 
 
-def _status(status: int | None) -> Figure | None:
-    return None if status is None else Figure(float(status), float(status), float(status))
+def _status(status: int | None) -> Estimate | None:
+    return None if status is None else Estimate.exact(float(status))

@@ -72,7 +72,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.analysis import intervals
-from bench.analysis.compare import Cell, Figure
+from bench.analysis.cells import Cell
+from bench.analysis.estimate import Estimate
 from bench.evidence.gates import SERVER_CORE_BUSY_SHARE
 from bench.scenario.links import LOOPBACK
 from bench.scenario.scenario import MEASURING, SETTINGS
@@ -132,7 +133,7 @@ class Point:
 
     cell: Cell
     load: float
-    cost: Figure
+    cost: Estimate
     replicates: Floats
     busy_share: float | None
 
@@ -224,7 +225,7 @@ def _series(operation: str, done: list[tuple[Cell, Work]]) -> dict[str, Any]:
 
 def _point(cell: Cell, work: Work) -> tuple[Point | None, str | None]:
     """A cell's cost of one operation if it may decide something, else why not."""
-    figure, drawn = cell.figure(work.metric), cell.replicates.get(work.metric)
+    figure, drawn = cell.estimate(work.metric), cell.replicates.get(work.metric)
     if figure is None or drawn is None:
         return None, cell.why_not(work.metric)
     if _came_back(cell):
@@ -290,7 +291,7 @@ def _fit_and_check(operation: str, fitted: list[Point], held_out: Point | None) 
     return found
 
 
-def _projected(form: str, points: list[Point], error: float) -> Figure:
+def _projected(form: str, points: list[Point], error: float) -> Estimate:
     """The cost of one operation at the largest load, by the form fitted to all of them."""
     loads = np.array([point.load for point in points])
     costs = np.array([point.cost.value for point in points])
@@ -299,7 +300,7 @@ def _projected(form: str, points: list[Point], error: float) -> Figure:
     low, high = intervals.interval(evaluate(form, fit(form, loads, drawn), loads[-1]))
     assert low is not None
     assert high is not None
-    return Figure(value, low * (1.0 - error), high * (1.0 + error))
+    return Estimate(value, low * (1.0 - error), high * (1.0 + error))
 
 
 # --- forms ---
@@ -364,7 +365,7 @@ def _wire(cells: list[Cell]) -> dict[str, Any]:
     known = [
         cell
         for cell in cells
-        if not _came_back(cell) and all(cell.figure(_wire_metric(name)) is not None for name in WIRE)
+        if not _came_back(cell) and all(cell.estimate(_wire_metric(name)) is not None for name in WIRE)
     ]
     rates = np.array([_wire_rates(cell) for cell in known]).reshape(-1, 2)
     told = [index for index in (0, 1) if len(known) and rates[:, index].any()]
@@ -384,7 +385,7 @@ def _wire(cells: list[Cell]) -> dict[str, Any]:
             values = np.array([_value(cell, metric) for cell in known], dtype=float)
             drawn = np.stack([cell.replicates[metric] for cell in known], axis=1)
             low, high = intervals.interval(drawn * weight @ solver[place])
-            found[name][quantity] = _figure(Figure(float(values * weight @ solver[place]), low, high))
+            found[name][quantity] = _figure(Estimate(float(values * weight @ solver[place]), low, high))
     return found
 
 
@@ -417,7 +418,7 @@ def _threads(cells: list[Cell]) -> dict[str, Any]:
 
 def _publish(cell: Cell) -> dict[str, Any] | None:
     """What accepting a notification costs with nobody listening; the load is notifications a second."""
-    figure = cell.figure("server_cpu_us_per_publish")
+    figure = cell.estimate("server_cpu_us_per_publish")
     if figure is None:
         return None
     return {
@@ -456,19 +457,19 @@ def _value(cell: Cell, metric: str) -> float | None:
     return None if figure is None else figure.value
 
 
-def _times(figure: Figure, factor: float) -> Figure:
+def _times(figure: Estimate, factor: float) -> Estimate:
     low, high = (None if side is None else side * factor for side in figure[1:])
-    return Figure(figure.value * factor, low, high)
+    return Estimate(figure.value * factor, low, high)
 
 
-def _figure(figure: Figure) -> dict[str, float | None]:
+def _figure(figure: Estimate) -> dict[str, float | None]:
     return figure._asdict()
 
 
 def _shown(
     cell: Cell,
     load: float,
-    cost: Figure | None,
+    cost: Estimate | None,
     busy_share: float | None,
     why_not: str | None,
     role: str = "fitted",

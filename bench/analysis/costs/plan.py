@@ -29,8 +29,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.analysis.compare import Figure
 from bench.analysis.costs import costs
+from bench.analysis.estimate import Estimate
 
 WAIT_S = 25.0
 """How often an idle long poll is renewed and a WebSocket pinged, unless set otherwise."""
@@ -90,12 +90,12 @@ class Plan:
 
     transport: str
     server_model: str
-    cores: Figure
-    memory_gb: Figure
-    down: Figure
-    down_wire: Figure
-    up: Figure
-    up_wire: Figure
+    cores: Estimate
+    memory_gb: Estimate
+    down: Estimate
+    down_wire: Estimate
+    up: Estimate
+    up_wire: Estimate
     connections: int
     requests_per_second: float
     limits: tuple[Limit, ...]
@@ -178,7 +178,7 @@ class _Costs:
 
     def plan(self, machine_memory_kb: int | None) -> Plan | Refused:
         """The plan, or why there is none."""
-        priced: dict[str, Figure] = {}
+        priced: dict[str, Estimate] = {}
         for operation in (*self.rates, "subscriber"):
             series = self.nearest([one for one in self.mine("series") if one["operation"] == operation])
             if series is None or not series["checked"]:
@@ -194,7 +194,7 @@ class _Costs:
                     f"to copy {told:,} costs more"
                 )
                 return self.refused(why, MEASURE_PAYLOAD)
-            priced[operation] = Figure(*series["cost"].values())
+            priced[operation] = Estimate(*series["cost"].values())
         wire = self.wire()
         if wire is None:
             return self.refused("its bytes on the wire were not measured", MEASURE)
@@ -215,7 +215,7 @@ class _Costs:
         """No plan for this transport on this server model."""
         return Refused(self.transport, self.server_model, why, mend)
 
-    def wire(self) -> dict[str, Figure] | None:
+    def wire(self) -> dict[str, Estimate] | None:
         """Bandwidth up and down for all users, without and with headers; None where it was not measured."""
         per_poll = self.nearest([one for one in self.mine("wire") if one["per_poll"]])
         per_news = self.nearest([one for one in self.mine("wire") if one["per_notification"]])
@@ -225,7 +225,7 @@ class _Costs:
         for direction in ("up", "down"):
             totals = []
             for quantity in (f"bytes_{direction}", f"packets_{direction}"):
-                parts = [(Figure(*per_poll["per_poll"][quantity].values()), self.polls)]
+                parts = [(Estimate(*per_poll["per_poll"][quantity].values()), self.polls)]
                 if per_news is not None:
                     parts.append((self.news(per_news, quantity), self.demand.rate))
                 totals.append(_sum(parts))
@@ -234,13 +234,13 @@ class _Costs:
             found[f"{direction}_wire"] = _sum([(totals[0], megabits), (totals[1], megabits * HEADER_BYTES)])
         return found
 
-    def news(self, measured: dict[str, Any], quantity: str) -> Figure:
+    def news(self, measured: dict[str, Any], quantity: str) -> Estimate:
         """What one notification adds, of the payload asked for instead of the one measured."""
         counts = measured["per_notification"]
         longer = self.demand.payload_bytes - measured["settings"]["payload_bytes"]
         full = max(0, math.ceil((counts["bytes_down"]["value"] + longer) / SEGMENT_BYTES) - 1)
         more = {"bytes_down": longer, "packets_down": full, "packets_up": full / 2}.get(quantity, 0)
-        return Figure(*(None if side is None else side + more for side in counts[quantity].values()))  # type: ignore[arg-type]
+        return Estimate(*(None if side is None else side + more for side in counts[quantity].values()))  # type: ignore[arg-type]
 
     def limits(self, cpu_us: float, memory_kb: float, machine_memory_kb: int | None) -> tuple[Limit, ...]:
         """What ends the growth of one process, smallest number of users first."""
@@ -275,7 +275,7 @@ class _Costs:
         return min(entries, key=distance, default=None)
 
 
-def _sum(parts: list[tuple[Figure, float]]) -> Figure:
+def _sum(parts: list[tuple[Estimate, float]]) -> Estimate:
     """Figures times factors, added up; without an interval where one of them has none."""
 
     def total(side: int) -> float | None:
@@ -285,4 +285,4 @@ def _sum(parts: list[tuple[Figure, float]]) -> Figure:
 
     value = total(0)
     assert value is not None
-    return Figure(value, total(1), total(2))
+    return Estimate(value, total(1), total(2))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.analysis.compare import Measured
+from bench.analysis.cells import Measured
 from bench.analysis.literature import bozdag, kaazing, pimentel, reproduce, rfc6202
 
 REPRODUCTIONS = {one.name: one for one in (m.REPRODUCTION for m in (pimentel, rfc6202, bozdag, kaazing))}

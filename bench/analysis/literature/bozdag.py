@@ -7,19 +7,9 @@ pull gets the newest datum alone, so a slow one misses some; ours asks from a cu
 
 from __future__ import annotations
 
-from bench.analysis.compare import Cell, Measured
-from bench.analysis.literature.reproduce import (
-    READ,
-    Band,
-    Found,
-    Reproduction,
-    Row,
-    Statement,
-    cell,
-    exact,
-    figure,
-    ratio,
-)
+from bench.analysis.cells import Cell, Measured
+from bench.analysis.estimate import Band, Estimate
+from bench.analysis.literature.reproduce import READ, Found, Reproduction, Row, Statement, cell, figure, ratio
 
 PERIOD_S = 1.0
 FREQUENT_S, RARE_S = 0.5, 2.0
@@ -82,7 +72,7 @@ def _arrived(of: Cell | None) -> Found:
     found, told = figure(of, "deliveries"), figure(of, "missed")
     if isinstance(found, str) or isinstance(told, str):
         return "not measured" if of is None else of.why_not("deliveries")
-    return exact(100 * found.value / (found.value + told.value))
+    return Estimate.exact(100 * found.value / (found.value + told.value))
 
 
 def waste(measured: Measured) -> list[Row]:

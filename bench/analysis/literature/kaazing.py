@@ -10,19 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.analysis.compare import Cell, Figure, Measured
-from bench.analysis.literature.reproduce import (
-    READ,
-    Band,
-    Found,
-    Reproduction,
-    Row,
-    Statement,
-    cell,
-    exact,
-    figure,
-    scaled,
-)
+from bench.analysis.cells import Cell, Measured
+from bench.analysis.estimate import Band, Estimate
+from bench.analysis.literature.reproduce import READ, Found, Reproduction, Row, Statement, cell, figure
 from bench.evidence.gates import PACKET_HEADER_BYTES
 
 HEADER_BYTES, FRAME_BYTES = 871, 2
@@ -37,7 +27,7 @@ ARTICLE = f"{READ}, in a copy of the whole article in a public repository"
 
 
 def _near(published: float) -> Band:
-    return Band(published * (1 - TOLERANCE), published * (1 + TOLERANCE))
+    return Band.around(published, TOLERANCE)
 
 
 def _steps(measured: Measured, exchange: str) -> list[dict[str, Any]] | str:
@@ -51,7 +41,7 @@ def _poll_headers(measured: Measured, kind: str) -> Found:
     steps = _steps(measured, f"short-poll, {kind}")
     if isinstance(steps, str):
         return steps
-    return exact(sum(step["head"] for step in steps if step["phase"] == "deliver"))
+    return Estimate.exact(sum(step["head"] for step in steps if step["phase"] == "deliver"))
 
 
 def _frames(measured: Measured) -> list[tuple[int, int]] | str:
@@ -75,13 +65,13 @@ def frame(measured: Measured) -> list[Row]:
     band, published = Band(FRAME_BYTES, FRAME_BYTES), str(FRAME_BYTES)
     if isinstance(frames, str):
         return [Row("a frame", published, frames, band)]
-    return [Row(f"a message of {size} B", published, exact(head), band) for size, head in frames]
+    return [Row(f"a message of {size} B", published, Estimate.exact(head), band) for size, head in frames]
 
 
 def reduction(measured: Measured) -> list[Row]:
     """Headers alone; for comparison all that is sent, and the packets around it."""
     frames, push = _frames(measured), cell(measured, "websocket")
-    pushed: Found = frames if isinstance(frames, str) else exact(frames[-1][1])
+    pushed: Found = frames if isinstance(frames, str) else Estimate.exact(frames[-1][1])
     heads = [
         Row(
             f"{kind} poll (headers)",
@@ -102,7 +92,7 @@ def reduction(measured: Measured) -> list[Row]:
 def throughput(measured: Measured) -> list[Row]:
     """The article's use case A: headers alone, as it counts; for comparison, all on the wire."""
     frames, push = _frames(measured), cell(measured, "websocket")
-    pushed: Found = frames if isinstance(frames, str) else exact(frames[-1][1])
+    pushed: Found = frames if isinstance(frames, str) else Estimate.exact(frames[-1][1])
     heads = [
         Row(
             f"{kind} poll (headers)",
@@ -119,7 +109,7 @@ def throughput(measured: Measured) -> list[Row]:
 
 def _mbps(of: Found) -> Found:
     """Bytes a message, for a message a second to each client."""
-    return of if isinstance(of, str) else scaled(of, CLIENTS * 8 / BITS_PER_MBIT)
+    return of if isinstance(of, str) else of.times(CLIENTS * 8 / BITS_PER_MBIT)
 
 
 def _polled(measured: Measured, kind: str) -> Cell | None:
@@ -135,15 +125,15 @@ def _wire_bytes(of: Cell | None) -> Found:
     inside, packets = figure(of, "wire_bytes_per_delivery"), figure(of, "wire_packets_per_delivery")
     if isinstance(inside, str) or isinstance(packets, str):
         return inside if isinstance(inside, str) else packets
-    around = scaled(packets, PACKET_HEADER_BYTES)
-    return Figure(*(a + b for a, b in zip(inside, around, strict=True)))  # type: ignore[operator]
+    around = packets.times(PACKET_HEADER_BYTES)
+    return Estimate(*(a + b for a, b in zip(inside, around, strict=True)))  # type: ignore[operator]
 
 
 def _divided(over: Found, under: Found) -> Found:
     """A quotient, with the widest interval that both intervals allow."""
     if isinstance(over, str) or isinstance(under, str):
         return over if isinstance(over, str) else under
-    return Figure(over.value / under.value, over.low / under.high, over.high / under.low)  # type: ignore[operator]
+    return Estimate(over.value / under.value, over.low / under.high, over.high / under.low)  # type: ignore[operator]
 
 
 REPRODUCTION = Reproduction(

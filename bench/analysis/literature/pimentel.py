@@ -7,8 +7,9 @@ average, which makes about 2d of WebSocket's d (`bench/analysis/theory/predict.p
 
 from __future__ import annotations
 
-from bench.analysis.compare import Measured
-from bench.analysis.literature.reproduce import NOT_READ, Band, Reproduction, Row, Statement, cell, ratio
+from bench.analysis.cells import Measured
+from bench.analysis.estimate import Band
+from bench.analysis.literature.reproduce import NOT_READ, Reproduction, Row, Statement, cell, ratio
 
 SAME = Band(0.8, 1.2)
 """About as late: within a fifth."""

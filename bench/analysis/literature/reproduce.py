@@ -5,7 +5,7 @@ Rules:
   second-hand, or not at all. What could not be read is held as a statement in words, without a figure.
 - The bands stand beside the statements in `bench/analysis/literature/`, and no run moves them. They were set
   before the first run of each reproduction, with theory and the sizes of our own headers in sight.
-- A row holds or fails only with its whole interval on one side of its band (`bench/analysis/compare.py`); a
+- A row holds or fails only with its whole interval on one side of its band (`bench/analysis/estimate.py`); a
   row without a band stands there for comparison. A statement holds if all of its rows do, fails if none does,
   and depends if some do, which are named; else it is inconclusive. The published result as a whole is judged
   by its statements in the same way.
@@ -17,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from bench.analysis import compare
-from bench.analysis.compare import Cell, Figure, Measured, Outcome
-from bench.words import listed, number
+from bench.analysis import cells
+from bench.analysis.cells import Cell, Measured
+from bench.analysis.estimate import Band, Estimate, Outcome
+from bench.words import listed
 
 PREFIX = "reproduce-"
 """What the name of a reproduction's scenario begins with."""
@@ -33,33 +34,8 @@ NOT_READ = "not read"
 PROVENANCES = (READ, SECOND_HAND, NOT_READ)
 """What a statement's provenance begins with."""
 
-Found = Figure | str
+Found = Estimate | str
 """A measured figure, or why there is none."""
-
-
-class Band(NamedTuple):
-    """Where the figure must lie; a side that is None is open."""
-
-    low: float | None = None
-    high: float | None = None
-
-    def outcome(self, figure: Figure) -> Outcome:
-        """Whether the figure's whole interval lies in the band, or outside of it."""
-        if self.low is not None and self.high is not None:
-            return compare.within(figure, self.low, self.high)
-        if self.low is not None:
-            return compare.above(figure, self.low)
-        assert self.high is not None
-        return compare.below(figure, self.high)
-
-    def text(self) -> str:
-        """The band in words."""
-        low, high = ("" if side is None else number(side) for side in self)
-        if not high:
-            return f"above {low}"
-        if not low:
-            return f"below {high}"
-        return low if low == high else f"{low} to {high}"
 
 
 @dataclass(frozen=True)
@@ -157,29 +133,19 @@ def figure(of: Cell | None, metric: str, *, times: float = 1.0) -> Found:
     """A cell's metric, multiplied into the unit that the row shows."""
     if of is None:
         return "not measured"
-    found = of.figure(metric)
-    return of.why_not(metric) if found is None else scaled(found, times)
+    found = of.estimate(metric)
+    return of.why_not(metric) if found is None else found.times(times)
 
 
 def ratio(over: Cell | None, under: Cell | None, metric: str) -> Found:
     """One metric in two cells, divided."""
     if over is None or under is None:
         return "not measured"
-    found = compare.ratio(over, under, metric)
+    found = cells.ratio(over, under, metric)
     if found is not None:
         return found
-    lacking = over if over.figure(metric) is None else under
+    lacking = over if over.estimate(metric) is None else under
     return lacking.why_not(metric)
-
-
-def scaled(one: Figure, times: float) -> Figure:
-    """The figure times a constant."""
-    return Figure(*(None if value is None else value * times for value in one))  # type: ignore[arg-type]
-
-
-def exact(value: float) -> Figure:
-    """What was counted, and would be counted again."""
-    return Figure(value, value, value)
 
 
 def _row_json(row: Row) -> dict[str, Any]:

@@ -7,8 +7,9 @@ with an answer (`bench/analysis/theory/predict.py`).
 
 from __future__ import annotations
 
-from bench.analysis.compare import Measured
-from bench.analysis.literature.reproduce import READ, Band, Reproduction, Row, Statement, cell, figure, ratio
+from bench.analysis.cells import Measured
+from bench.analysis.estimate import Band
+from bench.analysis.literature.reproduce import READ, Reproduction, Row, Statement, cell, figure, ratio
 
 ONE_WAY_MS = 50
 RATES = (2, 10, 20)

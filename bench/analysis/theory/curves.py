@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.analysis.compare import Cell, load_of
+from bench.analysis.cells import Cell, load_of
 from bench.analysis.theory import predict, theory
 from bench.analysis.theory.predict import Load
 from bench.scenario.scenario import series_key

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.compare import Cell, Outcome, load_of, within
+from bench.analysis.cells import Cell, load_of
+from bench.analysis.estimate import Band, Outcome
 from bench.analysis.theory import predict
 
 PERCENTILES = {"latency_ms_p50": 0.5, "latency_ms_p90": 0.9, "latency_ms_p99": 0.99}
@@ -80,6 +81,6 @@ def residuals(cell: Cell, predictions: dict[str, Any] | None) -> dict[str, dict[
             "high": figure.high,
             "residual_share": figure.value / prediction - 1,
             "band_share": band / prediction,
-            "outcome": OUTCOMES[within(figure, prediction - band, prediction + band)],
+            "outcome": OUTCOMES[Band(prediction - band, prediction + band).outcome(figure)],
         }
     return found

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from bench.analysis.compare import Comparison
+from bench.analysis.verdicts.comparison import Comparison
 from bench.words import listed
 
 LISTED = 3

@@ -1,41 +1,31 @@
-"""How measured figures are compared with bands: cells as the claims see them, ratios, outcomes, evidence.
+"""Cells as the judges see them: settings, metrics with their intervals, and ratios between two cells.
 
 Rules:
-- An outcome needs a whole interval on one side of its band; a figure without an interval decides nothing.
-- A figure may decide only if its cell has enough valid trials, and for latency as many steady ones.
+- An estimate may decide only if its cell has enough valid trials, and for latency as many steady ones.
 - The interval of a ratio comes from the bootstrap replicates of both cells, resampled independently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.analysis import intervals
+from bench.analysis.estimate import Estimate
 from bench.analysis.theory import predict
 from bench.evidence.metrics import METRICS
 from bench.scenario.scenario import LOAD
-from bench.words import number
+from clients import TRANSPORTS
 
 Floats = npt.NDArray[np.float64]
-Outcome = Literal["holds", "fails", "unclear"]
-
-
-class Figure(NamedTuple):
-    """A value with its interval; low and high are None with a single trial."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as the claims see it: settings, validity, metrics with their bootstrap replicates."""
+    """One cell: settings, validity, metrics with their bootstrap replicates."""
 
     id: str
     settings: dict[str, Any]
@@ -43,7 +33,7 @@ class Cell:
     valid_trials: int
     steady_trials: int
     minimum_valid_trials: int
-    metrics: dict[str, Figure | None]
+    metrics: dict[str, Estimate | None]
     replicates: dict[str, Floats] = field(default_factory=dict)
     service_s: float | None = None
     finished_losses: tuple[str, ...] = ()
@@ -60,17 +50,17 @@ class Cell:
         """Has it as many valid trials as the scenario asks for?"""
         return self.valid_trials >= self.minimum_valid_trials
 
-    def figure(self, metric: str) -> Figure | None:
+    def estimate(self, metric: str) -> Estimate | None:
         """The metric if it may decide something: measured, with an interval, from enough valid trials, and
         for latency from as many steady ones."""
         steady = self.steady_trials >= self.minimum_valid_trials
         if not self.enough or (_is_latency(metric) and not steady):
             return None
-        figure = self.metrics.get(metric)
-        return None if figure is None or figure.low is None else figure
+        found = self.metrics.get(metric)
+        return None if found is None or found.low is None else found
 
     def why_not(self, metric: str) -> str:
-        """Why `figure` is None, in words."""
+        """Why `estimate` is None, in words."""
         if not self.enough:
             needed = self.minimum_valid_trials
             return f"{self.id} has {self.valid_trials} of the {needed} valid trials it needs"
@@ -81,26 +71,9 @@ class Cell:
             return f"{self.id} has a single valid trial, which gives no interval"
         return f"{METRICS[metric].label} was not measured in {self.id}"
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """One measured question with its outcome, the condition under which it was asked, and what it rests
-    on."""
-
-    outcome: Outcome
-    says: str
-    condition: dict[str, Any] = field(default_factory=dict)
-    evidence: tuple[dict[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a claim's judge found: comparisons that could be made, reasons for those that could not, and
-    what the hypothesis needs that this run does not have (`lacks`; then nothing is decided)."""
-
-    comparisons: tuple[Comparison, ...] = ()
-    reasons: tuple[str, ...] = ()
-    lacks: str | None = None
+    def load_text(self) -> str:
+        """The cell's load in words."""
+        return f"{self.settings['subscribers']:,} subscribers on {self.settings['server_model']}"
 
 
 @dataclass(frozen=True)
@@ -121,13 +94,14 @@ class Measured:
         ]
 
     def partner(self, cell: Cell, transport: str) -> Cell | None:
-        """The cell of another transport under the same load, across the same link, on the same server model.
+        """The uncompressed cell of another transport under the same load, across the same link, on the same
+        server model.
 
-        Both keep their connections or neither does; where nothing is published both are renewed or pinged as
-        often, since that is all that an idle subscriber costs.
+        Both keep their connections or neither does. If nothing is published and the server holds something
+        open for both, both are renewed or pinged as often, since that is all that an idle subscriber costs.
         """
         shared = (*LOAD, "connection")
-        if cell.settings["publish_rate"] == 0 and "short-poll" not in (cell.transport, transport):
+        if cell.settings["publish_rate"] == 0 and _is_held(cell.transport) and _is_held(transport):
             shared = (*shared, "wait_s")
         for other in self.of(transport):
             same = all(other.settings.get(key) == cell.settings.get(key) for key in shared)
@@ -136,82 +110,22 @@ class Measured:
         return None
 
 
-def above(figure: Figure, limit: float) -> Outcome:
-    """Holds when the whole interval lies above the limit, fails when it lies below, else unclear."""
-    if figure.low is None or figure.high is None:
-        return "unclear"
-    return "holds" if figure.low > limit else "fails" if figure.high < limit else "unclear"
-
-
-def below(figure: Figure, limit: float) -> Outcome:
-    """Holds when the whole interval lies below the limit, fails when it lies above, else unclear."""
-    return {"holds": "fails", "fails": "holds", "unclear": "unclear"}[above(figure, limit)]  # type: ignore[return-value]
-
-
-def within(figure: Figure, low: float, high: float) -> Outcome:
-    """Holds when the interval lies inside the band, fails when it lies wholly outside, else unclear."""
-    if figure.low is None or figure.high is None:
-        return "unclear"
-    if low <= figure.low and figure.high <= high:
-        return "holds"
-    return "fails" if figure.high < low or figure.low > high else "unclear"
-
-
-def ratio(over: Cell, under: Cell, metric: str, under_metric: str | None = None) -> Figure | None:
-    """The ratio of one metric (or two) in two cells, with its bootstrap interval; None where it cannot
+def ratio(over: Cell, under: Cell, metric: str, under_metric: str | None = None) -> Estimate | None:
+    """The ratio of one metric (or two) in two cells, with its bootstrap interval; None if it cannot
     decide."""
     bottom_metric = under_metric or metric
-    top, bottom = over.figure(metric), under.figure(bottom_metric)
+    top, bottom = over.estimate(metric), under.estimate(bottom_metric)
     if top is None or bottom is None or bottom.value <= 0:
         return None
+    value = top.value / bottom.value
     tops, bottoms = over.replicates.get(metric), under.replicates.get(bottom_metric)
     if tops is None or bottoms is None or (bottoms <= 0).any():
-        return Figure(top.value / bottom.value, None, None)
-    value = top.value / bottom.value
-    return Figure(value, *intervals.around(value, tops / bottoms))
-
-
-def evidence(cell: str, metric: str, figure: Figure | None, band: str, says: str) -> dict[str, Any]:
-    """One entry of a verdict's evidence."""
-    value, low, high = figure if figure is not None else (None, None, None)
-    return {
-        "cell": cell,
-        "metric": metric,
-        "value": value,
-        "low": low,
-        "high": high,
-        "band": band,
-        "says": says,
-    }
-
-
-def _is_latency(metric: str) -> bool:
-    return metric.startswith(("latency_ms", "naive_latency_ms", "fanout_spread"))
-
-
-def all_of(outcomes: Iterable[Outcome]) -> Outcome:
-    """Fails if any fails, holds if all hold, else unclear."""
-    found = set(outcomes)
-    return "fails" if "fails" in found else "unclear" if "unclear" in found else "holds"
-
-
-def text(figure: Figure, digits: int = 3) -> str:
-    """A figure in words: 3 significant digits, interval where there is one."""
-    value = number(figure.value, digits)
-    if figure.low is None or figure.high is None:
-        return value
-    low, high = number(figure.low, digits), number(figure.high, digits)
-    return value if low == high == value else f"{value} ({low} to {high})"
-
-
-def where(cell: Cell) -> str:
-    """The cell's load in words."""
-    settings = cell.settings
-    return f"{settings['subscribers']:,} subscribers on {settings['server_model']}"
+        return Estimate(value, None, None)
+    return Estimate(value, *intervals.around(value, tops / bottoms))
 
 
 def load_of(cell: Cell) -> predict.Load:
-    """The cell as a load that theory can speak about, with what theory cannot know as the cell measured
+    """The cell as a load that theory can predict. What theory cannot know is taken as the cell measured
     it."""
     settings = cell.settings
     one_way_s = settings["one_way_ms"] / 1000.0
@@ -240,3 +154,11 @@ def load_of(cell: Cell) -> predict.Load:
         delay_alone=not any(settings[name] for name in ("jitter_ms", "loss_percent", "bandwidth_mbit")),
         rate_share=deliveries.value / asked if deliveries is not None and asked else 1.0,
     )
+
+
+def _is_latency(metric: str) -> bool:
+    return metric.startswith(("latency_ms", "naive_latency_ms", "fanout_spread"))
+
+
+def _is_held(transport: str | None) -> bool:
+    return transport in TRANSPORTS and TRANSPORTS[transport].held
