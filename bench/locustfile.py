@@ -10,8 +10,8 @@ Rules:
 - A delivery is reported as a Locust request of type NOTIFY, named after the transport. Its response_time is
   the delivery latency in milliseconds (arrival − due, a float), never the time of a request: Locust's tables
   round it, its CSV and web UI less so. `wirelab bench` reads its raw deliveries instead.
-- A user that is stopped closes its connection first, so that Locust need not kill it. One that the server
-  refuses stops, and tells why as a failure.
+- A user that is stopped closes its connection first, so that Locust need not kill it. If the server refuses a
+  user, the user stops and reports a failure that says why.
 - `observer` is where deliveries go. The load generator (`bench.trials.generator`) sets its own; nothing else
   about a user differs there.
 """
@@ -85,7 +85,7 @@ class LocustStatistics:
         )
 
     def _watch(self) -> None:
-        """A subscriber that loses its connection comes back by itself: whoever looks on should know why."""
+        """Report lost connections: a subscriber comes back by itself, and Locust's user should know why."""
         while True:
             gevent.sleep(WATCH_S)
             for user, told in list(self._told.items()):

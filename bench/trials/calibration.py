@@ -1,15 +1,15 @@
-"""Loads that suit the machine: how much a group of cells must ask for to keep its core as busy as it says.
+"""Loads that suit the machine: by how much to multiply a group's loads to keep the core as busy as it asks.
 
-A share of a core is what a load means to a cost model, and how many requests that is differs between
-machines, and between hours on one that others share. So a group with `core_busy_share` gives its loads in
-proportion, and they are all multiplied by one number before the first trial.
+A cost model needs loads that keep a given share of a core busy. How many requests that takes differs between
+machines, and from hour to hour on a shared one. So a group with `core_busy_share` gives its loads in
+proportion, and the run multiplies all of them by one number before the first trial.
 
 Rules:
-- `core_busy_share` is that of each group's largest load. It is tried in `ROUNDS` rounds, all groups in each
-  of them, so that a machine that is fast or slow for some seconds does not decide. An attempt asks for its
-  own load times what the scenario asks over what was found; the number is the median of what they ask for.
-  The first round only leads near: it tries the smallest load, which no machine takes for too much, for a
-  share in proportion.
+- `core_busy_share` is the share that the group's largest load shall keep busy. All groups are tried in each
+  of `ROUNDS` rounds, so that a machine that is fast or slow for some seconds does not decide. Each attempt
+  gives one number: the attempt's own number times the wanted share over the measured one. The result is the
+  median of these numbers. The first round is only a first approach: it tries the smallest load, which no
+  machine finds too much, for a share in proportion, and does not count.
 - Busy is the server's own CPU time over the window's length, the `busy_share` of
   `bench/analysis/costs/costs.py`.
 - The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.

@@ -15,7 +15,7 @@ Rules:
   over a thousand greenlets takes tens of milliseconds and would be measured as latency of polls. Reference
   counts still free what is used up, so memory stays bounded.
 - Each order runs in a greenlet of its own, so that an order to stop is heard at any time.
-- stdin ending means that the harness is gone: so does this process.
+- When stdin ends, the harness is gone: this process ends too.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class Generator:
         return time.monotonic() - started
 
     def cohort(self, order: dict[str, Any]) -> dict[str, Any]:
-        """A few users join and leave: what the server keeps for good from its first clients is not billed to
-        the others. Few, since memory that they leave behind is used again and would be missing from the
-        bill."""
+        """A few users join and leave, so that the memory that the server keeps for good after its first clients
+        is not billed to the others. Only a few: memory that they leave behind is used again, and would be
+        missing from the bill."""
         options, join_s = self.environment.parsed_options, self.recorder.join_s
         poll_interval_s = options.poll_interval
         self.recorder.join_s, options.poll_interval = 0.0, min(poll_interval_s, COHORT_POLL_INTERVAL_S)
@@ -207,7 +207,7 @@ def main() -> int:
     for line in orders:
         order = json.loads(line)
         if order["do"] == "stop":
-            # Whatever is still waited for will not come: the harness has seen something die.
+            # What the orders still wait for will not come: the harness has seen a process die.
             busy.kill()
             say(generator.stop())
             return 0

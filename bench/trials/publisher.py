@@ -7,10 +7,10 @@ It is told its work in JSON lines on stdin, the settings first, and answers in J
 
 `published.i64` holds rows of id, due, written, answered; -1 stands for what never came. The schedule is open
 and drawn from the seed, which the harness makes the same for every transport of a repeat, so that they are
-all told of the same news. It takes precedence (see `bench.trials.processes.launch`): a few system calls a
-second are all that it does, and a busy load generator on the same core would hold it up for some
-milliseconds; where it may not, the gate on its lateness decides. stdin ending means that the harness is gone:
-so does this process.
+all told of the same news. It takes precedence (see `bench.trials.processes.launch`): it makes only a few
+system calls a second, and a busy load generator on the same core would delay it by some milliseconds. If the
+system does not allow precedence, the gate on its lateness decides. When stdin ends, the harness is gone: this
+process ends too.
 """
 
 from __future__ import annotations

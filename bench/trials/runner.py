@@ -1,7 +1,7 @@
 """Runs a whole scenario into a run directory: probes, links, loads, then every trial in its order.
 
 Rules:
-- Nothing is started before the machine's limits and the directory are found to be good.
+- Nothing is started before the machine's limits and the directory have been checked.
 - Ctrl-C (and SIGTERM) ends the trial under way, and keeps the finished ones.
 - What the user sees meanwhile is handed in (`Progress`): nothing here knows a terminal.
 """

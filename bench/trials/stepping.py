@@ -15,7 +15,7 @@ from bench.evidence.budget import keeps
 from bench.scenario.scenario import series_of
 
 STEPS_THAT_BREAK = 2
-"""So many broken steps in a row end a series in a repeat: one alone may have been bad luck."""
+"""This many broken steps in a row end a series in a repeat: one alone may have been bad luck."""
 
 
 class Search:

@@ -1,4 +1,4 @@
-"""What an emulated link really does, measured from its ends before anybody else uses it.
+"""What an emulated link really does, measured from both ends before a trial uses it.
 
     python -m bench.trials.network.link_check server MOST  answers: UDP comes back as it was, TCP is accepted
     python -m bench.trials.network.link_check client MOST  asks, and tells one JSON line

@@ -8,11 +8,11 @@ limits it as the profile says. Nothing of it reaches the machine's own network.
 Rules:
 - Each trial gets namespaces and a relay of its own, seeded by the run and the repeat, and leaves nothing
   behind: the kernel ends a namespace with its last process.
-- A link is measured before the first trial on it (`check`): round trip, connect time, loss. A loss of a few
-  tenths of a percent is too little for that to tell from none. How late the relay sent packets on, and what
-  it had no room for, is in each trial's samples, and is a gate.
-- Packets pass a relay of ours and not the kernel's netem, also where that is to be had: netem does not tell
-  how late it was, and what cannot be told cannot be a gate. One way to do it means one thing to check.
+- A link is measured before the first trial on it (`check`): round trip, connect time, loss. This check cannot
+  tell a loss of a few tenths of a percent from none. Each trial's samples say how late the relay sent packets
+  on and how many it had no room for; both are gates.
+- Packets pass our own relay even if the kernel has netem: netem does not report how late it was, so its
+  lateness could not be a gate. One way to do it means one thing to check.
 - Where the system does not allow such namespaces, `unavailable` says why in one line.
 
 The addresses are those of RFC 5737, which no real host has.

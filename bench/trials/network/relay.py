@@ -2,8 +2,7 @@
 
 It is told the link in one JSON line on stdin, answers {"event":"ready"}, and then on {"do":"report"} with
 what it did since the last one: {"event":"report", "forwarded", "lost", "overflowed", "unread",
-"late_ms_p50", "late_ms_p99", "late_ms_max"}. stdin ending means that the harness is gone: so does this
-process.
+"late_ms_p50", "late_ms_p99", "late_ms_max"}. When stdin ends, the harness is gone: this process ends too.
 
 Two hosts with one interface each, `eth0`, are joined by veth pairs to this one, which has no address: it
 reads whole frames from one pair (AF_PACKET) and writes them to the other.

@@ -4,8 +4,8 @@ Rules:
 - Each child is a session of its own: Ctrl-C reaches the harness alone, which then ends its children in order,
   and ending a child's group ends what it started too.
 - If the harness is killed outright, the kernel ends the child (PR_SET_PDEATHSIG, Linux).
-- A child writes its errors to a file, and its answers, one a line, to a pipe that a thread reads; so waiting
-  for an answer can have a time limit, and notices at once when the child has died.
+- A child writes its errors to a file, and its answers, one a line, to a pipe that a thread reads. So waiting
+  for an answer has a time limit, and ends at once when the child has died.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ class Child:
     def end(self) -> None:
         """End its whole group at once. Returns when it is gone; safe to call twice.
 
-        Nothing is lost: whoever has something to tell has told it by then. Also done for one that has ended
-        by itself, since a worker may have outlived it.
+        Nothing is lost: by then the child has told all that it had to tell. A child that has ended by itself
+        is treated alike, since a worker may have outlived it.
         """
         if self._ended:
             return

@@ -4,9 +4,9 @@
 
 CORES are numbers with commas, or `any`; PARENT is the harness's process id; NAMESPACES are the paths of a
 user and a network namespace with a colon between, or `here`. With a PRECEDENCE above 0 the program runs
-before whatever else wants its core, and before those with a lower one, where the system allows it
-(CAP_SYS_NICE, as root has). A program of its own, since code between fork and exec is not safe in a harness
-that has threads.
+before all other work on its core, and before programs with a lower PRECEDENCE, if the system allows it
+(CAP_SYS_NICE, as root has). This is a program of its own because code between fork and exec is not safe in a
+harness that has threads.
 """
 
 from __future__ import annotations
