@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from bench.analysis import intervals
 from bench.analysis.estimate import Estimate
-from bench.analysis.theory import predict
 from bench.evidence.metrics import METRICS
 from bench.scenario.scenario import LOAD
 from clients import TRANSPORTS
@@ -122,38 +121,6 @@ def ratio(over: Cell, under: Cell, metric: str, under_metric: str | None = None)
     if tops is None or bottoms is None or (bottoms <= 0).any():
         return Estimate(value, None, None)
     return Estimate(value, *intervals.around(value, tops / bottoms))
-
-
-def load_of(cell: Cell) -> predict.Load:
-    """The cell as a load that theory can predict. What theory cannot know is taken as the cell measured
-    it."""
-    settings = cell.settings
-    one_way_s = settings["one_way_ms"] / 1000.0
-    connection = settings.get("connection", "kept")
-    gap = cell.metrics.get("next_request_gap_ms_p50")
-    turnaround_s = 0.0 if gap is None else gap.value / 1000.0
-    if connection == "fresh":
-        # The client asks once it is connected, a round trip after it has begun to connect.
-        turnaround_s = max(0.0, turnaround_s - 2 * one_way_s)
-    accepted = cell.metrics.get("accept_delay_ms_p50")
-    deliveries = cell.metrics.get("deliveries")
-    asked = settings["publish_rate"] * settings["subscribers"] * settings["window_s"]
-    return predict.Load(
-        transport=str(cell.transport),
-        subscribers=int(settings["subscribers"]),
-        publish_rate=float(settings["publish_rate"]),
-        poll_interval_s=float(settings["poll_interval_s"]),
-        wait_s=float(settings["wait_s"]),
-        one_way_s=one_way_s,
-        service_s=cell.service_s or 0.0,
-        turnaround_s=turnaround_s,
-        accept_s=0.0 if accepted is None else accepted.value / 1000.0,
-        schedule=str(settings["schedule"]),
-        connection=connection,
-        server_model=str(settings["server_model"]),
-        delay_alone=not any(settings[name] for name in ("jitter_ms", "loss_percent", "bandwidth_mbit")),
-        rate_share=deliveries.value / asked if deliveries is not None and asked else 1.0,
-    )
 
 
 def _is_latency(metric: str) -> bool:

@@ -33,9 +33,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.analysis.theory import predict
+from bench.analysis import theory
+from bench.analysis.theory.load import Load
 from bench.evidence.budget import keeps
 from bench.scenario.scenario import SERIES
+from clients import TRANSPORTS
 
 QUEUE_SHARE = 0.5
 """From this share of the core on, a fan-out often has to wait for the one before it."""
@@ -187,25 +189,32 @@ def _failed(gate: str) -> Callable[[Record, Record, float], bool]:
 
 
 def _fan_out_ms(trial: Record, settings: Record) -> float:
-    """F of `bench/analysis/theory/predict.py`: how long one fan-out takes, by what a delivery (of a poll: an
-    answer) cost in this trial. 0 where that was not measured, and for short polls, which come spread."""
-    per = "delivery" if settings["transport"] == "websocket" else "request"
-    load = predict.Load(
+    """F of the transport's theory: how long one fan-out takes, by what a delivery (of a poll: an answer) cost
+    in this trial. 0 if that was not measured, if it has no theory, and for short polls, which come spread."""
+    known = theory.of(settings["transport"])
+    load = Load(
         transport=str(settings["transport"]),
         subscribers=int(settings["subscribers"]),
         publish_rate=float(settings["publish_rate"]),
         poll_interval_s=float(settings["poll_interval_s"]),
         wait_s=float(settings["wait_s"]),
         one_way_s=float(settings["one_way_ms"]) / 1000.0,
-        service_s=float(trial["figures"][f"server_cpu_us_per_{per}"] or 0.0) / 1e6,
+        service_s=float(trial["figures"][known.service_metric] or 0.0) / 1e6,
         server_model=settings["server_model"],
     )
-    return load.fan_out_s * 1000.0
+    return known.fan_out_s(load) * 1000.0
 
 
 def _transits_ms(settings: Record) -> float:
-    """The longest that packets alone take: three transits for a long poll (RFC 6202 §2.2), else one."""
-    return float(settings["one_way_ms"]) * (3 if settings["transport"] == "long-poll" else 1)
+    """The longest that packets alone take."""
+    return float(settings["one_way_ms"]) * theory.of(settings["transport"]).most_transits
+
+
+def _interval_ms(settings: Record) -> float:
+    """How long a subscriber that asks every T may wait for its next turn to ask; 0 for all others."""
+    client = TRANSPORTS.get(settings["transport"])
+    asks = client is not None and "poll_interval_s" in client.factors
+    return 1000 * settings["poll_interval_s"] if asks else 0.0
 
 
 def _busy(step: _Step) -> str:
@@ -255,9 +264,7 @@ CAUSES = (
     ),
     Cause(
         "interval",
-        lambda trial, settings, budget_ms: (
-            settings["transport"] == "short-poll" and P99 * 1000 * settings["poll_interval_s"] > budget_ms
-        ),
+        lambda trial, settings, budget_ms: P99 * _interval_ms(settings) > budget_ms,
         lambda step: f"it asks once in {step.settings['poll_interval_s']:g} s, whatever the load",
     ),
     Cause("fan-out", _is_fan_out, _say_fan_out),

@@ -25,7 +25,9 @@ from bench.analysis import claims, intervals, literature, saturation
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.costs import costs
 from bench.analysis.estimate import Estimate
-from bench.analysis.theory import curves, predict, theory
+from bench.analysis.theory import curves
+from bench.analysis.theory.base import QUANTILES
+from bench.analysis.theory.residuals import predicted, residuals
 from bench.evidence import gates, metrics
 from bench.rundir.reader import RunFiles
 from bench.rundir.trial import Trial
@@ -37,7 +39,7 @@ ANALYSIS_VERSION = 7
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 DISTRIBUTIONS = ("latency_quantiles_ms", "naive_latency_quantiles_ms", "response_quantiles_ms")
-"""What is kept of a cell as a distribution, at `predict.QUANTILES`: the median over its valid trials of each
+"""What is kept of a cell as a distribution, at `QUANTILES`: the median over its valid trials of each
 quantile. Latency from when a notification was due; the same from when it was written (naive); and how long a
 poll took from request to answer, which a load generator would print."""
 
@@ -96,7 +98,7 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
         "minimum_valid_trials": minimum,
         "confidence_percent": intervals.CONFIDENCE_PERCENT,
         "coverage_percent": intervals.coverage_percent(minimum),
-        "quantiles": [round(float(share), 6) for share in predict.QUANTILES],
+        "quantiles": [round(float(share), 6) for share in QUANTILES],
         "cells": shown,
         "floor": _floor(shown),
         "curves": curves.summarise(
@@ -172,7 +174,7 @@ def _result(trial: Trial, seed: int) -> TrialResult:
         strict=True,
     ):
         if values is not None:
-            result.quantiles_ms[name] = np.quantile(values, predict.QUANTILES)
+            result.quantiles_ms[name] = np.quantile(values, QUANTILES)
     return result
 
 
@@ -254,7 +256,7 @@ def _cell_json(cell: Cell, group: list[TrialResult]) -> dict[str, Any]:
         name: None if figure is None else {"value": figure.value, "low": figure.low, "high": figure.high}
         for name, figure in cell.metrics.items()
     }
-    predictions = theory.predicted(cell)
+    predictions = predicted(cell)
     return cast(
         dict[str, Any],
         _plain(
@@ -269,7 +271,7 @@ def _cell_json(cell: Cell, group: list[TrialResult]) -> dict[str, Any]:
                 "metrics": shown,
                 **{name: _median_quantiles(group, name) for name in DISTRIBUTIONS},
                 "predicted": predictions,
-                "residuals": theory.residuals(cell, predictions),
+                "residuals": residuals(cell, predictions),
             }
         ),
     )

@@ -1,7 +1,7 @@
 """What the notebooks call: show a figure, a table, a sentence; measure a scenario of one's own.
 
 Rules:
-- It shows what others have found (`bench.load`, `clients.explain.exchange`, `bench.analysis.theory.predict`);
+- It shows what others have found (`bench.load`, `clients.explain.exchange`, `bench.analysis.theory`);
   it computes nothing but how far off a guess was.
 - What it shows is safe to open: PNG, Markdown, and tables whose styles stand in the tags. JupyterLab takes
   scripts, SVG and style sheets out of a notebook that it did not run itself. Colours are borders and letters,
@@ -30,10 +30,11 @@ from matplotlib.figure import Figure
 from PIL import Image as Picture
 
 import bench
-from bench.analysis.cells import Cell, load_of
+from bench.analysis import theory
+from bench.analysis.cells import Cell
 from bench.analysis.estimate import Estimate
 from bench.analysis.store import Run
-from bench.analysis.theory import predict
+from bench.analysis.theory.load import load_of
 from bench.errors import UsageError
 from bench.rendering import arrange, figures
 from bench.rendering.looks import LOOKS, PART_COLOURS, look
@@ -246,7 +247,7 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
             },
             service_s=near["predicted"]["service_us"] / 1e6,
         )
-        mean_s = predict.mean_latency_s(load_of(borrowed))
+        mean_s = theory.mean_latency_s(load_of(borrowed))
         values[look(settings.transport).label] = None if mean_s is None else mean_s * 1000
     return values
 

@@ -9,7 +9,7 @@ import { ConnectionLost, Subscriber } from "./subscriber.js";
 export default class LongPollSubscriber extends Subscriber {
   static transport = "long-poll";
 
-  /** What theory says of it (bench/analysis/theory/predict.py) while polls are back before the next notification. */
+  /** What theory says of it (bench/analysis/theory/long_poll.py) while polls are back before the next notification. */
   static theory({ publish_rate: rate, one_way_ms: d }) {
     return {
       latency_ms_p50: d,

@@ -10,7 +10,7 @@ export default class ShortPollSubscriber extends Subscriber {
   #nextTickMs = null;
   #gridS = null;
 
-  /** What theory says of it (bench/analysis/theory/predict.py), d being one transit in ms. */
+  /** What theory says of it (bench/analysis/theory/short_poll.py), d being one transit in ms. */
   static theory({ poll_interval_s: interval_s, one_way_ms: d }) {
     return {
       latency_ms_p50: (interval_s * 1000) / 2 + d,

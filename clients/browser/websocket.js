@@ -11,7 +11,7 @@ export default class WebSocketSubscriber extends Subscriber {
   static transport = "websocket";
   #socket = null;
 
-  /** What theory says of it (bench/analysis/theory/predict.py). */
+  /** What theory says of it (bench/analysis/theory/websocket.py). */
   static theory({ one_way_ms: d }) {
     return { latency_ms_p50: d, latency_formula: "d", requests_per_minute: 0, requests_formula: "0" };
   }

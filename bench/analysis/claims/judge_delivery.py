@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from bench.analysis.cells import Cell, Measured, ratio
 from bench.analysis.estimate import Band, Estimate
-from bench.analysis.theory import theory
+from bench.analysis.theory.residuals import predicted, residuals
 from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 from bench.evidence.metrics import METRICS
 from bench.words import number
 
 LOWER = 0.9
 """low-latency: lower is below this, as a ratio to long poll's latency; from there on it is the same, or
-worse. "One transit" is within the band of its prediction, `bench/analysis/theory/predict.py`."""
+worse. "One transit" is within the band of its prediction, `bench/analysis/theory/websocket.py`."""
 DECIDING = {"latency_ms_mean": "the mean", "latency_ms_p50": "the median"}
 """low-latency: the figures that decide. The 99th percentile stands beside them: where few notifications come,
 hardly one meets a client that is away, and the tail is chance."""
@@ -63,7 +63,7 @@ def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None
         f"{number(own.value)} ms{between} {number(other.value)}"
     )
     found = [evidence(f"{push.id} / {held.id}", metric, times, f"lower is below {LOWER:g}", says)]
-    residual = theory.residuals(push, theory.predicted(push)).get(metric)
+    residual = residuals(push, predicted(push)).get(metric)
     if residual is not None:
         band = f"{number(residual['predicted'])} ms ± {residual['band_share']:.0%}"
         near = (

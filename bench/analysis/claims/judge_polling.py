@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.analysis.cells import Measured, load_of, ratio
+from bench.analysis import theory
+from bench.analysis.cells import Measured, ratio
 from bench.analysis.estimate import Band, Outcome
-from bench.analysis.theory import predict
+from bench.analysis.theory.load import load_of
 from bench.analysis.verdicts.comparison import Comparison, Judged, all_of, evidence
 from bench.words import number
 from clients import label
@@ -69,7 +70,7 @@ def calls(measured: Measured) -> Judged:
             )  # fmt: skip
         empty = cell.estimate("empty_response_share")
         if empty is not None:
-            expected = predict.empty_response_share(load_of(cell))
+            expected = theory.empty_response_share(load_of(cell))
             brought = f"{empty.value:.0%} of the answers brought nothing"
             theory_says = "" if expected is None else f"; theory says {expected:.0%}"
             found.append(
@@ -118,7 +119,7 @@ def poll_latency(measured: Measured) -> Judged:
         if mean is None:
             reasons.append(cell.why_not("latency_ms_mean"))
             continue
-        expected = predict.mean_latency_s(load_of(cell))
+        expected = theory.mean_latency_s(load_of(cell))
         if expected is None:
             reasons.append(f"{cell.id} has no prediction")
             continue

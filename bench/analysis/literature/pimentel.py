@@ -2,7 +2,7 @@
 
 Theory, for constant publishing every p = 250 ms: after an answer nobody waits at the server for w = 2d plus
 what client and server take, so no update waits while w < p, that is d < 125 ms; beyond, each waits w/2 on
-average, which makes about 2d of WebSocket's d (`bench/analysis/theory/predict.py`).
+average, which makes about 2d of WebSocket's d (`bench/analysis/theory/long_poll.py`).
 """
 
 from __future__ import annotations

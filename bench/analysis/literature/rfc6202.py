@@ -2,7 +2,7 @@
 
 Theory: with λ notifications a second, one transit d and w = 2d away from the server after each answer, the
 mean is d + (λw²/2)/(λw + e^(−λw)), the most is d + w, three transits, and λw + e^(−λw) notifications come
-with an answer (`bench/analysis/theory/predict.py`).
+with an answer (`bench/analysis/theory/long_poll.py`).
 """
 
 from __future__ import annotations

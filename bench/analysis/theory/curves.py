@@ -3,9 +3,8 @@
 Rules:
 - A curve belongs to cells that differ in one factor alone; it is drawn through all their values, from the
   least to the greatest, at evenly spaced points (on a logarithmic scale where the factor is read on one).
-- What theory cannot know (`bench/analysis/theory/predict.py`: s, a, g and the rate as it came out) was
-  measured in those cells, and is interpolated between them. So at a cell's own place the curve is the cell's
-  own prediction.
+- What theory cannot know (`load.py`: s, a, g and the rate as it came out) was measured in those cells, and is
+  interpolated between them. So at a cell's own place the curve is the cell's own prediction.
 - Where the factor is the rate, a cell's place is the rate that came out: a few Poisson arrivals are seldom
   what was asked for.
 - Only cells that have a prediction take part: a saturated one says nothing of its neighbours.
@@ -19,10 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.analysis.cells import Cell, load_of
-from bench.analysis.theory import predict, theory
-from bench.analysis.theory.predict import Load
+from bench.analysis import theory
+from bench.analysis.cells import Cell
+from bench.analysis.theory import residuals
+from bench.analysis.theory.load import Load, load_of
 from bench.scenario.scenario import series_key
+from clients import TRANSPORTS
 
 LATENCIES = ("latency_ms_mean", "latency_ms_p50", "latency_ms_p99")
 CALLS = ("requests_per_delivery", "empty_response_share")
@@ -33,15 +34,15 @@ INTERPOLATED = ("service_s", "turnaround_s", "accept_s", "rate_share")
 
 class Factor(NamedTuple):
     """What a curve runs over: its value at a load, that load with another value, the settings in which its
-    cells may differ, whether it is read on a logarithmic scale, what is predicted along it, and for whom
-    (None: for all)."""
+    cells may differ, whether it is read on a logarithmic scale, what is predicted along it, and the setting
+    that a transport must have (None: all transports)."""
 
     of: Callable[[Load], float]
     at: Callable[[Load, float], Load]
     settings: tuple[str, ...]
     logarithmic: bool = True
     metrics: tuple[str, ...] = (*LATENCIES, *CALLS)
-    transports: tuple[str, ...] | None = None
+    needs: str | None = None
 
 
 FACTORS = {
@@ -68,7 +69,7 @@ FACTORS = {
         ),
         ("publish_rate", "poll_interval_s"),
         metrics=CALLS,
-        transports=("short-poll",),
+        needs="poll_interval_s",
     ),
 }
 
@@ -84,9 +85,9 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     for name, factor in FACTORS.items():
         series: dict[str, list[Cell]] = {}
         for cell in cells:
-            if not load_of(cell).predictable:
+            if theory.mean_latency_s(load_of(cell)) is None:
                 continue
-            if factor.transports is None or cell.transport in factor.transports:
+            if factor.needs is None or factor.needs in TRANSPORTS[str(cell.transport)].factors:
                 series.setdefault(series_key(cell.settings, *factor.settings), []).append(cell)
         for kin in series.values():
             if len({factor.of(load_of(cell)) for cell in kin}) > 1:
@@ -104,15 +105,16 @@ def _curve(factor: Factor, cells: Sequence[Cell]) -> dict[str, Any]:
         field: np.interp(place(x), place(at), [getattr(load, field) for load in loads])
         for field in INTERPOLATED
     }
+    known = theory.of(kin[0].transport)
     points, bands = [], []
     for number, value in enumerate(x):
         measured: dict[str, Any] = {field: float(values[number]) for field, values in times.items()}
         load = factor.at(dataclasses.replace(loads[0], **measured), float(value))
-        point = theory.of_load(load)
+        point = residuals.of_load(load)
         points.append(point)
         bands.append(
             {
-                metric: None if point[metric] is None else predict.band(load, metric, point[metric])
+                metric: None if point[metric] is None else known.band(load, metric, point[metric])
                 for metric in factor.metrics
             }
         )

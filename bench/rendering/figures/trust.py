@@ -1,7 +1,7 @@
 """May theory and measurement be believed? How far every cell lies from its prediction, and where calls stand.
 
 Rules: nothing is left out for being far away; what leaves the axis is written at its edge. The band stands
-in `bench/analysis/theory/predict.py` and does not move with the results.
+in `bench/analysis/theory/base.py` and does not move with the results.
 """
 
 from __future__ import annotations
