@@ -91,9 +91,9 @@ class Generator:
         return time.monotonic() - started
 
     def cohort(self, order: dict[str, Any]) -> dict[str, Any]:
-        """A few users join and leave, so that the memory that the server keeps for good after its first clients
-        is not billed to the others. Only a few: memory that they leave behind is used again, and would be
-        missing from the bill."""
+        """A few users join and leave, so that the memory that the server keeps for good after its first
+        clients is not billed to the others. Only a few: memory that they leave behind is used again, and
+        would be missing from the bill."""
         options, join_s = self.environment.parsed_options, self.recorder.join_s
         poll_interval_s = options.poll_interval
         self.recorder.join_s, options.poll_interval = 0.0, min(poll_interval_s, COHORT_POLL_INTERVAL_S)
