@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from bench.analysis import claims, intervals, literature, saturation
 from bench.analysis.cells import Cell, Measured
-from bench.analysis.costs import costs
+from bench.analysis.costs import model
 from bench.analysis.estimate import Estimate
 from bench.analysis.theory import curves
 from bench.analysis.theory.base import QUANTILES
@@ -106,7 +106,7 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
         ),
         "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
         "reproduction": _plain(literature.summarise(run.run, measured)),
-        "costs": _plain(costs.summarise(cells)),
+        "costs": _plain(model.summarise(cells)),
         "saturation": saturated,
         "trials": trials,
         "inputs": inputs,

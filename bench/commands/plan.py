@@ -118,7 +118,7 @@ class _Printer:
 
     def print(self, plans: list[Plan]) -> None:
         """All of it."""
-        from bench.analysis.costs.costs import HELD_OUT_ERROR
+        from bench.analysis.costs.model import HELD_OUT_ERROR
         from bench.analysis.costs.plan import (
             BUSY_MOST,
             DESCRIPTORS,

@@ -1,6 +1,6 @@
 """The cost model of a run, and what it makes of so many users, as tables for a notebook.
 
-Rules: it arranges `summary["costs"]` (`bench/analysis/costs/costs.py` has its form) and what
+Rules: it arranges `summary["costs"]` (`bench/analysis/costs/model.py` has its form) and what
 `bench/analysis/costs/plan.py` says, and computes nothing. What was not checked has no cost here.
 """
 

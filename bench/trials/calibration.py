@@ -11,7 +11,7 @@ Rules:
   median of these numbers. The first round is only a first approach: it tries the smallest load, which no
   machine finds too much, for a share in proportion, and does not count.
 - Busy is the server's own CPU time over the window's length, the `busy_share` of
-  `bench/analysis/costs/costs.py`.
+  `bench/analysis/costs/model.py`.
 - The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.
 - These trials measure nothing else and are not kept. run.json tells for each group, in `calibrations`:
 

@@ -10,7 +10,7 @@ from made_cells import made
 
 from bench.analysis import claims
 from bench.analysis.cells import Cell, Measured
-from bench.analysis.costs import costs
+from bench.analysis.theory import bill
 
 LOADS = (500, 600, 700, 1400)
 MISSED = {
@@ -35,11 +35,11 @@ def idle(
     cells = []
     for number in loads:
         cost = last_us if last_us is not None and number == max(loads) else cost_us
-        metrics = {costs.CPU_PER_REQUEST: cost, costs.REQUESTS: a_second}
+        metrics = {bill.CPU_PER_REQUEST: cost, bill.REQUESTS: a_second}
         settings = {"subscribers": number, "publish_rate": 1.0, **changed}
-        kept = {} if memory_kb is None else {costs.MEMORY: memory_kb}
+        kept = {} if memory_kb is None else {bill.MEMORY: memory_kb}
         if transport == "websocket":
-            metrics = {costs.CPU_IDLE: cost * a_second, **kept}
+            metrics = {bill.CPU_IDLE: cost * a_second, **kept}
             settings |= {"publish_rate": 0.0, "wait_s": 1 / a_second}
         elif kept:
             cells.append(made(transport, kept, width=0.02, **{**settings, "publish_rate": 0.0}))
@@ -109,7 +109,7 @@ def test_cells_that_were_not_meant_for_it_decide_nothing() -> None:
     """A short poll under one load, beside two transports that were checked: named, and not in the way."""
     cells = idle("websocket", 50.0) + idle("long-poll", 90.0)
     found = judged(
-        [*cells, made("short-poll", {costs.REQUESTS: 1.0, costs.CPU_PER_REQUEST: 300.0}, subscribers=300)]
+        [*cells, made("short-poll", {bill.REQUESTS: 1.0, bill.CPU_PER_REQUEST: 300.0}, subscribers=300)]
     )
     assert found["verdict"] == "fails"
     assert "Not counted: short poll asking every 1 s on gevent was not projected" in found["why"]

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 import bench
 from bench import notebook
 from bench.analysis import store
-from bench.analysis.costs import costs
+from bench.analysis.costs.model import summarise
 from bench.analysis.store import Run
 from bench.errors import UsageError
 from bench.notebook import cost_tables, rerun
@@ -214,7 +214,7 @@ def test_a_table_of_metrics_tells_the_cells_apart(run: Run) -> None:
 
 def test_the_cost_model_is_shown_with_its_check_and_multiplied() -> None:
     """Costs as they were made (50 µs a ping, 25 a delivery), and nothing for what has no model."""
-    model = {"costs": costs.summarise(measured())}
+    model = {"costs": summarise(measured())}
     planned_for = cast(Run, SimpleNamespace(summary=model, run={"machine": {"memory_kb": 4_000_000}}))
     models = cost_tables.models(planned_for)
     assert len(models) == len(model["costs"]["series"])

@@ -1,11 +1,11 @@
 """The judge of `million`: does keeping a million users connected take much computing?
 
 Rules:
-- Asked for each transport on each server model, of the cost model in `bench/analysis/costs/costs.py` alone:
+- Asked for each transport on each server model, of the cost model in `bench/analysis/costs/model.py` alone:
   what was not checked at a held-out load within its limit is not projected, and decides nothing.
 - The bands stand here and no run moves them (the budgets were set after the laboratory's first runs).
-- Idle: nothing is published. Held polls are renewed, and WebSockets pinged, every `WAIT_S`; short polls come
-  every `POLL_INTERVAL_S`.
+- Idle: nothing is published. Held polls are renewed, WebSockets pinged, and short polls asked, as often as
+  `EVERY_S` says.
 - It takes much if either resource does, and little only if both are known and neither does.
 """
 
@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.analysis import theory
 from bench.analysis.cells import Measured
-from bench.analysis.costs import costs
+from bench.analysis.costs.model import HELD_OUT_ERROR, summarise
 from bench.analysis.estimate import Band, Estimate, Outcome
 from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 from bench.words import number
@@ -24,33 +25,26 @@ MILLION = 1_000_000
 CORES = 4.0
 MEMORY_GB = 128.0
 """Much computing is more than four cores busy with nothing but waiting, or 128 GB."""
-WAIT_S = 25.0
-POLL_INTERVAL_S = 1.0
-"""The defaults of the server and of a scenario."""
-
-IDLE = {
-    "long-poll": ("request", WAIT_S, "renewed every"),
-    "websocket": ("renewal", WAIT_S, "pinged every"),
-    "short-poll": ("request", POLL_INTERVAL_S, "asking every"),
-}
-"""How an idle subscriber of each transport keeps the server busy: operation, period (s), and its words."""
+EVERY_S = {"wait_s": 25.0, "poll_interval_s": 1.0}
+"""How often an idle subscriber keeps the server busy: the defaults of the server and of a scenario."""
 CONNECTED = ("long-poll", "websocket")
 """What the claim is about: clients that stay connected to be told. Without both nothing is decided."""
 
 
 def million(measured: Measured) -> Judged:
     """Cores and memory for a million idle subscribers, for each transport and server model."""
-    model = costs.summarise(measured.cells)
+    model = summarise(measured.cells)
     series = [] if model is None else model["series"]
     comparisons: list[Comparison] = []
     reasons: list[str] = []
     missed: list[str] = []
     projected: dict[str, set[str]] = {}
     for cpu in series:
-        operation, period_s, how = IDLE.get(cpu["transport"], (None, 0.0, ""))
-        if cpu["operation"] != operation:
+        upkeep = theory.of(cpu["transport"]).upkeep
+        if upkeep is None or cpu["operation"] != upkeep.operation:
             continue
-        name = f"{label(cpu['transport'])} {how} {period_s:g} s"
+        period_s = EVERY_S[upkeep.every]
+        name = f"{label(cpu['transport'])} {upkeep.says} {period_s:g} s"
         memory = next((one for one in series if one["operation"] == "subscriber" and _alike(one, cpu)), None)
         if not cpu["checked"]:
             reason = f"{name} on {cpu['server_model']} was not projected: {cpu['why_not']}"
@@ -118,7 +112,7 @@ def _check(series: dict[str, Any], what: str) -> dict[str, Any]:
         f"{number(held_out['predicted'])} {series['unit']} each at {number(held_out['load'])}, "
         f"{held_out['error']:+.0%}"
     )
-    band = f"predicted within {costs.HELD_OUT_ERROR:.0%}"
+    band = f"predicted within {HELD_OUT_ERROR:.0%}"
     measured = Estimate(*held_out["measured"].values())
     return evidence(held_out["cell"], f"{what} of one {series['operation']}", measured, band, says)
 

@@ -1,20 +1,15 @@
 """What so many users would take: the cost model of a run, multiplied. Pure; nothing is measured here.
 
 Each user is told of λ notifications a second (Poisson), all users of the same ones: a fan-out, one stream to
-all. With the wait w (`WAIT_S`), for each user a server handles every second
-
-    short poll   1/T requests, whether there is news or not
-    long poll    λ/(1 − e^(−λw)) requests (1/w where λ is 0): each waits anew for news, but no longer than w
-    WebSocket    λ deliveries and 1/w pings
+all. What a server handles for each of them every second stands in the transport's theory
+(`bench/analysis/theory/`), with the wait w of `WAIT_S`.
 
 Rules:
-- CPU is the sum over operations of rate × users × cost, with the costs that `bench/analysis/costs/costs.py`
+- CPU is the sum over operations of rate × users × cost, with the costs that `bench/analysis/costs/model.py`
   checked; memory likewise. A transport for which one of them is missing or was not checked is refused, with
   the reason.
 - Cores are CPU seconds a second of the run's machine. They add up: work for another core costs what it cost
   on this one. What divides users among processes (a shared log, a balancer) is not in it.
-- Long polls are answered one by one. Where notifications come faster than a client asks again, they would
-  share answers and cost less.
 - Bandwidth is application bytes (TCP payload) and, apart, with TCP and IPv4 headers: `HEADER_BYTES` a packet.
   Bytes grow with the payload; packets do beyond `SEGMENT_BYTES`, which loopback does not show, and every
   second full one is acknowledged (RFC 1122 §4.2.3.2).
@@ -25,12 +20,13 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.analysis.costs import costs
+from bench.analysis import theory
+from bench.analysis.costs.model import BAND
 from bench.analysis.estimate import Estimate
+from bench.analysis.theory import THEORIES
 
 WAIT_S = 25.0
 """How often an idle long poll is renewed and a WebSocket pinged, unless set otherwise."""
@@ -41,7 +37,7 @@ HEADER_BYTES = 52
 SEGMENT_BYTES = 1448
 """Payload of a full packet on Ethernet: 1500 less the headers."""
 
-BUSY_MOST = costs.BAND[1]
+BUSY_MOST = BAND[1]
 """How busy a core may be kept: the most that was fitted."""
 PROXY_PORTS = 28_232
 """Linux's usual ports for outgoing connections, 32768 to 60999 (net.ipv4.ip_local_port_range)."""
@@ -126,9 +122,9 @@ def plan(model: dict[str, Any] | None, demand: Demand, machine_memory_kb: int | 
 
     Raises CannotPlan where the run has no costs at all."""
     known = [] if model is None else model["wire"]
-    who = {(one["server_model"], one["transport"]) for one in known if one["transport"] in RATES}
+    who = {(one["server_model"], one["transport"]) for one in known if one["transport"] in THEORIES}
     found: list[Plan | Refused] = []
-    for server_model, transport in sorted(who, key=lambda pair: (pair[0], list(RATES).index(pair[1]))):
+    for server_model, transport in sorted(who, key=lambda pair: (pair[0], list(THEORIES).index(pair[1]))):
         assert model is not None
         found.append(_Costs(model, transport, server_model, demand).plan(machine_memory_kb))
     if not found:
@@ -149,22 +145,9 @@ def accepting(model: dict[str, Any], server_model: str, demand: Demand) -> Accep
 
 
 def rates(transport: str, demand: Demand) -> dict[str, float]:
-    """Operations a second for each user, by the operation's name in `bench/analysis/costs/costs.py`; see
-    above."""
-    return {operation: rate for operation, rate in RATES[transport](demand).items() if rate > 0}
-
-
-def _long_poll(demand: Demand) -> dict[str, float]:
-    if demand.rate == 0:
-        return {"request": 1.0 / WAIT_S}
-    return {"request": demand.rate / -math.expm1(-demand.rate * WAIT_S)}
-
-
-RATES: dict[str, Callable[[Demand], dict[str, float]]] = {
-    "short-poll": lambda demand: {"request": 1.0 / demand.poll_interval_s},
-    "long-poll": _long_poll,
-    "websocket": lambda demand: {"delivery": demand.rate, "renewal": 1.0 / WAIT_S},
-}
+    """Operations a second for each user, by the operation's name in `bench/analysis/theory/bill.py`."""
+    asked = theory.of(transport).rates(demand.rate, demand.poll_interval_s, WAIT_S)
+    return {operation: rate for operation, rate in asked.items() if rate > 0}
 
 
 class _Costs:
@@ -207,7 +190,7 @@ class _Costs:
             memory_gb=_sum([(priced["subscriber"], users * 1024 / 1e9)]),
             **wire,
             connections=users,
-            requests_per_second=0.0 if self.transport == "websocket" else users * self.polls,
+            requests_per_second=users * self.rates.get("request", 0.0),
             limits=self.limits(cpu_us.value, priced["subscriber"].value, machine_memory_kb),
         )
 

@@ -2,7 +2,7 @@
 
 Rules: what was fitted, what was held out and what was not used are told apart; a model that missed its
 held-out load says so where its curve ends, since nothing is projected from it.
-`bench/analysis/costs/costs.py` has the form of `summary["costs"]`.
+`bench/analysis/costs/model.py` has the form of `summary["costs"]`.
 """
 
 from __future__ import annotations

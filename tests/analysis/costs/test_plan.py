@@ -16,15 +16,17 @@ from synthetic_run import cell, write_run
 
 import bench
 from bench.analysis.cells import Cell
-from bench.analysis.costs import costs, plan
+from bench.analysis.costs import plan
+from bench.analysis.costs.model import summarise
 from bench.analysis.costs.plan import Demand, Plan, Refused
+from bench.analysis.theory import bill
 
 MILLION = Demand(1_000_000, rate=0.1, payload_bytes=200, poll_interval_s=5.0)
 
 
 def planned(cells: list[Cell], demand: Demand = MILLION) -> dict[str, Plan | Refused]:
     """The plan of each transport on gevent."""
-    found = plan.plan(costs.summarise(cells), demand, machine_memory_kb=4_000_000)
+    found = plan.plan(summarise(cells), demand, machine_memory_kb=4_000_000)
     return {one.transport: one for one in found if one.server_model == "gevent"}
 
 
@@ -64,7 +66,7 @@ def test_a_million_users_by_hand() -> None:
     assert short.down_wire.value == pytest.approx(short.down.value + (0.2 + 0.1) * 52 * 8)
     assert held.up.value == pytest.approx((0.1 + renewed) * 110 * 8)
     assert push.up_wire.value == pytest.approx(0.04 * 110 * 8 + (0.08 + 0.1) * 52 * 8)
-    added = plan.accepting(costs.summarise(measured()) or {}, "gevent", MILLION)
+    added = plan.accepting(summarise(measured()) or {}, "gevent", MILLION)
     assert added is not None
     assert added.cores == pytest.approx(25)
 
@@ -106,13 +108,13 @@ def test_what_was_not_checked_is_refused_by_name() -> None:
     bent = [
         made(
             "websocket",
-            {"deliveries": 1000 * rate * 5.0, costs.CPU_PER_DELIVERY: cost},
+            {"deliveries": 1000 * rate * 5.0, bill.CPU_PER_DELIVERY: cost},
             subscribers=1000,
             publish_rate=rate,
         )
         for rate, cost in ((13.0, 25.0), (15.0, 25.0), (30.0, 15.0))
     ]
-    others = [one for one in cells if costs.CPU_PER_DELIVERY not in one.replicates]
+    others = [one for one in cells if bill.CPU_PER_DELIVERY not in one.replicates]
     found = planned([*others, *bent])
     assert isinstance(found["long-poll"], Plan)
     refused = found["websocket"]
@@ -142,7 +144,7 @@ def test_the_nearest_payload_is_taken() -> None:
     """Of those that were checked."""
     small, large = measured(), measured(payload_bytes=10_000)
     for one in large:
-        for name in (costs.CPU_PER_DELIVERY, costs.CPU_PER_REQUEST):
+        for name in (bill.CPU_PER_DELIVERY, bill.CPU_PER_REQUEST):
             figure = one.metrics[name]
             if figure is not None:
                 one.metrics[name] = type(figure)(*(None if side is None else 1.04 * side for side in figure))
