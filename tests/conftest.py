@@ -1,11 +1,20 @@
-"""Fixtures: a real server, on a free port, that is ended whatever happens, and a real browser."""
+"""Fixtures: a real server, on a free port, that is ended whatever happens, and a real browser.
 
+Rules:
+- Tests run in several processes at once. A file whose subject is time says `pytestmark = pytest.mark.alone`:
+  no other test runs beside one of its tests, and it comes after the other files.
+- A page that is only read is read on the session's `pages`. A test that changes what a server holds has a
+  server of its own, or brings back what it changed.
+"""
+
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +23,35 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-START_S = 30.0
 STOP_S = 15.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: its subject is time, so no other test runs beside it")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that run alone come last: until then the others need not wait for them."""
+    items.sort(key=runs_alone)
+
+
+def runs_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Take turns with the other processes of this run: a test that runs alone waits until no other runs, and
+    none begins while it waits or runs. The limit on a test's time does not count the wait."""
+    here = Path(__file__)
+    with here.open() as turn, here.with_name("raw.py").open() as running:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if runs_alone(item):
+            fcntl.flock(running, fcntl.LOCK_EX)
+        else:
+            fcntl.flock(running, fcntl.LOCK_SH)
+            fcntl.flock(turn, fcntl.LOCK_UN)
+        return (yield)
 
 
 @dataclass
@@ -53,7 +89,7 @@ def start_server(log: Path, *options: str, command: str = "serve", port: int = 0
 
 
 def stop_server(server: Server) -> None:
-    """End it as an operator would, and by force where that does not help."""
+    """End it as an operator would, and by force if that does not help."""
     server.process.terminate()
     deadline = time.monotonic() + STOP_S
     while server.process.poll() is None and time.monotonic() < deadline:
@@ -62,6 +98,11 @@ def stop_server(server: Server) -> None:
     server.process.wait()
     assert server.process.stdout
     server.process.stdout.close()
+
+
+def leave_server(server: Server) -> None:
+    """End it in the background: to say goodbye takes it a second or two, and no test needs to wait."""
+    threading.Thread(target=stop_server, args=(server,)).start()
 
 
 @pytest.fixture
@@ -75,7 +116,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     yield start
     for server in started:
-        stop_server(server)
+        leave_server(server)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +148,15 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     yield start
     for server in started:
-        stop_server(server)
+        leave_server(server)
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One `wirelab demo` for the whole session: for what only reads its pages."""
+    started = start_server(tmp_path_factory.mktemp("pages") / "server.log", command="demo")
+    yield started
+    stop_server(started)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
