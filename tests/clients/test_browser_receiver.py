@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,9 @@ FEED = """async ([cases, asBytes, counters]) => {
 
 
 @pytest.fixture
-def page(demo: Callable[..., Server], visit: Visits) -> Page:
+def page(pages: Server, visit: Visits) -> Page:
     """Any page of the server: its modules can be imported there."""
-    return visit(demo().url + "/welcome")
+    return visit(pages.url + "/welcome")
 
 
 def text_of(step: dict[str, Any]) -> str:

@@ -3,10 +3,7 @@
 axe-core stands in tests/vendor with its version in its name and its licence beside it.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from servers.demo.pages import PAGES
 from tests.conftest import Server, Visits
@@ -21,16 +18,15 @@ FILL_MS = 1500
 """Time for a page to show what it shows when it runs."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_on_any_page(demo: Callable[..., Server], visit: Visits, scheme: str) -> None:
-    """Each page as it opens; the race also with its predictions open."""
-    url = demo().url
-    page = visit(url, color_scheme=scheme)
-    for path in [page.path for page in PAGES]:
-        page.goto(url + path)
-        page.wait_for_timeout(FILL_MS)
-        if path == "/":
-            page.locator('[data-action="predict"]').click()
+def test_nothing_serious_on_any_page(pages: Server, visit: Visits) -> None:
+    """Each page as it opens, light and then dark; the race with its predictions open."""
+    opened = {page.path: visit(pages.url + page.path, color_scheme="light") for page in PAGES}
+    opened["/"].locator('[data-action="predict"]').click()
+    opened["/"].wait_for_timeout(FILL_MS)
+    for path, page in opened.items():
         page.evaluate(AXE)
-        found = [problem for problem in page.evaluate(RUN) if problem[0] in SERIOUS]
-        assert found == [], path
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
+            found = [problem for problem in page.evaluate(RUN) if problem[0] in SERIOUS]
+            assert found == [], (path, scheme)

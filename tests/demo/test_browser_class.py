@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import raw
@@ -11,10 +11,17 @@ from conftest import Server, Visits
 from playwright.sync_api import Page, expect
 
 from bench.commands.demo import lan_addresses
-from servers.demo.colours import label
+from clients import label
 from servers.transports import TRANSPORTS
 
 DEMO = Callable[..., Server]
+
+
+@pytest.fixture
+def server(pages: Server) -> Iterator[Server]:
+    """The session's server, whose class is empty when the test is done."""
+    yield pages
+    assert raw.ask(pages, "POST", "/class/reset", b"{}", {"Content-Type": "application/json"}).status == 200
 
 
 def teachers_link(server: Server) -> str:
@@ -71,9 +78,8 @@ def test_a_student_joins_and_the_teacher_deals(demo: DEMO, visit: Visits) -> Non
     assert raw.ask(server, "POST", "/class/deal", b"{}", {"Content-Type": "application/json"}).status == 403
 
 
-def test_the_teacher_takes_part_by_a_button_and_begins_again(demo: DEMO, visit: Visits) -> None:
+def test_the_teacher_takes_part_by_a_button_and_begins_again(server: Server, visit: Visits) -> None:
     """Alone on this machine, too."""
-    server = demo()
     page = visit(f"{server.url}/class")
     expect(page.locator("#dealt")).to_have_text("Not taking part.")
     expect(page.locator("#empty")).to_be_visible()
@@ -88,9 +94,8 @@ def test_the_teacher_takes_part_by_a_button_and_begins_again(demo: DEMO, visit: 
 
 
 @pytest.mark.parametrize("transport", list(TRANSPORTS))
-def test_predictions_are_shown_as_a_distribution(demo: DEMO, visit: Visits, transport: str) -> None:
+def test_predictions_are_shown_as_a_distribution(server: Server, visit: Visits, transport: str) -> None:
     """What the class expected, by transport."""
-    server = demo()
     for number in range(5):
         body = (
             f'{{"page":"page-number-{number}","predictions":{{"{transport}":{{"latency_ms":{10**number}}}}}}}'

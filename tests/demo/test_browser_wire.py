@@ -19,12 +19,11 @@ GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 @pytest.fixture
-def wire(demo: Callable[..., Server], visit: Visits) -> Callable[..., Page]:
-    """Open the page on a server of its own, with all that it fetches."""
-    server = demo()
+def wire(pages: Server, visit: Visits) -> Callable[..., Page]:
+    """Open the page with all that it fetches."""
 
     def open_(address: str = "/wire", **context: object) -> Page:
-        page = visit(f"{server.url}{address}", **context)
+        page = visit(f"{pages.url}{address}", **context)
         page.wait_for_selector("#printed .step")
         return page
 

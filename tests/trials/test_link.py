@@ -228,7 +228,7 @@ def test_without_namespaces_it_says_so_and_runs_on_loopback(tmp_path: Path) -> N
     (tmp_path / "linked.toml").write_text(SCENARIO)
     (tmp_path / "without.py").write_text(
         "import ctypes, os, sys\n"
-        "from bench import namespaces\n"
+        "from bench.trials.network import namespaces\n"
         "namespaces.make_user_namespace()\n"
         "open('/proc/sys/user/max_user_namespaces', 'w').write('0')\n"
         "os.execv(sys.executable, [sys.executable, '-m', 'bench.cli', *sys.argv[1:]])\n"
