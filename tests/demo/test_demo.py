@@ -9,19 +9,20 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 import raw
-from conftest import Server
+from conftest import Server, leave_server, start_server
 from raw import RawWebSocket
 
 from bench.commands.demo import lan_addresses
-from servers.demo import classroom, guard, pages
+from servers.demo import classroom, guard
 from servers.demo.classroom import BadReport, ClassFull, Classroom, TooSoon
 from servers.demo.colours import COLOURS, SPARE_COLOURS, assign
+from servers.demo.pages import PAGES
 from servers.demo.race import BadSettings, Race
 from servers.settings import Settings
 from servers.stream import Streams
@@ -29,6 +30,14 @@ from servers.transports import TRANSPORTS
 
 JSON = {"Content-Type": "application/json"}
 DEMO = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def lan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One `wirelab demo --lan` for the tests of who may do what: none of them needs what another changed."""
+    started = start_server(tmp_path_factory.mktemp("lan") / "server.log", "--lan", command="demo")
+    yield started
+    leave_server(started)
 
 
 def ask(server: Server, method: str, path: str, body: Any = None, **headers: str) -> raw.Answer:
@@ -54,18 +63,16 @@ def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
         time.sleep(0.05)
 
 
-def test_it_prints_where_it_serves_and_nothing_else(demo: DEMO) -> None:
+def test_it_prints_where_it_serves_and_nothing_else(pages: Server) -> None:
     """Without options there is nobody to invite."""
-    server = demo()
-    assert server.url.startswith("http://127.0.0.1:")
-    assert server.printed == ""
+    assert pages.url.startswith("http://127.0.0.1:")
+    assert pages.printed == ""
 
 
-def test_every_page_is_served_with_its_protection(demo: DEMO) -> None:
+def test_every_page_is_served_with_its_protection(pages: Server) -> None:
     """A page names its type, allows nothing inline, and is asked for again each time."""
-    server = demo()
-    for page in pages.PAGES:
-        answer = ask(server, "GET", page.path)
+    for page in PAGES:
+        answer = ask(pages, "GET", page.path)
         assert answer.status == 200, page
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "script-src 'self'" in policy
@@ -78,17 +85,16 @@ def test_every_page_is_served_with_its_protection(demo: DEMO) -> None:
         assert all('src="/' in tag for tag in re.findall(r"<script[^>]*>", text))
 
 
-def test_pages_load_no_file_that_is_not_served(demo: DEMO) -> None:
+def test_pages_load_no_file_that_is_not_served(pages: Server) -> None:
     """What a page or a module names is there, and is of the type that browsers insist on."""
-    server = demo()
-    wanted = [page.path for page in pages.PAGES]
+    wanted = [page.path for page in PAGES]
     seen = set()
     while wanted:
         path = wanted.pop()
         if path in seen:
             continue
         seen.add(path)
-        answer = ask(server, "GET", path)
+        answer = ask(pages, "GET", path)
         assert answer.status == 200, path
         if path.endswith(".js"):
             assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
@@ -104,11 +110,10 @@ def test_pages_load_no_file_that_is_not_served(demo: DEMO) -> None:
     assert len(seen) > 20
 
 
-def test_a_file_is_not_sent_twice_and_no_other_file_at_all(demo: DEMO) -> None:
+def test_a_file_is_not_sent_twice_and_no_other_file_at_all(pages: Server) -> None:
     """Conditional requests are honoured; a path cannot lead out of the folder."""
-    server = demo()
-    first = ask(server, "GET", "/static/style.css")
-    again = ask(server, "GET", "/static/style.css", If_None_Match=first.headers["etag"])
+    first = ask(pages, "GET", "/static/style.css")
+    again = ask(pages, "GET", "/static/style.css", If_None_Match=first.headers["etag"])
     assert (again.status, again.body) == (304, b"")
     for path in (
         "/static/../app.py",
@@ -117,7 +122,7 @@ def test_a_file_is_not_sent_twice_and_no_other_file_at_all(demo: DEMO) -> None:
         "/static/x",
         "/static/",
     ):
-        assert ask(server, "GET", path).status == 404, path
+        assert ask(pages, "GET", path).status == 404, path
 
 
 def test_a_measured_server_has_none_of_it(server: Server) -> None:
@@ -126,15 +131,14 @@ def test_a_measured_server_has_none_of_it(server: Server) -> None:
         assert ask(server, "GET", path).status == 404
 
 
-def test_the_registry_is_told_with_colours(demo: DEMO) -> None:
+def test_the_registry_is_told_with_colours(pages: Server) -> None:
     """One entry a transport, in the registry's order; the style sheet has the same colours."""
-    server = demo()
-    listed = ask(server, "GET", "/demo/transports.json").json
+    listed = ask(pages, "GET", "/demo/transports.json").json
     assert [each["name"] for each in listed] == list(TRANSPORTS)
-    css = ask(server, "GET", "/static/colours.css").body.decode()
+    css = ask(pages, "GET", "/static/colours.css").body.decode()
     for each in listed:
         assert f"--transport-{each['name']}: {each['colour']};" in css
-        assert ask(server, "GET", each["module"]).status == 200
+        assert ask(pages, "GET", each["module"]).status == 200
 
 
 def test_a_transport_without_a_colour_gets_a_spare_one() -> None:
@@ -152,7 +156,7 @@ def test_the_race_publishes_while_somebody_watches(demo: DEMO, model: str) -> No
     def newest() -> int:
         return ask(server, "GET", "/streams/race/stats").json["newest_id"] or 0
 
-    time.sleep(1)
+    time.sleep(1.5)
     assert newest() == 0
     ask(server, "POST", "/demo/state", {"publish_rate": 50})
     state = ask(server, "POST", "/demo/watch", {"page": "a page"}).json
@@ -229,17 +233,16 @@ def test_watchers_are_bounded() -> None:
     assert race.settings()["watchers"] == 1000
 
 
-def test_bad_bodies_are_told(demo: DEMO) -> None:
+def test_bad_bodies_are_told(pages: Server) -> None:
     """400 with a sentence, and 415 for what is not JSON."""
-    server = demo()
     for body in ("nonsense", "[]", '"text"', "[" * 5000, json.dumps({"a": "x" * 20_000})):
-        answer = ask(server, "POST", "/demo/state", body)
+        answer = ask(pages, "POST", "/demo/state", body)
         assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json"), body
-    assert ask(server, "POST", "/demo/cut", {"transport": "pigeon"}).status == 400
-    assert ask(server, "POST", "/demo/clear", {"stream": "race"}).status == 400
-    assert ask(server, "POST", "/class/report", {"student": "x"}).status == 400
-    assert ask(server, "POST", "/demo/watch", "{}", Content_Type="text/plain").status == 415
-    assert ask(server, "POST", "/demo/watch", "").status == 200
+    assert ask(pages, "POST", "/demo/cut", {"transport": "pigeon"}).status == 400
+    assert ask(pages, "POST", "/demo/clear", {"stream": "race"}).status == 400
+    assert ask(pages, "POST", "/class/report", {"student": "x"}).status == 400
+    assert ask(pages, "POST", "/demo/watch", "{}", Content_Type="text/plain").status == 415
+    assert ask(pages, "POST", "/demo/watch", "").status == 200
 
 
 def test_cuts_and_changes_are_told_on_the_control_stream(demo: DEMO) -> None:
@@ -266,37 +269,35 @@ def test_foreign_pages_may_change_nothing(demo: DEMO) -> None:
     assert answer.status == 415
 
 
-def test_the_teachers_link_sets_a_cookie_and_leaves_the_address(demo: DEMO) -> None:
+def test_the_teachers_link_sets_a_cookie_and_leaves_the_address(lan: Server) -> None:
     """303 to a clean address; a wrong token is refused, and printed is the join address with a QR code."""
-    server = demo("--lan")
-    link = re.search(r"/teacher\?token=(\S+)", server.printed)
+    link = re.search(r"/teacher\?token=(\S+)", lan.printed)
     assert link
-    answer = ask(server, "GET", link[0])
+    answer = ask(lan, "GET", link[0])
     assert (answer.status, answer.headers["location"]) == (303, "/class")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
     assert answer.headers["referrer-policy"] == "no-referrer"
     for wrong in ("", "?token=", "?token=x", "?token=%C3%A4"):
-        assert ask(server, "GET", f"/teacher{wrong}").status == 403
+        assert ask(lan, "GET", f"/teacher{wrong}").status == 403
     if addresses := lan_addresses():
-        assert f"http://{addresses[0]}:{server.address[1]}/class" in server.printed
-        assert "█" in server.printed or "▀" in server.printed
-        assert "isolate clients" in server.printed
-        assert ask(server, "GET", "/class/qr.svg").headers["content-type"] == "image/svg+xml"
+        assert f"http://{addresses[0]}:{lan.address[1]}/class" in lan.printed
+        assert "█" in lan.printed or "▀" in lan.printed
+        assert "isolate clients" in lan.printed
+        assert ask(lan, "GET", "/class/qr.svg").headers["content-type"] == "image/svg+xml"
 
 
-def test_two_starts_have_two_tokens(demo: DEMO) -> None:
+def test_two_starts_have_two_tokens(lan: Server, demo: DEMO) -> None:
     """A token is good for one life of the server."""
-    first, second = demo("--lan"), demo("--lan")
+    first, second = lan, demo("--lan")
     cookie = teacher_cookie(first)
     assert ask(first, "GET", "/demo/state", Cookie=cookie).json["teacher"] is True
     assert ask(second, "GET", "/demo/state", Cookie=cookie).json["teacher"] is False
 
 
-def test_students_may_not_control(demo: DEMO) -> None:
+def test_students_may_not_control(lan: Server) -> None:
     """403 as a problem without the token; with it, everything works."""
-    server = demo("--lan")
-    cookie = teacher_cookie(server)
+    cookie = teacher_cookie(lan)
     calls: list[tuple[str, Any]] = [
         ("/demo/state", {"paused": True}),
         ("/demo/publish", {}),
@@ -311,35 +312,34 @@ def test_students_may_not_control(demo: DEMO) -> None:
             {"Cookie": "wirelab_teacher=guess"},
             {"Cookie": "wirelab_teacher=ä".encode().decode("latin-1")},
         ):
-            answer = ask(server, "POST", path, body, **headers)
+            answer = ask(lan, "POST", path, body, **headers)
             assert (answer.status, answer.headers["content-type"]) == (403, "application/problem+json"), path
-        assert ask(server, "POST", path, body, Cookie=cookie).status == 200
-    assert ask(server, "GET", "/demo/state").json["teacher"] is False
+        assert ask(lan, "POST", path, body, Cookie=cookie).status == 200
+    assert ask(lan, "GET", "/demo/state").json["teacher"] is False
 
 
-def test_students_publish_to_play_streams_only(demo: DEMO) -> None:
+def test_students_publish_to_play_streams_only(lan: Server) -> None:
     """By POST and by WebSocket, and never with the teacher's mark."""
-    server = demo("--lan")
-    cookie = teacher_cookie(server)
+    cookie = teacher_cookie(lan)
     for stream, status in {"chat": 201, "whiteboard": 201, "race": 403, "control": 403, "main": 403}.items():
-        assert ask(server, "POST", f"/streams/{stream}/notifications", {"data": 1}).status == status
+        assert ask(lan, "POST", f"/streams/{stream}/notifications", {"data": 1}).status == status
         if status == 403:
             path = f"/streams/{stream}/notifications"
-            assert ask(server, "POST", path, {"data": 1}, Cookie=cookie).status == 201
+            assert ask(lan, "POST", path, {"data": 1}, Cookie=cookie).status == 201
     marked = {"data": {"teacher": True, "clear": True}}
-    assert ask(server, "POST", "/streams/chat/notifications", marked).status == 403
-    assert ask(server, "POST", "/streams/chat/notifications", {"data": "x" * 10_000}).status == 413
-    assert ask(server, "POST", "/streams/chat/notifications", "nonsense").status == 400
+    assert ask(lan, "POST", "/streams/chat/notifications", marked).status == 403
+    assert ask(lan, "POST", "/streams/chat/notifications", {"data": "x" * 10_000}).status == 413
+    assert ask(lan, "POST", "/streams/chat/notifications", "nonsense").status == 400
     for stream, data, code in (
         ("race", 1, 1008),
         ("chat", {"teacher": 1}, 1008),
         ("chat", "x" * 10_000, 1009),
     ):
-        with closing(RawWebSocket(server, f"/streams/{stream}/websocket")) as socket:
+        with closing(RawWebSocket(lan, f"/streams/{stream}/websocket")) as socket:
             socket.message()
             socket.send(json.dumps({"data": data}))
             assert socket.close_event().code == code
-    with closing(RawWebSocket(server, "/streams/chat/websocket")) as socket:
+    with closing(RawWebSocket(lan, "/streams/chat/websocket")) as socket:
         socket.message()
         socket.send('{"data":"hello"}')
         assert json.loads(socket.message())["notifications"][0]["data"] == "hello"
