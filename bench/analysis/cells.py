@@ -53,7 +53,7 @@ class Cell:
         """The metric if it may decide something: measured, with an interval, from enough valid trials, and
         for latency from as many steady ones."""
         steady = self.steady_trials >= self.minimum_valid_trials
-        if not self.enough or (_is_latency(metric) and not steady):
+        if not self.enough or (METRICS[metric].kind == "latency" and not steady):
             return None
         found = self.metrics.get(metric)
         return None if found is None or found.low is None else found
@@ -63,7 +63,7 @@ class Cell:
         if not self.enough:
             needed = self.minimum_valid_trials
             return f"{self.id} has {self.valid_trials} of the {needed} valid trials it needs"
-        if _is_latency(metric) and self.steady_trials < self.minimum_valid_trials:
+        if METRICS[metric].kind == "latency" and self.steady_trials < self.minimum_valid_trials:
             needed = self.minimum_valid_trials
             return f"{self.id} was steady in {self.steady_trials} of the {needed} trials that latency needs"
         if self.metrics.get(metric) is not None:
@@ -121,10 +121,6 @@ def ratio(over: Cell, under: Cell, metric: str, under_metric: str | None = None)
     if tops is None or bottoms is None or (bottoms <= 0).any():
         return Estimate(value, None, None)
     return Estimate(value, *intervals.around(value, tops / bottoms))
-
-
-def _is_latency(metric: str) -> bool:
-    return metric.startswith(("latency_ms", "naive_latency_ms", "fanout_spread"))
 
 
 def _is_held(transport: str | None) -> bool:

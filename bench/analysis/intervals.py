@@ -27,7 +27,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bench.evidence.metrics import Latencies
+from bench.evidence.window import Latencies
 
 Floats = npt.NDArray[np.float64]
 

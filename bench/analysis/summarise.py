@@ -29,6 +29,7 @@ from bench.analysis.theory import curves
 from bench.analysis.theory.base import QUANTILES
 from bench.analysis.theory.residuals import predicted, residuals
 from bench.evidence import gates, metrics
+from bench.evidence.window import Window
 from bench.rundir.reader import RunFiles
 from bench.rundir.trial import Trial
 from bench.scenario.scenario import LOAD, SETTINGS
@@ -58,7 +59,8 @@ class TrialResult:
     gates: dict[str, Any]
     conservation: dict[str, Any] | None
     figures: dict[str, float | None]
-    idle_us_per_second: float | None
+    unfinished: dict[str, float | None]
+    """Its part of each metric that needs a baseline."""
     inner: dict[str, Floats] = field(default_factory=dict)
     quantiles_ms: dict[str, Floats] = field(default_factory=dict)
 
@@ -75,7 +77,7 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
     seed = int(scenario.get("seed") or 0)
     minimum = int(scenario.get("minimum_valid_trials") or (3 if scenario.get("name") == "quick" else 5))
     results = [_result(trial, seed) for trial in run.each_trial()]
-    _add_idle_cost(results)
+    _subtract_baselines(results)
     groups: dict[str, list[TrialResult]] = {}
     for result in results:
         groups.setdefault(result.cell_key, []).append(result)
@@ -122,6 +124,8 @@ def conservation(trial: Trial) -> dict[str, Any] | None:
     ids = np.sort(ids[~np.isnan(ids)])
     joined = trial.subscribers["joined_id"].astype(float)
     missed = trial.subscribers["missed"].astype(float)
+    if "missed" in trial.untold:
+        missed = np.zeros(len(missed))
     if not (np.isfinite(joined).all() and np.isfinite(missed).all()):
         return {"expected": None, "delivered": len(trial.deliveries["id"]), "missed": None, "holds": False}
     expected = int((len(ids) - np.searchsorted(ids, joined, side="right")).sum())
@@ -141,7 +145,9 @@ def _result(trial: Trial, seed: int) -> TrialResult:
     not_steady = list(dict.fromkeys([*record.get("not_steady_why", []), *asked.not_steady_why]))
     accounted = conservation(trial)
     passed = all(
-        gate.get("passed") is not False for name, gate in asked.gates.items() if name not in gates.STEADINESS
+        gate["passed"] is not False
+        for name, gate in asked.gates.items()
+        if gates.GATES[name].makes == "invalid"
     )
     if accounted is not None and not accounted["holds"] and passed:
         why.append(
@@ -149,18 +155,21 @@ def _result(trial: Trial, seed: int) -> TrialResult:
             f"the {accounted['expected']} that were due to its subscribers"
         )
     valid = bool(record.get("valid")) and asked.valid and (accounted is None or accounted["holds"])
+    window = Window.of(trial)
     result = TrialResult(
         record=record,
-        valid=valid and trial.window_us is not None,
+        valid=valid and window is not None,
         why=why,
         steady=bool(record.get("steady", True)) and asked.steady,
         not_steady_why=not_steady,
         gates=asked.gates,
         conservation=accounted,
-        figures=metrics.figures(trial),
-        idle_us_per_second=metrics.idle_cpu_us_per_second(trial),
+        figures=metrics.figures(window),
+        unfinished=metrics.unfinished(window),
     )
-    late = metrics.latencies(trial)
+    if window is None:
+        return result
+    late = window.latencies
     if late is not None:
         rng = intervals.generator(seed, "trial", trial.id)
         result.inner = intervals.within_trial(late, rng, spread=int(record["subscribers"]) > 1)
@@ -168,8 +177,8 @@ def _result(trial: Trial, seed: int) -> TrialResult:
         DISTRIBUTIONS,
         (
             None if late is None else late.ms,
-            metrics.naive_latencies_ms(trial),
-            metrics.response_times_ms(trial),
+            window.naive_latencies_ms,
+            window.response_times_ms,
         ),
         strict=True,
     ):
@@ -178,33 +187,32 @@ def _result(trial: Trial, seed: int) -> TrialResult:
     return result
 
 
-def _add_idle_cost(results: list[TrialResult]) -> None:
-    """What an idle subscriber costs a second: the trial's CPU less that of the empty server, over its
-    subscribers.
+def _subtract_baselines(results: list[TrialResult]) -> None:
+    """Finish the metrics that need a second trial: the empty server's.
 
-    The empty server is the baseline of the same repeat where that is valid, else the median of the valid
-    ones.
+    That is the baseline of the same repeat if it is valid, else the median of the valid ones.
     """
 
     def model(result: TrialResult) -> tuple[Any, Any]:
         return result.record.get("implementation", "wirelab"), result.record["server_model"]
 
-    empty: dict[tuple[Any, Any], dict[int, float]] = {}
-    for result in results:
-        if result.record["transport"] is None and result.valid and result.idle_us_per_second is not None:
-            empty.setdefault(model(result), {})[int(result.record.get("repeat", 0))] = (
-                result.idle_us_per_second
-            )
-    for result in results:
-        baselines = empty.get(model(result))
-        subscribers = int(result.record["subscribers"])
-        if not baselines or not subscribers or result.idle_us_per_second is None:
+    for name, metric in metrics.METRICS.items():
+        if metric.over_empty is None:
             continue
-        baseline = baselines.get(
-            int(result.record.get("repeat", 0)), float(np.median(list(baselines.values())))
-        )
-        cost = (result.idle_us_per_second - baseline) / subscribers
-        result.figures["server_cpu_us_per_idle_subscriber_second"] = cost
+        empty: dict[tuple[Any, Any], dict[int, float]] = {}
+        for result in results:
+            own = result.unfinished[name]
+            if result.record["transport"] is None and result.valid and own is not None:
+                empty.setdefault(model(result), {})[int(result.record.get("repeat", 0))] = own
+        for result in results:
+            own, baselines = result.unfinished[name], empty.get(model(result))
+            subscribers = int(result.record["subscribers"])
+            if not baselines or not subscribers or own is None:
+                continue
+            baseline = baselines.get(
+                int(result.record.get("repeat", 0)), float(np.median(list(baselines.values())))
+            )
+            result.figures[name] = metric.over_empty(own, baseline, subscribers)
 
 
 def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> Cell:

@@ -19,9 +19,6 @@ Cell = dict[str, Any]
 ABSENT = "–"
 OUTSIDE = "†"
 """Beside a figure that lies outside the band around its prediction."""
-WHILE_IDLE = ("server_cpu_us_per_idle_subscriber_second", "server_memory_kb_per_subscriber")
-"""Metrics that speak of waiting; all others are shown for cells that published."""
-SHARES = ("empty_response_share", "generator_cpu_share", "server_core_busy_share")
 
 
 def loads(summary: dict[str, Any]) -> list[list[Cell]]:
@@ -189,7 +186,7 @@ def cells_with(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
         if cell["transport"] is not None
         and cell["valid"]
         and any(
-            cell["metrics"].get(metric) and (cell["publish_rate"] > 0 or metric in WHILE_IDLE)
+            cell["metrics"].get(metric) and (cell["publish_rate"] > 0 or METRICS[metric].idle)
             for metric in metrics
         )
     ]
@@ -248,7 +245,7 @@ def value_text(metric: str, value: float | None, digits: int = 3) -> str:
     digits."""
     if value is None:
         return ABSENT
-    if metric in SHARES:
+    if METRICS[metric].kind == "share":
         return f"{value * 100:.0f} %" if value * 100 >= 10 or value == 0 else f"{number(value * 100, 2)} %"
     if METRICS[metric].unit == "" and value == int(value) and abs(value) < 1e12:
         return f"{int(value):,}"

@@ -36,6 +36,12 @@ class Trial:
         return str(self.record["id"])
 
     @property
+    def untold(self) -> frozenset[str]:
+        """The columns that its system never tells ("accepted_us", "missed"), as its record says: that they
+        are empty is no fault."""
+        return frozenset(self.record.get("untold") or ())
+
+    @property
     def window_us(self) -> tuple[int, int] | None:
         """Start and end of the measured window in Unix microseconds; None where the trial never got there,
         or where the end does not come after the start."""

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.evidence import metrics
+from bench.evidence.window import Window
 from bench.rundir import writer
 from bench.scenario.scenario import TIMES, Calibrated, Planned, Scenario, Settings
 from bench.trials import trial
@@ -114,5 +114,7 @@ def _core_busy_share(settings: Settings, seed: int, directory: writer.RunDirecto
     if collected.exit != "finished":
         return None
     measured = writer.as_trial(collected, writer.tables_of(collected), pinning, directory.record["links"])
-    cpu_us, elapsed_us = metrics.server_cpu_us(measured), metrics.elapsed_between_edges_us(measured)
-    return cpu_us / elapsed_us if cpu_us is not None and elapsed_us else None
+    window = Window.of(measured)
+    if window is None or window.server_cpu_us is None or not window.elapsed_us:
+        return None
+    return window.server_cpu_us / window.elapsed_us

@@ -4,8 +4,9 @@ A machine that others share spoils a trial now and then: a relay waits for its c
 valid trials the figures would be worse, and a lower minimum would accept that from everybody.
 
 Rules:
-- Only a trial that failed nothing but gates of `gates.LABORATORY` is replaced. Where notifications were lost,
-  or the server died, the trial says something of the server: trying until it looks well would hide it.
+- Only a trial is replaced that failed nothing but gates which the laboratory spoiled (`Gate.spoiled_by`). If
+  notifications were lost, or the server died, the trial says something of the server: trying until it looks
+  well would hide it.
 - Whether a trial is replaced is decided by its gates alone, never by the figures that it gave.
 - After the last repeat, each cell that has too few valid trials is tried again once in each spare repeat,
   until it has enough of them. What was spoiled stays in the run and in its report.
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.evidence import gates
+from bench.evidence.gates import GATES
 from bench.scenario.scenario import SETTINGS, Settings
 
 Record = Mapping[str, Any]
@@ -36,6 +37,7 @@ def cells_to_try_again(trials: Sequence[Record], minimum_valid_trials: int) -> t
 
 
 def _spoiled(trial: Record) -> bool:
-    """Whether nothing but the laboratory's own gates made a trial invalid."""
-    failed = {name for name, gate in trial["gates"].items() if gate["passed"] is False}
-    return bool(failed & gates.LABORATORY) and failed <= gates.LABORATORY | gates.STEADINESS
+    """Whether nothing but gates that the laboratory spoils made a trial invalid."""
+    failed = [GATES[name] for name, gate in trial["gates"].items() if gate["passed"] is False]
+    invalidating = [gate for gate in failed if gate.makes == "invalid"]
+    return bool(invalidating) and all(gate.spoiled_by == "laboratory" for gate in invalidating)

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from bench.errors import UsageError
-from bench.evidence import gates, metrics
+from bench.evidence import gates
+from bench.evidence.metrics import METRICS
+from bench.evidence.window import Window
 from bench.rundir.collected import Collected
 from bench.rundir.trial import Trial
 from bench.rundir.writer import RunDirectory, default_directory
@@ -120,7 +122,8 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
         judged = keep(collected, directory)
         progress.end(judged)
         if scenario.p99_budget_ms is not None:
-            p99_ms = metrics.figures(judged)["latency_ms_p99"]
+            window = Window.of(judged)
+            p99_ms = None if window is None else METRICS["latency_ms_p99"].figure(window)
             record = judged.record
             search.note(planned.repeat, planned.settings, record["valid"], record["steady"], p99_ms)
 

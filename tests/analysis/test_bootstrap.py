@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.analysis import intervals
-from bench.evidence.metrics import Latencies
+from bench.evidence.window import Latencies
 
 
 def clustered(rng: np.random.Generator, notifications: int = 40, subscribers: int = 25) -> Latencies:

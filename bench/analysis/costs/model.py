@@ -52,7 +52,7 @@ from bench.analysis.costs.operations import SUBSCRIBER
 from bench.analysis.estimate import Estimate
 from bench.analysis.theory import bill
 from bench.analysis.theory.bill import Work
-from bench.evidence.gates import SERVER_CORE_BUSY_SHARE
+from bench.evidence.gates.steadiness import SERVER_CORE_BUSY_SHARE
 
 Floats = npt.NDArray[np.float64]
 

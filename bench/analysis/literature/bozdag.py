@@ -21,7 +21,7 @@ SEVEN = Band(3.5, 14.0)
 MISSED = Band(high=99.0)
 """Per cent of what was published: some of it did not come."""
 SATURATED = Band(low=95.0)
-"""Per cent of a core, as in `bench/evidence/gates.py`."""
+"""Per cent of a core, as in `bench/evidence/gates/steadiness.py`."""
 CONCLUSION = f"{READ}: the conclusion, in a stored copy of the report"
 PUSHES = {"long-poll": "long poll", "websocket": "WebSocket"}
 

@@ -13,7 +13,7 @@ from typing import Any
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.estimate import Band, Estimate
 from bench.analysis.literature.reproduce import READ, Found, Reproduction, Row, Statement, cell, figure
-from bench.evidence.gates import PACKET_HEADER_BYTES
+from bench.evidence.gates.link import PACKET_HEADER_BYTES
 
 HEADER_BYTES, FRAME_BYTES = 871, 2
 CLIENTS = 1000

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.evidence.metrics import METRICS
 from bench.rendering import arrange
 from bench.rendering.arrange import Cell
 from bench.rendering.figures.style import (
@@ -64,7 +65,7 @@ def per_interval(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     flagged = False
     for axis, panel in zip(axes, PANELS, strict=True):
         axis.set_xscale("log")
-        percent = 100.0 if panel.metric in arrange.SHARES else 1.0
+        percent = 100.0 if METRICS[panel.metric].kind == "share" else 1.0
         flagged |= _points(axis, panel.metric, percent, cells, {**asked, **came})
         drawn = [curve for curve in curves if None not in curve[panel.metric]]
         for curve in drawn:

@@ -1,0 +1,131 @@
+"""Whether the load was the one that was asked for, on time, from tools that had CPU to spare."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.evidence.gates.gate import NOTHING, Gate, Reading
+from bench.evidence.window import Window
+
+PUBLISHER_LATE_MS = 5.0
+GENERATOR_CPU_SHARE = 0.85
+GENERATOR_STARVED_SHARE = 0.25
+"""Share of the window for which the load generator could run and had no core: somebody else's load was on
+it."""
+GENERATOR_DELAY_MS = 1.0
+GENERATOR_DELAY_OF_P50 = 0.1
+CLOCK_MOVED_MS = 1.0
+
+
+def _published(window: Window) -> Reading:
+    """If the scenario publishes, something was due in the window."""
+    rate = float(window.record["publish_rate"])
+    if rate <= 0:
+        return NOTHING
+    return Reading(
+        int(window.published.sum()),
+        f"nothing was published in the window, where {rate:g} a second were asked for",
+    )
+
+
+def _publisher_late_ms(window: Window) -> Reading:
+    """p99 of written − due, over the notifications that were due in the window."""
+    if not window.published.any():
+        return NOTHING
+    published = window.trial.published
+    late_us = published["written_us"][window.published] - published["due_us"][window.published]
+    late_ms = float(np.percentile(late_us, 99)) / 1000.0
+    return Reading(
+        late_ms,
+        f"the publisher was late: p99 of written − due was {late_ms:.1f} ms, over {PUBLISHER_LATE_MS:g} ms",
+    )
+
+
+def _generator_share(window: Window, field: str) -> float | None:
+    """A counter of the load generator over the window, as a share of it."""
+    used_us = window.used("generator", field) if window.has_subscribers else None
+    return used_us / window.elapsed_us if used_us is not None and window.elapsed_us else None
+
+
+def _generator_cpu_share(window: Window) -> Reading:
+    """The load generator had CPU to spare."""
+    share = _generator_share(window, "cpu_us")
+    if share is None:
+        return NOTHING
+    return Reading(
+        share,
+        f"the load generator used {share:.0%} of its core; from {GENERATOR_CPU_SHARE:.0%} on it delays what "
+        "it measures",
+    )
+
+
+def _generator_starved_share(window: Window) -> Reading:
+    """The load generator got a core when it wanted one."""
+    share = _generator_share(window, "waited_us")
+    if share is None:
+        return NOTHING
+    return Reading(
+        share,
+        f"the load generator waited for its core {share:.0%} of the window, "
+        f"over {GENERATOR_STARVED_SHARE:.0%}: something else was running there",
+    )
+
+
+def _generator_delay_ms(window: Window) -> Reading:
+    """Only if the subscribers ask again: how late an answer was handled after it arrived, since that delays
+    the next request.
+
+    Not for the bare server: it is there to show what the harness itself adds, this delay included."""
+    if not window.asks_again or window.record["implementation"] == "bare":
+        return Reading(None, limit=GENERATOR_DELAY_MS)
+    limit_ms = GENERATOR_DELAY_MS
+    requests, deliveries = window.trial.requests, window.trial.deliveries
+    if window.due.any():
+        latency_us = deliveries["received_us"][window.due] - deliveries["due_us"][window.due]
+        limit_ms = max(limit_ms, GENERATOR_DELAY_OF_P50 * float(np.median(latency_us)) / 1000.0)
+    if not window.requests:
+        return Reading(None, limit=limit_ms)
+    delays_us = requests["handled_us"][window.answered] - requests["received_us"][window.answered]
+    delay_ms = float(np.median(delays_us)) / 1000.0
+    return Reading(
+        delay_ms,
+        f"the load generator handled answers late: p50 was {delay_ms:.1f} ms after arrival, "
+        f"over {limit_ms:.1f} ms",
+        limit=limit_ms,
+    )
+
+
+def _clock_moved_ms(window: Window) -> Reading:
+    """Realtime against monotonic time, over the samples from the window's start to its end."""
+    offsets = [
+        sample["at_us"] - sample["monotonic_us"]
+        for sample in window.samples
+        if sample.get("monotonic_us") is not None
+    ]
+    if not offsets:
+        return NOTHING
+    moved_ms = (max(offsets) - min(offsets)) / 1000.0
+    return Reading(
+        moved_ms, f"the clock moved by {moved_ms:.1f} ms in the window, over {CLOCK_MOVED_MS:g} ms"
+    )
+
+
+GATES = (
+    Gate("published", 1, _published, fails="below"),
+    Gate("publisher_late_ms_p99", PUBLISHER_LATE_MS, _publisher_late_ms, spoiled_by="laboratory"),
+    Gate(
+        "generator_cpu_share",
+        GENERATOR_CPU_SHARE,
+        _generator_cpu_share,
+        fails="from",
+        spoiled_by="laboratory",
+    ),
+    Gate(
+        "generator_starved_share",
+        GENERATOR_STARVED_SHARE,
+        _generator_starved_share,
+        spoiled_by="laboratory",
+    ),
+    Gate("generator_delay_ms_p50", None, _generator_delay_ms, spoiled_by="laboratory"),
+    Gate("clock_moved_ms", CLOCK_MOVED_MS, _clock_moved_ms, spoiled_by="laboratory"),
+)

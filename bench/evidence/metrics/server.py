@@ -1,0 +1,107 @@
+"""What it cost the server: CPU, memory, threads. All of its process tree."""
+
+from __future__ import annotations
+
+from bench.evidence.metrics.metric import Metric
+from bench.evidence.window import Window
+
+MEMORY_MINIMUM_SUBSCRIBERS = 200
+"""Below this many subscribers the allocator's steps are as large as the figure, so none is given."""
+
+
+def _cpu_us_over(window: Window, count: int) -> float | None:
+    return window.server_cpu_us / count if window.server_cpu_us is not None and count else None
+
+
+def _cpu_us_per_delivery(window: Window) -> float | None:
+    return _cpu_us_over(window, window.deliveries)
+
+
+def _cpu_us_per_request(window: Window) -> float | None:
+    return _cpu_us_over(window, window.requests) if window.asks_again else None
+
+
+def _cpu_us_per_publish(window: Window) -> float | None:
+    return None if window.has_subscribers else _cpu_us_over(window, int(window.published.sum()))
+
+
+def _idle_cpu_us_per_second(window: Window) -> float | None:
+    """Server CPU (µs) a second, if nothing was published. With no subscribers it is what an empty server
+    costs."""
+    if window.record["publish_rate"] != 0 or window.server_cpu_us is None or not window.elapsed_us:
+        return None
+    return window.server_cpu_us / (window.elapsed_us / 1e6)
+
+
+def _per_idle_subscriber(cpu_us: float, empty_us: float, subscribers: int) -> float:
+    return (cpu_us - empty_us) / subscribers
+
+
+def _growth_per_subscriber(window: Window, part: str, field: str | None) -> float | None:
+    """Growth (kB a subscriber) from the state after a warm-up cohort had left to all subscribers settled."""
+    if not window.has_subscribers or window.subscribers < MEMORY_MINIMUM_SUBSCRIBERS:
+        return None
+    warmed, settled = window.at("warmed", part, field), window.at("settled", part, field)
+    return None if warmed is None or settled is None else (settled - warmed) / window.subscribers
+
+
+def _memory_kb_per_subscriber(window: Window) -> float | None:
+    return _growth_per_subscriber(window, "server", "pss_kb")
+
+
+def _socket_memory_kb_per_subscriber(window: Window) -> float | None:
+    return _growth_per_subscriber(window, "socket_memory_kb", None)
+
+
+def _most(window: Window, field: str) -> float | None:
+    """The most of it in any sample of the window."""
+    counts = [(sample.get("server") or {}).get(field) for sample in window.samples]
+    known = [count for count in counts if count is not None]
+    return max(known) if known else window.at("window_end", "server", field)
+
+
+def _threads(window: Window) -> float | None:
+    return _most(window, "threads")
+
+
+def _core_busy_share(window: Window) -> float | None:
+    return window.server_core_busy_share
+
+
+METRICS = (
+    Metric("server_cpu_us_per_delivery", "server CPU / delivery", "µs", "cost", _cpu_us_per_delivery),
+    Metric("server_cpu_us_per_request", "server CPU / request", "µs", "cost", _cpu_us_per_request),
+    Metric(
+        "server_cpu_us_per_publish",
+        "server CPU / publish, nobody listening",
+        "µs",
+        "cost",
+        _cpu_us_per_publish,
+    ),
+    Metric(
+        "server_cpu_us_per_idle_subscriber_second",
+        "CPU / idle subscriber·s",
+        "µs",
+        "cost",
+        _idle_cpu_us_per_second,
+        idle=True,
+        over_empty=_per_idle_subscriber,
+    ),
+    Metric(
+        "server_memory_kb_per_subscriber",
+        "memory / subscriber",
+        "kB",
+        "cost",
+        _memory_kb_per_subscriber,
+        idle=True,
+    ),
+    Metric(
+        "socket_memory_kb_per_subscriber",
+        "socket memory / subscriber",
+        "kB",
+        "cost",
+        _socket_memory_kb_per_subscriber,
+    ),
+    Metric("server_threads", "server threads", "", "count", _threads),
+    Metric("server_core_busy_share", "server core busy", "", "share", _core_busy_share),
+)
