@@ -9,3 +9,7 @@ class UsageError(Exception):
 
 class RunDirectoryError(UsageError):
     """The directory is not a run that can be read; the message says what to do about it."""
+
+
+class ScenarioError(UsageError):
+    """The scenario cannot be run; the message names the key and says what is allowed."""

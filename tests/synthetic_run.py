@@ -71,7 +71,7 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
     """A cell's settings, the usual ones filled in."""
     usual = {
         "transport": transport,
-        "implementation": "wirelab",
+        "system": "wirelab",
         "server_model": "gevent",
         "subscribers": 20 if transport else 0,
         "publish_rate": 4.0,
@@ -88,6 +88,8 @@ def cell(transport: str | None, **settings: Any) -> dict[str, Any]:
         "loss_percent": 0.0,
         "bandwidth_mbit": 0.0,
         "window_s": 5.0,
+        "settle_s": 1.0,
+        "memory": False,
     }
     return {**usual, **settings}
 
@@ -154,7 +156,7 @@ def write_run(
             order += 1
             trials.append(_trial(settings, repeat=repeat, order=order, rng=rng, tables=tables, noise=noise))
     run = {
-        "schema": 2,
+        "schema": 3,
         "id": f"{name}-20261123-083600",
         "command": f"wirelab bench {name}",
         "started_us": STARTED_US,
@@ -220,7 +222,7 @@ def _trial(
 ) -> dict[str, Any]:
     transport, model = settings["transport"], settings["server_model"]
     subscribers, rate, window_s = settings["subscribers"], settings["publish_rate"], settings["window_s"]
-    served_by = "bare" if settings["implementation"] == "bare" else model
+    served_by = "bare" if settings["system"] == "bare" else model
     label = f"{transport or 'none'}-{served_by}-{subscribers}x{rate:g}-T{settings['poll_interval_s']:g}"
     if settings["link"] != "loopback":
         label += f"-{settings['link']}-{settings['one_way_ms']:g}ms"

@@ -21,9 +21,8 @@ from playwright.sync_api import expect
 from bench.analysis import literature
 from bench.analysis.claims import CLAIMS
 from bench.rendering.looks import LOOKS
-from bench.scenario import scenario
 from bench.scenario.links import PROFILES
-from bench.scenario.scenario import SHIPPED
+from bench.scenario.parse import SHIPPED, parse
 from servers.demo.pages import PAGES
 from servers.settings import Settings
 
@@ -99,7 +98,7 @@ def test_the_links_it_shows_are_links() -> None:
     assert head in cells
     links, groups = shown.split("[[cells]]", 1)
     groups = f"[[cells]]{groups}".replace("[[cells]]", '[[cells]]\ntransport = "websocket"')
-    found = scenario.parse(cells.replace("[defaults]", f"{links}\n[defaults]") + groups)
+    found = parse(cells.replace("[defaults]", f"{links}\n[defaults]") + groups)
     assert [link.link for link in found.links] == [*PROFILES, "train", *["constant"] * 3]
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bench.analysis import intervals
 from bench.analysis.estimate import Estimate
 from bench.evidence.metrics import METRICS
-from bench.scenario.scenario import LOAD
+from bench.scenario.settings import LOAD
 from clients import TRANSPORTS
 
 Floats = npt.NDArray[np.float64]
@@ -88,7 +88,7 @@ class Measured:
             cell
             for cell in self.cells
             if cell.transport == transport
-            and cell.settings.get("implementation", "wirelab") == "wirelab"
+            and cell.settings["system"] == "wirelab"
             and (busy is None or (cell.settings["publish_rate"] > 0) == busy)
         ]
 
@@ -103,8 +103,8 @@ class Measured:
         if cell.settings["publish_rate"] == 0 and _is_held(cell.transport) and _is_held(transport):
             shared = (*shared, "wait_s")
         for other in self.of(transport):
-            same = all(other.settings.get(key) == cell.settings.get(key) for key in shared)
-            if same and not other.settings.get("permessage_deflate"):
+            same = all(other.settings[key] == cell.settings[key] for key in shared)
+            if same and not other.settings["permessage_deflate"]:
                 return other
         return None
 

@@ -36,7 +36,7 @@ import numpy as np
 from bench.analysis import theory
 from bench.analysis.theory.load import Load
 from bench.evidence.budget import keeps
-from bench.scenario.scenario import SERIES
+from bench.scenario.settings import SERIES
 from clients import TRANSPORTS
 
 QUEUE_SHARE = 0.5

@@ -32,11 +32,13 @@ from bench.evidence import gates, metrics
 from bench.evidence.window import Window
 from bench.rundir.reader import RunFiles
 from bench.rundir.trial import Trial
-from bench.scenario.scenario import LOAD, SETTINGS
+from bench.scenario.labels import cell_key
+from bench.scenario.settings import LOAD
 
-SUMMARY_SCHEMA = 2
-"""Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor."""
-ANALYSIS_VERSION = 7
+SUMMARY_SCHEMA = 3
+"""Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor.
+3: a cell has all settings, and `implementation` is called `system`."""
+ANALYSIS_VERSION = 8
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 DISTRIBUTIONS = ("latency_quantiles_ms", "naive_latency_quantiles_ms", "response_quantiles_ms")
@@ -66,9 +68,8 @@ class TrialResult:
 
     @property
     def cell_key(self) -> str:
-        """The settings that make it a repeat of its cell, as canonical JSON; one that the run does not have
-        is left out."""
-        return json.dumps({key: self.record[key] for key in SETTINGS if key in self.record}, sort_keys=True)
+        """What makes it a repeat of its cell."""
+        return cell_key(self.record)
 
 
 def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def _subtract_baselines(results: list[TrialResult]) -> None:
     """
 
     def model(result: TrialResult) -> tuple[Any, Any]:
-        return result.record.get("implementation", "wirelab"), result.record["server_model"]
+        return result.record["system"], result.record["server_model"]
 
     for name, metric in metrics.METRICS.items():
         if metric.over_empty is None:
@@ -295,8 +296,8 @@ def _floor(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     and take by themselves at that load. To be drawn beside the others, and subtracted from nothing."""
     found: dict[str, list[dict[str, Any]]] = {}
     for cell in cells:
-        if cell.get("implementation") == "bare" and cell["valid"]:
-            load = {name: cell[name] for name in LOAD if name in cell}
+        if cell["system"] == "bare" and cell["valid"]:
+            load = {name: cell[name] for name in LOAD}
             found.setdefault(cell["transport"], []).append(
                 {"cell": cell["id"], **load, "metrics": cell["metrics"]}
             )

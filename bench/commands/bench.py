@@ -37,13 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the scenario and everything after it. Raises UsageError."""
-    from bench.errors import UsageError
-    from bench.scenario import scenario as scenarios
+    from bench.scenario.parse import load
 
-    try:
-        scenario = scenarios.load(args.scenario)
-    except scenarios.ScenarioError as error:
-        raise UsageError(str(error)) from None
+    scenario = load(args.scenario)
     command = shlex.join(["wirelab", "bench", args.scenario])
     return _tell(*perform(scenario, args.out, command, quiet=args.quiet))
 

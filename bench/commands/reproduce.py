@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, chosen: list[Reproduction]) -> int:
     from bench.commands.bench import INTERRUPTED, perform
     from bench.errors import UsageError
-    from bench.scenario import scenario as scenarios
+    from bench.scenario.parse import load
 
     if args.out and args.out.is_dir() and any(args.out.iterdir()):
         raise UsageError(
@@ -67,7 +67,7 @@ def _measure(args: argparse.Namespace, chosen: list[Reproduction]) -> int:
     for one in chosen:
         out = args.out / one.name if args.out and len(chosen) > 1 else args.out
         command = shlex.join(["wirelab", "reproduce", one.name])
-        path, interrupted = perform(scenarios.load(str(one.scenario_path)), out, command, quiet=args.quiet)
+        path, interrupted = perform(load(str(one.scenario_path)), out, command, quiet=args.quiet)
         valid = _print(path, one.name) and valid
         if interrupted:
             print("wirelab: interrupted; the finished trials are kept", file=sys.stderr)

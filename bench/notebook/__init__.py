@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import io
 import json
@@ -24,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
@@ -39,7 +39,8 @@ from bench.errors import UsageError
 from bench.rendering import arrange, figures
 from bench.rendering.looks import LOOKS, PART_COLOURS, look
 from bench.rundir import writer as runs
-from bench.scenario import scenario
+from bench.scenario.parse import parse
+from bench.scenario.settings import MEASURING, SETTINGS
 from bench.words import number
 
 PNG_DPI = 144
@@ -52,7 +53,7 @@ RIGHT_TIMES = 1.1
 CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 34em"
 NUMBER = "text-align: right; vertical-align: top; white-space: nowrap"
 CODE = f"{CELL}; font-family: monospace"
-SERVED_BY = ("transport", "implementation", "server_model")
+SERVED_BY = ("transport", "system", "server_model")
 """Cells that share these spend their time alike."""
 BORROWED = ("next_request_gap_ms_p50", "accept_delay_ms_p50")
 """What theory takes from measurements, beside the time for one delivery."""
@@ -141,8 +142,8 @@ def metrics(run: Run, *names: str, **settings: Any) -> pd.DataFrame:
     cells = arrange.in_order(cell for cell in only(run.summary, **settings)["cells"] if cell["transport"])
     apart = [
         key
-        for key in scenario.SETTINGS
-        if key not in ("transport", *scenario.MEASURING) and len({cell.get(key) for cell in cells}) > 1
+        for key in SETTINGS
+        if key not in ("transport", *MEASURING) and len({cell[key] for cell in cells}) > 1
     ]
     return pd.DataFrame(
         [
@@ -193,10 +194,7 @@ def measure(toml: str, **changes: Any) -> Run:
         toml, found = re.subn(rf"(?m)^{key} *=.*$", f"{key} = {json.dumps(value)}", toml)
         if found != 1:
             raise UsageError(f"the scenario has {found} lines that set {key}: a change needs one to replace")
-    try:
-        checked = scenario.parse(toml)
-    except scenario.ScenarioError as error:
-        raise UsageError(str(error)) from None
+    checked = parse(toml)
     directory = runs.default_directory(checked).resolve()
     with tempfile.TemporaryDirectory(prefix="wirelab-") as scratch:
         Path(scratch, f"{checked.name}.toml").write_text(toml, encoding="utf-8")
@@ -218,7 +216,7 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
     from the cell of another run, on the same server model, whose load is nearest.
     """
     values: dict[str, float | None] = {}
-    for settings in scenario.parse(toml).cells:
+    for settings in parse(toml).cells:
         kin = [
             cell
             for cell in run.summary["cells"]
@@ -236,7 +234,7 @@ def foretold(toml: str, run: Run) -> dict[str, float | None]:
         near = min(kin, key=lambda cell: abs(cell["subscribers"] * cell["publish_rate"] - load))
         borrowed = Cell(
             id="",
-            settings=dataclasses.asdict(settings),
+            settings=msgspec.structs.asdict(settings),
             trials=0,
             valid_trials=0,
             steady_trials=0,

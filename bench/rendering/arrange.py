@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.evidence.metrics import METRICS
 from bench.rendering.looks import LOOKS, look
-from bench.scenario.scenario import DEFAULTS, load_key, series_key
+from bench.scenario.labels import load_key, series_key
+from bench.scenario.settings import DEFAULTS
 from bench.words import number
 
 Cell = dict[str, Any]
@@ -63,7 +64,7 @@ def in_order(cells: Iterable[Cell]) -> list[Cell]:
 
     def place(cell: Cell) -> tuple[Any, ...]:
         load = (str(cell["server_model"]), -cell["publish_rate"], cell["subscribers"])
-        network = (cell.get("one_way_ms") or 0.0, str(cell.get("link")))
+        network = (cell["one_way_ms"], cell["link"])
         kind = (len(unusual(cell)), str(cell["schedule"]), cell["payload_bytes"], str(cell["headers"]))
         return (*load, *kind, *network, rank(cell["transport"]), cell["poll_interval_s"], cell["id"])
 
@@ -86,7 +87,7 @@ def transport_name(cell: Cell, among: Sequence[Cell] = (), *, bare: bool = True)
     idle = {other["wait_s"] for other in kin if other["publish_rate"] == 0}
     if len(idle) > 1 and cell["transport"] != "short-poll" and cell["publish_rate"] == 0:
         name += f", wait = {cell['wait_s']:g} s"
-    if cell.get("connection") == "fresh":
+    if cell["connection"] == "fresh":
         name += ", fresh connections"
     if len({other["permessage_deflate"] for other in kin}) > 1 and cell["permessage_deflate"]:
         name += ", deflate"
@@ -95,12 +96,12 @@ def transport_name(cell: Cell, among: Sequence[Cell] = (), *, bare: bool = True)
 
 def is_ours(cell: Cell) -> bool:
     """Was it our server, rather than the bare one that shows the noise floor?"""
-    return bool(cell.get("implementation", "wirelab") == "wirelab")
+    return bool(cell["system"] == "wirelab")
 
 
 def is_linked(cell: Cell) -> bool:
     """Was there an emulated link between server and subscribers?"""
-    return bool(cell.get("link", "loopback") != "loopback")
+    return bool(cell["link"] != "loopback")
 
 
 def load_name(cell: Cell) -> str:
@@ -150,7 +151,7 @@ def _load_words(cell: Cell) -> dict[str, str]:
 
 def network_name(cell: Cell) -> str:
     """What lay between server and subscribers, in words: "on loopback", "50 ms one way", "4g link"."""
-    link, one_way_ms = cell.get("link") or "loopback", cell.get("one_way_ms") or 0.0
+    link, one_way_ms = cell["link"], cell["one_way_ms"]
     if link == "loopback":
         return "on loopback"
     delay = f"{one_way_ms:g} ms one way"
@@ -195,10 +196,10 @@ def cells_with(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
 
 def floor(summary: dict[str, Any], cell: Cell, metric: str) -> Cell | None:
     """The bare server's cell under the same load as this one, where the run has it and it has the metric."""
-    here = series_key(cell, "server_model", "implementation")
+    here = series_key(cell, "server_model", "system")
     for other in cells_with(summary, [metric]):
         ours = is_ours(other) or not is_ours(cell)
-        if not ours and series_key(other, "server_model", "implementation") == here:
+        if not ours and series_key(other, "server_model", "system") == here:
             return other
     return None
 

@@ -25,9 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import RunDirectoryError
+from bench.rundir.migrate import migrate
 from bench.rundir.schema import REQUIRED, SCHEMA
 from bench.rundir.trial import Columns, Trial, check_of
-from bench.scenario.scenario import ADDED
+from bench.scenario.settings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,12 @@ def read(directory: str | os.PathLike[str]) -> RunFiles:
     trials = run.get("trials")
     if not isinstance(trials, list) or not all(isinstance(trial, dict) and "id" in trial for trial in trials):
         raise RunDirectoryError(f"{source} has no list of trials with ids: it was not written by wirelab")
-    run["trials"] = [{**ADDED, **trial} for trial in trials]
+    run = migrate(run)
+    for trial in run["trials"]:
+        if lacking := [name for name in SETTINGS if name not in trial]:
+            raise RunDirectoryError(
+                f"{source}: trial {trial['id']} does not name {lacking[0]}: it was not written by wirelab"
+            )
     return RunFiles(path, run)
 
 

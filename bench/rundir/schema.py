@@ -16,6 +16,9 @@ Schema versions:
 1. The first.
 2. Links (`links`, and their fields in each trial), and what each subscriber put on the wire from its first
    connection until everything had been drained (`total_…`).
+3. Each trial names all its settings, and what was `implementation` is `system`.
+
+Older versions are read as the newest: `bench/rundir/migrate.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import re
 
 import pyarrow as pa
 
-SCHEMA = 2
+SCHEMA = 3
 """The version that is written, and the newest that is read."""
 NEVER = -1
 """In the raw columns of a trial: what never came. It is null in the run's files."""

@@ -30,7 +30,8 @@ import numpy as np
 
 from bench.evidence.window import Window
 from bench.rundir import writer
-from bench.scenario.scenario import TIMES, Calibrated, Planned, Scenario, Settings
+from bench.scenario.scenario import TIMES, Calibrated, Planned, Scenario
+from bench.scenario.settings import Settings
 from bench.trials import trial
 
 ROUNDS = 4

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.evidence.gates import GATES
-from bench.scenario.scenario import SETTINGS, Settings
+from bench.scenario.settings import SETTINGS, Settings
 
 Record = Mapping[str, Any]
 

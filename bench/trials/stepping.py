@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.evidence.budget import keeps
-from bench.scenario.scenario import series_of
+from bench.scenario.labels import series_of
 
 STEPS_THAT_BREAK = 2
 """This many broken steps in a row end a series in a repeat: one alone may have been bad luck."""

@@ -18,15 +18,16 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from bench.rundir.collected import Collected
 from bench.scenario.links import LOOPBACK, Link
-from bench.scenario.scenario import MEMORY_SUBSCRIBERS, Planned, Settings
+from bench.scenario.scenario import Planned
+from bench.scenario.settings import MEMORY_SUBSCRIBERS, Settings
 from bench.trials.network import network
 from bench.trials.processes import resources
 from bench.trials.processes.child import Child, ChildFailed
@@ -72,7 +73,7 @@ def run(
 def server_command(settings: Settings) -> list[str]:
     """How a trial's server is started."""
     host = network.SERVER_ADDRESS if settings.link != LOOPBACK else "127.0.0.1"
-    if settings.implementation == "bare":
+    if settings.system == "bare":
         return [sys.executable, "-m", "bench.systems.bare.server", host]
     options = {
         "--host": host,

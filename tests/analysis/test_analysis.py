@@ -53,7 +53,7 @@ def test_the_summary_has_the_promised_form(quick: Path) -> None:
     """schema, valid, cells with settings, counts, gates and every metric, eleven claims."""
     summary = json.loads(json.dumps(store.analyse(quick)))
     assert summary == json.loads((quick / "summary.json").read_text())
-    assert summary["schema"] == 2
+    assert summary["schema"] == 3
     assert summary["valid"] is True
     for one in summary["cells"]:
         assert set(METRICS) == set(one["metrics"])
@@ -406,9 +406,9 @@ def test_how_long_a_poll_took_is_no_latency(quick: Path) -> None:
 
 def test_the_floor_is_the_bare_servers_own_figures(tmp_path: Path) -> None:
     """By transport, with their load; nothing else changes for their being there."""
-    cells = [cell("websocket"), cell("websocket", implementation="bare")]
+    cells = [cell("websocket"), cell("websocket", system="bare")]
     summary = store.analyse(write_run(tmp_path / "run", cells))
-    bare = cell_of(summary, "websocket", implementation="bare")
+    bare = cell_of(summary, "websocket", system="bare")
     (floor,) = summary["floor"]["websocket"]
     assert (floor["cell"], floor["subscribers"]) == (bare["id"], 20)
     assert floor["metrics"] == bare["metrics"]

@@ -15,7 +15,7 @@ from bench.analysis.claims import judge_costs, judge_probes
 from bench.analysis.estimate import Band, Estimate
 from bench.analysis.verdicts import conditions
 from bench.analysis.verdicts.comparison import Comparison, evidence
-from bench.scenario.scenario import shipped
+from bench.scenario.parse import shipped
 
 made = partial(made_cells.made, width=0.02)
 
@@ -489,9 +489,7 @@ def test_partners_share_the_link_and_the_use_of_connections() -> None:
 
 def test_a_bare_server_decides_nothing() -> None:
     """It is the harness's floor, not a transport of ours."""
-    bare = [
-        made(one.transport or "", {"latency_ms_mean": 1.0}, implementation="bare") for one in three(1, 1, 1)
-    ]
+    bare = [made(one.transport or "", {"latency_ms_mean": 1.0}, system="bare") for one in three(1, 1, 1)]
     assert judged("poll-latency", bare)["verdict"] == "inconclusive"
 
 

@@ -19,7 +19,8 @@ from bench.analysis.literature import REPRODUCTIONS, summarise
 from bench.analysis.literature.reproduce import PREFIX, PROVENANCES, Row, judge
 from bench.cli import main
 from bench.evidence.metrics import METRICS
-from bench.scenario import scenario
+from bench.scenario.parse import load
+from bench.scenario.settings import SETTINGS, Settings
 from bench.trials import probes
 
 LINKED = ("pimentel", "rfc6202")
@@ -223,7 +224,7 @@ def test_where_it_was_read_and_what_differs_are_told(name: str) -> None:
     assert one.differs
     for statement in one.statements:
         assert statement.read.startswith(PROVENANCES)
-    planned = scenario.load(str(one.scenario_path))
+    planned = load(str(one.scenario_path))
     assert planned.name == PREFIX + name
     assert bool(planned.links) == (name in LINKED)
     cells = [
@@ -234,8 +235,8 @@ def test_where_it_was_read_and_what_differs_are_told(name: str) -> None:
     assert all(row["value"] for statement in found["statements"] for row in statement["rows"])
 
 
-def _of(settings: scenario.Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in scenario.SETTINGS if name != "transport"}
+def _of(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in SETTINGS if name != "transport"}
 
 
 def test_only_reproductions_have_a_table() -> None:

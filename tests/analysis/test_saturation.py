@@ -12,7 +12,9 @@ from synthetic_run import cell, change_run, write_run
 import bench
 from bench.analysis import saturation
 from bench.rendering.terminal import table
-from bench.scenario import scenario
+from bench.scenario.parse import parse
+from bench.scenario.scenario import Scenario
+from bench.scenario.settings import DEFAULTS
 from bench.trials import stepping
 
 BUDGET_MS = 100.0
@@ -21,7 +23,7 @@ STEPS = (100, 200, 400, 800)
 
 def settings(transport: str = "long-poll", subscribers: int = 100, **more: Any) -> dict[str, Any]:
     return {
-        **scenario.DEFAULTS,
+        **DEFAULTS,
         "transport": transport,
         "subscribers": subscribers,
         "publish_rate": 2.0,
@@ -162,8 +164,8 @@ def test_a_gate_that_failed_is_no_load_that_broke(broken: dict[str, Any], excuse
     assert search.why_skip(1, same[2]) is None
 
 
-def planned(toml_subscribers: str = "[400, 100, 200, 800]") -> scenario.Scenario:
-    return scenario.parse(
+def planned(toml_subscribers: str = "[400, 100, 200, 800]") -> Scenario:
+    return parse(
         'name = "s"\nquestion = "q"\nprediction = "p"\nexpected_length = "l"\nrepeats = 2\n'
         "minimum_valid_trials = 2\np99_budget_ms = 100\n"
         '[[cells]]\ntransport = ["long-poll", "websocket"]\npublish_rate = [1, 2]\n'
@@ -223,7 +225,7 @@ def test_a_run_that_skipped_is_valid_and_says_so(tmp_path: Path) -> None:
         record["scenario"]["p99_budget_ms"] = 5.0
         skipped = [one for one in record["trials"] if one["subscribers"] == 40 and one["repeat"] > 1]
         record["trials"] = [one for one in record["trials"] if one not in skipped]
-        record["skipped"] = [{**scenario.ADDED, **cells[2], "why": "10 and 20 broke it"}] * 2
+        record["skipped"] = [{**cells[2], "why": "10 and 20 broke it"}] * 2
 
     change_run(run, search)
     summary = bench.load(run).analyse()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from processes import all_gone, descendants, named
 
-from bench.scenario.scenario import shipped
+from bench.scenario.parse import shipped
 
 WIRELAB = [sys.executable, "-m", "bench.cli"]
 SCENARIO = """
@@ -69,7 +69,7 @@ def test_a_run_from_beginning_to_end(tiny: Path, tmp_path: Path) -> None:
     assert str(out / "report.html") in done.stdout
 
     assert [trial["order"] for trial in run["trials"]] == [1, 2, 3, 4]
-    assert run["schema"] == 2
+    assert run["schema"] == 3
     assert run["interrupted"] is False
     assert run["finished_us"] > run["started_us"]
     assert run["scenario"]["toml"] == tiny.read_text()

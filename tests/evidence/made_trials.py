@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.rundir.trial import Trial
 from bench.scenario.links import Link
-from bench.scenario.scenario import ADDED
+from bench.scenario.settings import DEFAULTS
 
 START_US = 1_763_874_000_000_000
 END_US = START_US + 5_000_000
@@ -26,10 +26,9 @@ def good_trial(transport: str | None = "long-poll") -> Trial:
     record = {
         "id": "r1",
         "transport": transport,
-        "implementation": "wirelab",
         "subscribers": SUBSCRIBERS,
         "publish_rate": 4.0,
-        **ADDED,
+        **DEFAULTS,
         "window_start_us": START_US,
         "window_end_us": END_US,
         "window_s": 5.0,

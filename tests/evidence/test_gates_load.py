@@ -37,7 +37,7 @@ def test_a_starved_generator() -> None:
 
 
 @pytest.mark.parametrize(
-    ("transport", "implementation", "latency_us", "delay_us", "passed"),
+    ("transport", "system", "latency_us", "delay_us", "passed"),
     [
         ("long-poll", "wirelab", 2_000, 900, True),
         ("long-poll", "wirelab", 2_000, 1_100, False),
@@ -48,11 +48,11 @@ def test_a_starved_generator() -> None:
     ],
 )
 def test_a_generator_that_handles_answers_late(
-    transport: str, implementation: str, latency_us: int, delay_us: int, passed: bool | None
+    transport: str, system: str, latency_us: int, delay_us: int, passed: bool | None
 ) -> None:
     """Only where it delays the next request, over 1 ms or a tenth of the median latency."""
     trial = good_trial(transport)
-    trial.record["implementation"] = implementation
+    trial.record["system"] = system
     trial.deliveries["received_us"] = trial.deliveries["due_us"] + latency_us
     trial.deliveries["handled_us"] = trial.deliveries["received_us"] + delay_us
     trial.requests["handled_us"] = trial.requests["received_us"] + delay_us

@@ -261,7 +261,7 @@ def test_theory_foretells_a_scenario_from_another_run(run: Run) -> None:
 
 def test_the_reference_is_a_run_of_the_committed_scenario() -> None:
     """And its analysis is the present one: what the notebooks show is what their commands would."""
-    record = json.loads((FOLDER / "reference" / "run.json").read_text(encoding="utf-8"))
+    record = bench.load(FOLDER / "reference").run
     committed = (FOLDER / "reference.toml").read_text(encoding="utf-8")
     assert tomllib.loads(record["scenario"]["toml"]) == tomllib.loads(committed)
     summary = json.loads((FOLDER / "reference" / "summary.json").read_text(encoding="utf-8"))

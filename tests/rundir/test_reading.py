@@ -40,7 +40,7 @@ def test_a_run_has_frames_of_everything(whole: Path) -> None:
     assert len(opened.cells) == 3
     assert (opened.cells["latency_ms_p50_low"] <= opened.cells["latency_ms_p50"]).all()
     assert len(opened.claims) == 11
-    assert opened.run["schema"] == 2
+    assert opened.run["schema"] == 3
     assert opened.summary["valid"]
 
 
@@ -58,8 +58,9 @@ def test_a_trial_frame_holds_the_figures_found_for_it(whole: Path) -> None:
         (lambda run: (run / "run.json").unlink(), "no run.json"),
         (lambda run: (run / "run.json").write_text("{"), "did not end, or was damaged"),
         (lambda run: (run / "run.json").write_text("[]"), "names no schema"),
-        (lambda run: change_run(run, lambda record: record.update(schema=3)), "use a newer wirelab"),
+        (lambda run: change_run(run, lambda record: record.update(schema=4)), "use a newer wirelab"),
         (lambda run: change_run(run, lambda record: record.update(trials=[{}])), "list of trials with ids"),
+        (lambda run: change_run(run, lambda record: record["trials"][0].pop("system")), "not name system"),
         (lambda run: (run / "deliveries.parquet").unlink(), "copy the whole run directory"),
         (lambda run: (run / "deliveries.parquet").write_bytes(b"PAR1"), "cannot be read"),
         (lambda run: change(run, "deliveries", edit=lambda frame: frame.drop(columns="due_us")), "'due_us'"),

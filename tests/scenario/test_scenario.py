@@ -4,10 +4,12 @@ import random
 
 import pytest
 
-from bench.scenario import scenario
+from bench.errors import ScenarioError
+from bench.scenario import parse as parsing
+from bench.scenario import settings
 from bench.scenario.links import CONSTANT, PROFILES, Link
-from bench.scenario.scenario import ScenarioError
-from clients import headers, publisher
+from bench.scenario.parse import load, shipped
+from bench.scenario.scenario import Scenario
 from clients.publisher import schedule
 
 HEAD = """
@@ -27,14 +29,14 @@ publish_rate = 2
 POLLS = CELL.replace("websocket", "short-poll").replace("10", "500")
 
 
-def parse(head: str = HEAD, cells: str = CELL) -> scenario.Scenario:
-    return scenario.parse(head + cells)
+def parse(head: str = HEAD, cells: str = CELL) -> Scenario:
+    return parsing.parse(head + cells)
 
 
-@pytest.mark.parametrize("name", scenario.shipped())
+@pytest.mark.parametrize("name", shipped())
 def test_shipped_scenarios_are_good(name: str) -> None:
     """They parse, carry the name of their file, and ask for enough repeats to be valid."""
-    found = scenario.load(name)
+    found = load(name)
     assert found.name == name
     assert found.repeats == found.minimum_valid_trials == {"quick": 3}.get(name, 5)
     # A search asks whether a load is too much, which spoils trials by itself.
@@ -43,14 +45,14 @@ def test_shipped_scenarios_are_good(name: str) -> None:
 
 def test_shipped_scenarios_stay_within_their_time() -> None:
     """`quick` must fit 75 s and `article` 25 minutes, with what comes before and after the trials."""
-    assert scenario.load("quick").expected_s < 66
-    assert scenario.load("article").expected_s < 23.5 * 60
+    assert load("quick").expected_s < 66
+    assert load("article").expected_s < 23.5 * 60
 
 
-@pytest.mark.parametrize("name", scenario.shipped())
+@pytest.mark.parametrize("name", shipped())
 def test_something_is_due_in_every_window(name: str) -> None:
     """A seed that leaves the window of a rare rate empty would make a shipped scenario invalid."""
-    found = scenario.load(name)
+    found = load(name)
     loads = {(cell.schedule, cell.publish_rate, cell.settle_s, cell.window_s) for cell in found.cells}
     for repeat in range(1, found.repeats + 1):
         seed = random.Random(f"{found.seed}/{repeat}/publish").getrandbits(32)
@@ -89,10 +91,10 @@ def test_groups_share_defaults_and_equal_cells_are_one() -> None:
 
 
 def test_a_baseline_has_no_subscribers_and_bare_no_server_model() -> None:
-    """Transport "none" and implementation "bare" decide other settings."""
+    """Transport "none" and system "bare" decide other settings."""
     (baseline,) = parse(cells=CELL.replace("websocket", "none").replace("10", "0")).cells
     assert (baseline.transport, baseline.subscribers) == (None, 0)
-    (bare,) = parse(cells=CELL + 'implementation = "bare"').cells
+    (bare,) = parse(cells=CELL + 'system = "bare"').cells
     assert bare.server_model is None
 
 
@@ -122,6 +124,7 @@ def test_joins_are_spread_over_the_wait_of_idle_subscribers() -> None:
         (CELL.replace("websocket", "carrier-pigeon"), "transport must be one of short-poll"),
         (CELL.replace('"websocket"', "7"), "transport"),
         (CELL.replace("transport", "transprot"), "'transprot'"),
+        (CELL + 'implementation = "bare"', "cells group 1: implementation is called system now"),
         (CELL.replace("subscribers = 10", ""), "subscribers is missing"),
         (CELL.replace("10", "0"), "subscribers"),
         (CELL.replace("10", "5001"), "from 0 to 5000"),
@@ -176,6 +179,7 @@ def test_bad_cells_are_told_by_name(cells: str, told: str) -> None:
         (HEAD + "p99_budget_ms = true", "p99_budget_ms"),
         (HEAD + "defaults = 3", "defaults"),
         (HEAD + "[defaults]\nspeed = 3", "'speed'"),
+        (HEAD + '[defaults]\nimplementation = "bare"', "defaults: implementation is called system now"),
         (HEAD + "[defaults]\ncore_busy_share = 0.3", "'core_busy_share'"),
         (HEAD + "speed = 3", "'speed'"),
         (HEAD.replace("repeats = 2", "repeats = 100") + "[defaults]\nwindow_s = 300", "hours"),
@@ -193,8 +197,8 @@ def test_bad_heads_are_told_by_name(head: str, told: str) -> None:
 
 def test_an_unknown_name_tells_the_known_ones() -> None:
     """Whoever mistypes sees what there is."""
-    with pytest.raises(ScenarioError, match=", ".join(scenario.shipped())):
-        scenario.load("quik")
+    with pytest.raises(ScenarioError, match=", ".join(shipped())):
+        load("quik")
 
 
 def test_trials_are_named_by_what_tells_them_apart() -> None:
@@ -226,20 +230,15 @@ def test_loads_that_follow_the_machine() -> None:
     assert max(cell.subscribers for cell in found.possible_cells) == 200
 
 
-def test_choices_are_those_of_the_clients() -> None:
-    """What a scenario may ask for is what they can do."""
-    assert scenario.CHOICES["schedule"] == publisher.SCHEDULES
-    assert scenario.CHOICES["headers"] == headers.HEADER_SETS
-    assert scenario.CHOICES["connection"] == headers.CONNECTION_USES
-
-
-def test_every_setting_is_checked_and_stands_in_one_kind() -> None:
+def test_every_factor_is_checked_and_has_one_part() -> None:
     """A new field of Settings is known to the file, to its checks and to whoever groups cells."""
-    assert set(scenario.KEYS) == set(scenario.SETTINGS) - set(Link._fields[2:])
-    checked = {"transport", "link", *scenario.BOUNDS, *scenario.CHOICES, *scenario.FLAGS}
-    assert checked == set(scenario.SETTINGS)
-    kinds = [*scenario.KIND, *scenario.LOAD, *scenario.MEASURING]
-    assert sorted(kinds) == sorted(scenario.SETTINGS)
+    assert set(settings.KEYS) == set(settings.SETTINGS) - set(Link._fields[2:])
+    parts = [*settings.KIND, *settings.LOAD, *settings.MEASURING]
+    assert sorted(parts) == sorted(settings.SETTINGS)
+    assert set(settings.OWN_FACTORS) <= set(settings.SETTINGS)
+    for name in settings.KEYS:
+        with pytest.raises(ScenarioError, match=f"{name} must be"):
+            parse(cells=CELL.replace(f"{name} =", "#") + f"{name} = {{}}")
 
 
 LINKS = """

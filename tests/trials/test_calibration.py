@@ -10,8 +10,9 @@ import pytest
 from bench.commands.bench import perform
 from bench.rundir import writer
 from bench.rundir.collected import Collected
-from bench.scenario import scenario
-from bench.scenario.scenario import Planned, Settings
+from bench.scenario.parse import parse
+from bench.scenario.scenario import Planned, Scenario
+from bench.scenario.settings import Settings
 from bench.trials import calibration, trial
 from bench.trials.processes import machine
 
@@ -58,15 +59,15 @@ class Machine:
         return float(self._busy_at(settings.publish_rate)) / next(self._speeds)
 
 
-def calibrate(tmp_path: Path) -> tuple[scenario.Scenario, dict[str, Any]]:
-    planned = scenario.parse(SCENARIO)
+def calibrate(tmp_path: Path) -> tuple[Scenario, dict[str, Any]]:
+    planned = parse(SCENARIO)
     directory = writer.RunDirectory(tmp_path / "run", planned, "wirelab bench fitted", machine.facts())
     found = calibration.calibrate(planned, directory, lambda stage: None)
     (told,) = json.loads((directory.path / "run.json").read_text())["calibrations"]
     return found, told
 
 
-def rates(of: scenario.Scenario) -> list[float]:
+def rates(of: Scenario) -> list[float]:
     return [cell.publish_rate for cell in of.cells if cell.transport]
 
 
@@ -104,7 +105,7 @@ def test_a_machine_that_is_fast_for_a_moment_does_not_decide(
 def test_all_groups_are_tried_in_each_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the attempts of one lie apart in time."""
     group = SCENARIO[SCENARIO.index("[[cells]]") : SCENARIO.rindex("[[cells]]")]
-    planned = scenario.parse(SCENARIO + group.replace("long-poll", "websocket"))
+    planned = parse(SCENARIO + group.replace("long-poll", "websocket"))
     tried = Machine(monkeypatch, lambda rate: 0.04 * rate).tried
     calibration.calibrate(
         planned, writer.RunDirectory(tmp_path / "run", planned, "", machine.facts()), lambda stage: None
@@ -127,7 +128,7 @@ def test_an_attempt_that_does_not_end_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loads stay those of the file, and run.json says that nothing was found."""
-    settings = scenario.parse(SCENARIO).cells[0]
+    settings = parse(SCENARIO).cells[0]
     died = Collected(Planned("calibration", 1, 0, settings), exit="the server died")
     monkeypatch.setattr(trial, "run", lambda *_, **__: died)
     found, told = calibrate(tmp_path)
@@ -138,9 +139,7 @@ def test_an_attempt_that_does_not_end_changes_nothing(
 def test_a_run_whose_loads_follow_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For real: what was multiplied is what was measured, and the trials that found it are not kept."""
     monkeypatch.setattr(calibration, "ROUNDS", 2)
-    path, interrupted = perform(
-        scenario.parse(SCENARIO), tmp_path / "out", "wirelab bench fitted", quiet=True
-    )
+    path, interrupted = perform(parse(SCENARIO), tmp_path / "out", "wirelab bench fitted", quiet=True)
     told = json.loads((path / "run.json").read_text())
     assert not interrupted
     (calibrated,) = told["calibrations"]

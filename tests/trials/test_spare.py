@@ -1,19 +1,19 @@
 """Spare repeats: which cells are tried again, and that a run which needed them says so."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from bench.analysis.store import analyse
 from bench.commands.bench import perform
 from bench.evidence import gates
 from bench.rendering.report import report
 from bench.rundir.trial import Trial
-from bench.scenario import scenario as scenarios
-from bench.scenario.scenario import Settings
+from bench.scenario.parse import parse
+from bench.scenario.settings import Settings
 from bench.trials.retries import cells_to_try_again
 
 CELL = Settings(transport="websocket", subscribers=10, publish_rate=5.0)
@@ -112,7 +112,7 @@ def test_a_spoiled_trial_is_replaced_and_kept(
         return gates.Outcome(asked, why=["the publisher was late"] if late else [])
 
     monkeypatch.setattr(gates, "check", check)
-    scenario = scenarios.parse(SCENARIO.format(spare_repeats=spare_repeats))
+    scenario = parse(SCENARIO.format(spare_repeats=spare_repeats))
     assert [planned.id for planned in scenario.plan()] == ids[:2]
     path, _ = perform(scenario, tmp_path / "run", "wirelab bench spoiled.toml", quiet=True)
     trials = json.loads((path / "run.json").read_text())["trials"]

@@ -21,7 +21,7 @@ from bench.evidence import gates
 from bench.rundir import writer
 from bench.rundir.collected import Collected
 from bench.rundir.trial import Trial
-from bench.scenario import scenario
+from bench.scenario.parse import parse
 from bench.trials import runner, trial
 from bench.trials.processes import machine
 from clients.publisher import schedule
@@ -52,7 +52,7 @@ def run_short(
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> tuple[Collected, Trial]:
     """One trial and what its gates say."""
-    planned = scenario.parse(SCENARIO.format(transport=transport) + more)
+    planned = parse(SCENARIO.format(transport=transport) + more)
     before = without_browser()
     directory = writer.RunDirectory(tmp_path / "run", planned, "wirelab bench short", machine.facts())
     collected = trial.run(
@@ -81,11 +81,11 @@ def failed(judged: Trial) -> set[str]:
         ("long-poll", 'server_model = "gthread"'),
         ("short-poll", 'poll_interval_s = 0.2\nheaders = "browser"'),
         ("websocket", 'permessage_deflate = true\nschedule = "constant"'),
-        ("websocket", 'implementation = "bare"'),
-        ("long-poll", 'implementation = "bare"'),
-        ("short-poll", 'implementation = "bare"\npoll_interval_s = 0.2'),
+        ("websocket", 'system = "bare"'),
+        ("long-poll", 'system = "bare"'),
+        ("short-poll", 'system = "bare"\npoll_interval_s = 0.2'),
         ("long-poll", 'connection = "fresh"'),
-        ("long-poll", 'implementation = "bare"\nconnection = "fresh"'),
+        ("long-poll", 'system = "bare"\nconnection = "fresh"'),
     ],
 )
 def test_everybody_gets_everything(tmp_path: Path, transport: str, more: str) -> None:
@@ -110,7 +110,7 @@ def test_everybody_gets_everything(tmp_path: Path, transport: str, more: str) ->
 def test_on_off_publishes_what_its_schedule_says(tmp_path: Path) -> None:
     """The same seed, the same offsets, to the microsecond."""
     text = SCENARIO.format(transport="websocket") + 'schedule = "on-off"'
-    planned = scenario.parse(text.replace("rate = 20", "rate = 100")).plan()[0]
+    planned = parse(text.replace("rate = 20", "rate = 100")).plan()[0]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     collected = trial.run(planned, seed=3, pinning=None, scratch=scratch)
@@ -127,7 +127,7 @@ def test_a_memory_trial_begins_with_a_cohort(tmp_path: Path) -> None:
     """The cohort has left when PSS is read, and nothing that it got is in the data."""
     more = "memory = true"
     text = SCENARIO.replace("subscribers = 20", "subscribers = 200").replace("rate = 20", "rate = 4")
-    planned = scenario.parse(text.format(transport="long-poll") + more)
+    planned = parse(text.format(transport="long-poll") + more)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     collected = trial.run(planned.plan()[0], seed=1, pinning=None, scratch=scratch)
@@ -142,7 +142,7 @@ def test_a_memory_trial_begins_with_a_cohort(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("publish_rate", "published"), [(0, False), (20, True)])
 def test_baselines_have_nobody_to_tell(tmp_path: Path, publish_rate: int, published: bool) -> None:
     """An idle server, and one that is only published to."""
-    planned = scenario.parse(
+    planned = parse(
         SCENARIO.format(transport="none").replace("publish_rate = 20", f"publish_rate = {publish_rate}")
     )
     scratch = tmp_path / "scratch"
@@ -158,7 +158,7 @@ def test_an_idle_trial_publishes_nothing(tmp_path: Path) -> None:
     text = SCENARIO.format(transport="long-poll").replace("rate = 20", "rate = 0\nwait_s = 0.75")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    planned = scenario.parse(text).plan()[0]
+    planned = parse(text).plan()[0]
     collected = trial.run(planned, seed=1, pinning=machine.pinning(), scratch=scratch)
     assert collected.exit == "finished"
     assert collected.window_us is not None
@@ -177,7 +177,7 @@ def test_nobody_is_cut_whose_pong_comes_at_once(tmp_path: Path) -> None:
     text = text.replace("rate = 20", 'rate = 0\nwait_s = 1.05\nserver_model = "gthread"')
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    planned = scenario.parse(text).plan()[0]
+    planned = parse(text).plan()[0]
     collected = trial.run(planned, seed=1, pinning=machine.pinning(), scratch=scratch)
     assert collected.exit == "finished"
     assert sum(row["reconnects"] for row in collected.subscribers) == 0
@@ -284,8 +284,8 @@ def test_children_end_with_the_harness(tmp_path: Path) -> None:
     (tmp_path / "short.toml").write_text(SCENARIO.format(transport="websocket").replace("1.5", "30"))
     code = (
         "import sys; from pathlib import Path\n"
-        "from bench.scenario import scenario; from bench.trials import trial\n"
-        "planned = scenario.load(sys.argv[1]).plan()[0]\n"
+        "from bench.scenario.parse import load; from bench.trials import trial\n"
+        "planned = load(sys.argv[1]).plan()[0]\n"
         "trial.run(planned, seed=1, pinning=None, scratch=Path(sys.argv[2]),"
         " on_stage=lambda stage: print(stage, flush=True))"
     )

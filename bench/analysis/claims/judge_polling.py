@@ -179,7 +179,7 @@ def held_open(measured: Measured) -> Judged:
     comparisons, reasons = [], []
     for cell in measured.of("long-poll", busy=True):
         settings = cell.settings
-        if settings.get("connection") == "fresh":
+        if settings["connection"] == "fresh":
             # Asked again at once, but not before a connection was made: that is another question.
             continue
         empty, gap, held = (

@@ -18,29 +18,24 @@ from bench.analysis.cells import Cell
 from bench.analysis.theory import bill
 from bench.analysis.theory.bill import Work
 from bench.scenario.links import LOOPBACK
-from bench.scenario.scenario import MEASURING, SETTINGS
+from bench.scenario.settings import MEASURING, SETTINGS
 
 SUBSCRIBER = "subscriber"
 """The operation that takes memory, and no CPU."""
 LOADS = ("subscribers", "publish_rate", "poll_interval_s", "wait_s")
 """Settings by which the cells of a series may differ: they make the load."""
 SERVED: dict[str, Any] = {
-    "implementation": "wirelab",
+    "system": "wirelab",
     "link": LOOPBACK,
     "connection": "kept",
     "permessage_deflate": False,
 }
-"""What is billed: our own server on loopback, connections kept, nothing compressed. A setting that a run does
-not name had this value."""
+"""What is billed: our own server on loopback, connections kept, nothing compressed."""
 
 
 def billed(cells: Iterable[Cell]) -> list[Cell]:
     """Those of the cells that are billed."""
-    return [
-        cell
-        for cell in cells
-        if all(cell.settings.get(name, usual) == usual for name, usual in SERVED.items())
-    ]
+    return [cell for cell in cells if all(cell.settings[name] == usual for name, usual in SERVED.items())]
 
 
 def works(cell: Cell) -> list[Work]:
@@ -57,7 +52,7 @@ def works(cell: Cell) -> list[Work]:
 
 def shared(cell: Cell) -> dict[str, Any]:
     """The settings that the cells of a series share."""
-    names = [name for name in SETTINGS if name not in (*LOADS, *MEASURING) and name in cell.settings]
+    names = [name for name in SETTINGS if name not in (*LOADS, *MEASURING)]
     return {name: cell.settings[name] for name in sorted(names)}
 
 

@@ -22,7 +22,7 @@ from bench.analysis import theory
 from bench.analysis.cells import Cell
 from bench.analysis.theory import residuals
 from bench.analysis.theory.load import Load, load_of
-from bench.scenario.scenario import series_key
+from bench.scenario.labels import series_key
 from clients import TRANSPORTS
 
 LATENCIES = ("latency_ms_mean", "latency_ms_p50", "latency_ms_p99")

@@ -91,7 +91,7 @@ def load_of(cell: Cell) -> Load:
     """The cell as a load. What theory cannot know is as the cell measured it."""
     settings = cell.settings
     one_way_s = settings["one_way_ms"] / 1000.0
-    connection = settings.get("connection", "kept")
+    connection = settings["connection"]
     gap = cell.metrics.get("next_request_gap_ms_p50")
     turnaround_s = 0.0 if gap is None else gap.value / 1000.0
     if connection == "fresh":

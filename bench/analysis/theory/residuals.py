@@ -33,7 +33,7 @@ def predicted(cell: Cell) -> dict[str, Any] | None:
     """Theory for the cell: a value or None for each metric that it may know, `latency_quantiles_ms` at
     `base.QUANTILES`, and `service_us` (s)."""
     settings = cell.settings
-    if cell.transport is None or settings.get("implementation") == "bare":
+    if cell.transport is None or settings["system"] == "bare":
         return None
     if settings["publish_rate"] <= 0 or cell.service_s is None:
         return None

@@ -76,7 +76,7 @@ def _generator_delay_ms(window: Window) -> Reading:
     the next request.
 
     Not for the bare server: it is there to show what the harness itself adds, this delay included."""
-    if not window.asks_again or window.record["implementation"] == "bare":
+    if not window.asks_again or window.record["system"] == "bare":
         return Reading(None, limit=GENERATOR_DELAY_MS)
     limit_ms = GENERATOR_DELAY_MS
     requests, deliveries = window.trial.requests, window.trial.deliveries

@@ -18,7 +18,7 @@ from bench.rendering.arrange import Cell
 from bench.rendering.figures import against
 from bench.rendering.figures.style import FAINT, HALO, INK, WIDTH
 from bench.rendering.looks import look
-from bench.scenario.scenario import load_key
+from bench.scenario.labels import load_key
 from bench.words import number
 
 ROWS = 16

@@ -26,7 +26,7 @@ from bench.rendering.figures.style import (
     plain_log,
 )
 from bench.rendering.looks import look
-from bench.scenario.scenario import load_key
+from bench.scenario.labels import load_key
 
 Series = dict[str, Any]
 

@@ -9,7 +9,7 @@ from made_cells import made
 from made_costs import deliveries, only
 
 from bench.analysis.costs.model import HELD_OUT_TIMES, summarise
-from bench.scenario import scenario
+from bench.scenario.parse import load
 
 
 def test_the_held_out_load_plays_no_part_in_the_fit() -> None:
@@ -95,7 +95,7 @@ def test_publishing_is_told_and_not_checked() -> None:
 def test_capacity_asks_for_loads_to_fit_and_twice_as_much() -> None:
     """Every series has three loads or more and, of the same operation, one about twice as large as each."""
     series: dict[tuple[Any, ...], list[float]] = {}
-    for one in scenario.load("capacity").cells:
+    for one in load("capacity").cells:
         idle = one.publish_rate == 0
         if one.transport and not (idle and one.transport == "long-poll"):
             a_second = {"short-poll": 1 / one.poll_interval_s}.get(

@@ -11,10 +11,10 @@ from bench.analysis.theory import bill
 
 
 def test_only_our_own_server_on_loopback_is_billed() -> None:
-    """Another implementation, a link, fresh connections or compression are never mixed in."""
+    """Another system, a link, fresh connections or compression are never mixed in."""
     usual = only(deliveries(lambda x: 28.0), "delivery")
     for other in (
-        {"implementation": "bare"},
+        {"system": "bare"},
         {"link": "constant"},
         {"connection": "fresh"},
         {"permessage_deflate": True},

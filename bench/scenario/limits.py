@@ -1,0 +1,71 @@
+"""What one machine can measure: limits that no single key of a scenario can tell.
+
+Rules:
+- A scenario cannot ask for more than one machine's memory or half a day.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bench.errors import ScenarioError
+from bench.scenario.settings import Settings, factors_of
+from servers.settings import PONG_PATIENCE_S
+
+MAXIMUM_DELIVERIES = 5_000_000
+"""Deliveries, and polls, that one trial may ask for; the load generator keeps 48 bytes for each."""
+MAXIMUM_BYTES_PER_SECOND = 500_000_000
+MAXIMUM_TRIALS = 2_000
+MAXIMUM_HOURS = 6
+
+
+def check_cell(cell: Settings, where: str) -> None:
+    """Raise ScenarioError if the settings of a cell do not go together, or ask for too much."""
+    if cell.transport and not cell.subscribers:
+        raise ScenarioError(f'{where}: subscribers must be at least 1, or transport "none" for a baseline')
+    measured_s = cell.settle_s + cell.window_s
+    rate = cell.publish_rate * max(1, cell.subscribers)
+    if rate * measured_s > MAXIMUM_DELIVERIES:
+        raise ScenarioError(
+            f"{where}: subscribers × publish_rate × (settle_s + window_s) must not exceed "
+            f"{MAXIMUM_DELIVERIES:,} deliveries"
+        )
+    if rate * cell.payload_bytes > MAXIMUM_BYTES_PER_SECOND:
+        raise ScenarioError(
+            f"{where}: subscribers × publish_rate × payload_bytes must not exceed "
+            f"{MAXIMUM_BYTES_PER_SECOND:,} bytes a second"
+        )
+    if "poll_interval_s" in factors_of(cell.transport):
+        polls = cell.subscribers * (measured_s + 2 * cell.poll_interval_s) / cell.poll_interval_s
+        if polls > MAXIMUM_DELIVERIES:
+            raise ScenarioError(
+                f"{where}: subscribers × (settle_s + window_s) / poll_interval_s must not exceed "
+                f"{MAXIMUM_DELIVERIES:,} requests"
+            )
+    client = cell.client
+    if client is None or not client.held:
+        return
+    round_trip_s = 2 * (cell.one_way_ms + cell.jitter_ms) / 1000
+    if not client.asks_again and max(cell.wait_s, PONG_PATIENCE_S) <= round_trip_s:
+        raise ScenarioError(
+            f"{where}: wait_s must exceed a round trip of {PONG_PATIENCE_S:g} s or more: a {client.label} is "
+            "cut at the first ping that finds those before unanswered for so long"
+        )
+    waits = cell.window_s / cell.wait_s
+    if cell.publish_rate == 0 and (waits < 1 or not math.isclose(waits, round(waits))):
+        raise ScenarioError(f"{where}: where publish_rate is 0, window_s must be a whole multiple of wait_s")
+
+
+def check_length(cells: int, repeats: int, spare_repeats: int, expected_s: float) -> None:
+    """Raise ScenarioError if there are too many trials, or if all repeats take too long; `expected_s` is
+    without the spare ones."""
+    at_most = repeats + spare_repeats
+    if cells * at_most > MAXIMUM_TRIALS:
+        raise ScenarioError(
+            f"{cells} cells × {at_most} repeats are more than {MAXIMUM_TRIALS} trials: ask for fewer"
+        )
+    hours = expected_s / 3600 * at_most / repeats
+    if hours > MAXIMUM_HOURS:
+        raise ScenarioError(
+            f"this would take {hours:.0f} hours, and {MAXIMUM_HOURS} is the most: ask for fewer cells"
+        )
