@@ -1,6 +1,7 @@
 """What goes over the wire: bytes and packets of a poll without news, and what a notification adds.
 
-Exact sums, so least squares over the cells: a·polls + b·notifications. A WebSocket's polls are its pings.
+Exact sums, so least squares over the cells: a·polls + b·notifications. A WebSocket's polls are its pings. A
+cell in whose window neither came says nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def summarise(cells: list[Cell]) -> dict[str, Any]:
         cell
         for cell in cells
         if not theory.of(cell.transport).came_back(cell)
+        and any(_rates(cell))
         and all(cell.estimate(_metric(quantity)) is not None for quantity in QUANTITIES)
     ]
     rates = np.array([_rates(cell) for cell in known]).reshape(-1, 2)

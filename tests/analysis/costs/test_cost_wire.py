@@ -8,6 +8,7 @@ from made_costs import deliveries
 
 from bench.analysis.costs.model import summarise
 from bench.analysis.costs.wire import QUANTITIES
+from bench.analysis.theory import bill
 
 
 def test_bytes_are_told_apart_by_poll_and_by_notification() -> None:
@@ -50,3 +51,16 @@ def test_bytes_are_not_told_apart_where_only_the_windows_edges_differ() -> None:
     [told] = [one for one in model["wire"] if one["transport"] == "long-poll"]
     assert told["per_poll"] is None
     assert told["per_notification"] is None
+
+
+def test_a_window_in_which_nothing_came_is_left_out() -> None:
+    """Polls that are held for longer than the window: neither a poll nor a notification to bill."""
+    cells = []
+    for asked, wait_s in ((0.0, 25.0), (4.0, 0.25)):
+        wire = {f"{name}_per_subscriber_second": 300.0 * asked for name in QUANTITIES}
+        work = {bill.REQUESTS: asked, bill.MEMORY: 20.0}
+        cells.append(made("long-poll", {**wire, **work}, publish_rate=0.0, wait_s=wait_s))
+    model = summarise(cells)
+    assert model is not None
+    [told] = model["wire"]
+    assert told["per_poll"]["bytes_up"]["value"] == pytest.approx(300.0)
