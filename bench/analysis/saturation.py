@@ -5,14 +5,16 @@ series, and run in rising order within a repeat.
 
 Rules:
 - A trial keeps the budget when it is valid, steady, and its p99 is within it. One that is not steady breaks
-  it whatever its p99: a queue only grows there, and what was measured in one window says nothing of the
-  next. (A saturated long poll may look well for long, since each client has one request at the most.)
-- When two steps of a series in a row have broken it, the higher ones are skipped in that repeat. A skipped
-  trial is told in run.json (`skipped`, with why), and counts as one that broke.
+  it whatever its p99: a queue only grows there, and one window says nothing of the next. (A saturated long
+  poll may look well for long, since each client has one request at the most.)
+- When two steps of a series in a row have broken it, the higher ones are skipped in that repeat. run.json
+  lists the skipped trials (`skipped`, with why), and each counts as one that broke.
 - A step is within the budget when more than half of its repeats keep it, so that the median p99 does. The
-  answer is the largest step with no broken one below it; the first broken one is asked why.
+  answer is the largest step with no broken one below it; the first broken one is asked for its cause.
 - From the first broken step on, a cell need be neither valid nor whole: that it broke is the finding.
-- Where the load generator, or anything else of ours, was at its limit, nothing is said about the server.
+- If the load generator, or another tool of ours, was at its limit, nothing is said about the server.
+- What a cause takes from the transport (its fan-out, its transits) its theory knows; a transport without one
+  has no fan-out here, and one transit.
 
 `summarise` gives summary.json's `saturation`, null without a budget:
 
@@ -74,8 +76,8 @@ def summarise(
 
 
 def excuses(saturation: Record | None, cell: Record, minimum_valid_trials: int) -> bool:
-    """Whether a cell with too few valid trials leaves the run valid: at or beyond the step that broke because
-    of its load, or short of skipped trials alone."""
+    """Is the run valid although the cell has too few valid trials? Yes at or beyond the step that broke
+    because of its load, and if only skipped trials are missing."""
     for series in (saturation or {"series": ()})["series"]:
         for step in series["steps"]:
             if step["cell"] == cell["id"]:
@@ -165,7 +167,7 @@ def _answer(steps: list[_Step], budget_ms: float) -> dict[str, Any]:
 
 
 class Cause(NamedTuple):
-    """What may have broken a budget: whether it did in a trial, and what is said of a step where it did."""
+    """What may have broken a budget: did it do so in a trial, and what is said of a step if it did."""
 
     name: str
     holds: Callable[[Record, Record, float], bool]
@@ -233,7 +235,7 @@ def _say_fan_out(step: _Step) -> str:
 
 
 def _is_fan_out(trial: Record, settings: Record, budget_ms: float) -> bool:
-    """Whether one fan-out breaks the budget by itself, or takes most of the p99 on a core seldom busy."""
+    """Does one fan-out break the budget by itself, or take most of the p99 on a core that is seldom busy?"""
     took_ms, p99_ms = P99 * _fan_out_ms(trial, settings), trial["figures"]["latency_ms_p99"]
     return took_ms > budget_ms or (p99_ms is not None and took_ms > p99_ms / 2 and not _is_queue(trial))
 

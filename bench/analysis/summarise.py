@@ -21,7 +21,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis import claims, intervals, literature, saturation
+from bench.analysis import claims, intervals, literature, saturation, theory
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.costs import model
 from bench.analysis.estimate import Estimate
@@ -234,10 +234,7 @@ def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> Cell:
         if drawn is not None:
             replicates[metric] = drawn
     settings = json.loads(group[0].cell_key)
-    per = (
-        "server_cpu_us_per_delivery" if settings["transport"] == "websocket" else "server_cpu_us_per_request"
-    )
-    service = found[per]
+    service = found[theory.of(settings["transport"]).service_metric]
     return Cell(
         id=name,
         settings=settings,

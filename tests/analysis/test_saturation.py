@@ -118,6 +118,7 @@ def test_not_steady_breaks_a_budget_whatever_the_p99() -> None:
         ({"busy": 0.8}, {}, "queue", "80% busy"),
         ({}, {"server_model": "gthread"}, "threads", "1,001 threads"),
         ({}, {}, "unknown", "nothing that was measured explains it"),
+        ({"cost_us": 600.0}, {"transport": "no-theory"}, "unknown", "nothing that was measured explains it"),
         ({}, {"one_way_ms": 40.0}, "delay", "120 ms"),
         ({}, {"transport": "short-poll", "poll_interval_s": 0.2}, "interval", "0.2 s"),
         ({"steady": False, "failed": ["told_gap"]}, {}, "gaps", "told of gaps"),

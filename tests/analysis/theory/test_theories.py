@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from made_costs import measured
 from made_loads import RATE, load
 
 from bench.analysis import theory
+from bench.analysis.cells import Measured
+from bench.analysis.claims.judge_million import million
+from bench.analysis.costs import model, plan
+from bench.analysis.theory import curves, residuals
 from bench.analysis.theory.base import COUNT_SLACK, LATENCY_SLACK_MS
+from bench.analysis.theory.load import load_of
 from bench.analysis.theory.long_poll import LongPoll
 from bench.analysis.theory.short_poll import ShortPoll
 from bench.analysis.theory.websocket import WebSocket
@@ -80,6 +87,34 @@ def test_an_idle_poll_is_always_empty() -> None:
     assert theory.empty_response_share(one) == pytest.approx(
         math.exp(-RATE * (0.2 + LongPoll().unattended_s(one)))
     )
+
+
+def test_a_new_theory_is_a_file_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it a transport has predictions, curves, costs, a plan and a projection; without it, none of
+    them."""
+    cells = [
+        dataclasses.replace(cell, settings={**cell.settings, "transport": "sse"}, service_s=25e-6)
+        for cell in measured()
+        if cell.transport == "websocket"
+    ]
+    demand = plan.Demand(1_000_000, 0.1, 200, 5.0)
+
+    def found() -> tuple[int, int, int, int, int]:
+        costs = model.summarise(cells)
+        latencies = [residuals.of_load(load_of(cell))["latency_ms_mean"] for cell in cells]
+        try:
+            plans = len(plan.plan(costs, demand, None))
+        except plan.CannotPlan:
+            plans = 0
+        told = million(Measured(tuple(cells), {})).comparisons
+        series = 0 if costs is None else len(costs["series"])
+        known = sum(one is not None for one in latencies)
+        return known, len(curves.summarise(cells)), series, plans, len(told)
+
+    assert found() == (0, 0, 0, 0, 0)
+    monkeypatch.setitem(TRANSPORTS, "sse", TRANSPORTS["websocket"])
+    monkeypatch.setitem(theory.THEORIES, "sse", WebSocket())
+    assert found() == (4, 1, 3, 1, 1)
 
 
 def test_a_theory_is_a_registered_transports() -> None:
