@@ -6,11 +6,11 @@ The handshake is HTTP, so it is read as the polls' answers are; after it come fr
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterator
 
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
+from wsproto.utilities import generate_accept_token
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
 from clients.frames import FrameReader
@@ -19,8 +19,6 @@ from clients.http_response import Response
 from clients.subscriber import Delivery, Request, Subscriber
 from clients.wire import Connection
 
-# RFC 6455, 1.3: what the server adds to the key, to show that it speaks this protocol.
-_ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
 _OUR_FAULT = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -104,6 +102,5 @@ def _check_accept(response: Response, key: str) -> None:
     """Check that the server understood the handshake (RFC 6455, 4.1); raises BadAnswer."""
     if response.headers.get(b"upgrade", b"").lower() != b"websocket":
         raise BadAnswer("the server switched to something that is not WebSocket")
-    digest = hashlib.sha1((key + _ACCEPT_GUID).encode("ascii"), usedforsecurity=False).digest()
-    if response.headers.get(b"sec-websocket-accept", b"") != base64.b64encode(digest):
+    if response.headers.get(b"sec-websocket-accept", b"") != generate_accept_token(key.encode("ascii")):
         raise BadAnswer("the server's Sec-WebSocket-Accept does not match the key that was sent")

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 
 import h11
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
+from wsproto.utilities import ACCEPT_GUID
 
 from clients.frames import frame_bounds
 
@@ -28,7 +29,7 @@ Part = Literal["head", "framing", "payload"]
 PARTS: tuple[Part, ...] = ("head", "framing", "payload")
 
 # RFC 6455, section 1.3: what the server adds to the key, to show that it speaks this protocol.
-GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+GUID = ACCEPT_GUID.decode("ascii")
 END_OF_HEAD = b"\r\n\r\n"
 MASK_BYTES = 4
 MASK_EXAMPLES = 8

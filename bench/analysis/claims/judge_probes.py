@@ -6,9 +6,9 @@ The bands stand here and no run moves them. A judge returns comparisons, never a
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
+
+from wsproto.utilities import generate_accept_token
 
 from bench.analysis.cells import Measured
 from bench.analysis.estimate import Estimate
@@ -36,7 +36,8 @@ def upgrade(measured: Measured) -> Judged:
         and "HTTP/1.1" in request.split("\r\n")[0].split("\n")[0],
         "it carries Upgrade: websocket": (_header(request, "upgrade") or "").lower() == "websocket",
         "the answer is 101": probe.get("status") == 101,
-        "the answer's key matches (RFC 6455 §4.2.2)": key is not None and accepted == accept_key(key),
+        "the answer's key matches (RFC 6455 §4.2.2)": key is not None
+        and accepted == generate_accept_token(key.encode()).decode(),
         "messages then went up": (probe.get("messages_sent") or 0) > 0,
         "and came down": (probe.get("messages_received") or 0) == probe.get("messages_sent"),
         "on the same TCP connection": probe.get("same_connection") is True,
@@ -106,14 +107,6 @@ def welcome(measured: Measured) -> Judged:
     other = next(message for message in messages if message != GREETING)
     got = "no message at all" if other is None else f"{other[:MOST_SHOWN]!r}"
     return Judged((Comparison("fails", f"{says}; another got {got}", {}, found),))
-
-
-def accept_key(key: str) -> str:
-    """The Sec-WebSocket-Accept that answers a key (RFC 6455 §1.3)."""
-    guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    return base64.b64encode(
-        hashlib.sha1((key + guid).encode("ascii"), usedforsecurity=False).digest()
-    ).decode("ascii")
 
 
 def _header(message: str, name: str) -> str | None:

@@ -15,8 +15,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import signal
 import sys
@@ -24,9 +22,9 @@ import time
 from collections import deque
 from urllib.parse import parse_qs, urlsplit
 
+from wsproto.utilities import generate_accept_token
+
 LOG = 10_000
-GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""RFC 6455 §1.3."""
 DEFAULT_WAIT_S = 25.0
 
 
@@ -177,7 +175,7 @@ class Connection(asyncio.Protocol):
         self.write(self._log.empty)
 
     def _upgrade(self, key: str, cursor: int) -> None:
-        accept = base64.b64encode(hashlib.sha1((key + GUID).encode("ascii"), usedforsecurity=False).digest())
+        accept = generate_accept_token(key.encode("ascii"))
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         held = self._log.held
         missing = [held[index] for index in range(len(held) - (self._log.newest - cursor), len(held))]
