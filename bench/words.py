@@ -15,6 +15,16 @@ def number(value: float, digits: int = 3) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
+def percent(share: float) -> str:
+    """A share in per cent: 0.05 is 5 %."""
+    return f"{number(share * 100)} %"
+
+
+def spelled(count: int) -> str:
+    """A small count as a word: 2 is two."""
+    return ("no", "one", "two", "three", "four", "five")[count]
+
+
 def listed(words: Sequence[str]) -> str:
     """Words as a list in a sentence: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""

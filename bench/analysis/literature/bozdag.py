@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.estimate import Band, Estimate
-from bench.analysis.literature.reproduce import READ, Found, Reproduction, Row, Statement, cell, figure, ratio
+from bench.analysis.literature.reproduce import (
+    READ,
+    Found,
+    Reproduction,
+    Row,
+    Statement,
+    cell,
+    estimate,
+    ratio,
+)
 
 PERIOD_S = 1.0
 FREQUENT_S, RARE_S = 0.5, 2.0
@@ -56,7 +65,7 @@ def cost(measured: Measured) -> list[Row]:
 def saturation(measured: Measured) -> list[Row]:
     """How busy the server's core is with their largest number of users."""
     return [
-        Row(name, "saturated", figure(cell(measured, push), "server_core_busy_share", times=100), SATURATED)
+        Row(name, "saturated", estimate(cell(measured, push), "server_core_busy_share", times=100), SATURATED)
         for push, name in PUSHES.items()
     ]
 
@@ -69,7 +78,7 @@ def missing(measured: Measured) -> list[Row]:
 def _arrived(of: Cell | None) -> Found:
     """Per cent of a window's notifications that came: deliveries in it, against those and what subscribers
     were told they had missed from joining to draining; medians of the valid trials."""
-    found, told = figure(of, "deliveries"), figure(of, "missed")
+    found, told = estimate(of, "deliveries"), estimate(of, "missed")
     if isinstance(found, str) or isinstance(told, str):
         return "not measured" if of is None else of.why_not("deliveries")
     return Estimate.exact(100 * found.value / (found.value + told.value))
@@ -99,13 +108,13 @@ def _empty(
     measured: Measured, interval_s: float, published: str, *, wasteful: bool, schedule: str = "constant"
 ) -> Row:
     band = Band(low=WASTE_PERCENT) if wasteful else Band(high=WASTE_PERCENT)
-    found = figure(_pull(measured, interval_s, schedule), "empty_response_share", times=100)
+    found = estimate(_pull(measured, interval_s, schedule), "empty_response_share", times=100)
     return Row(f"T = {interval_s:g} s, % empty", published, found, band)
 
 
 def _stale(measured: Measured, interval_s: float, published: str, *, stale: bool) -> Row:
     band = Band(low=PERIOD_S) if stale else Band(high=PERIOD_S)
-    found = figure(_pull(measured, interval_s), "latency_ms_p90", times=0.001)
+    found = estimate(_pull(measured, interval_s), "latency_ms_p90", times=0.001)
     return Row(f"T = {interval_s:g} s, p90 in s", published, found, band)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.estimate import Band, Estimate
-from bench.analysis.literature.reproduce import READ, Found, Reproduction, Row, Statement, cell, figure
+from bench.analysis.literature.reproduce import READ, Found, Reproduction, Row, Statement, cell, estimate
 from bench.evidence.gates.link import PACKET_HEADER_BYTES
 
 HEADER_BYTES, FRAME_BYTES = 871, 2
@@ -117,12 +117,12 @@ def _polled(measured: Measured, kind: str) -> Cell | None:
 
 
 def _bytes(of: Cell | None) -> Found:
-    return figure(of, "wire_bytes_per_delivery")
+    return estimate(of, "wire_bytes_per_delivery")
 
 
 def _wire_bytes(of: Cell | None) -> Found:
     """Bytes a delivery with the headers of their packets; the interval adds both intervals, so it is wide."""
-    inside, packets = figure(of, "wire_bytes_per_delivery"), figure(of, "wire_packets_per_delivery")
+    inside, packets = estimate(of, "wire_bytes_per_delivery"), estimate(of, "wire_packets_per_delivery")
     if isinstance(inside, str) or isinstance(packets, str):
         return inside if isinstance(inside, str) else packets
     around = packets.times(PACKET_HEADER_BYTES)

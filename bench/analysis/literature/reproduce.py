@@ -22,6 +22,7 @@ from typing import Any
 from bench.analysis import cells
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.estimate import Band, Estimate, Outcome
+from bench.analysis.verdicts.verdict import Verdict, verdict
 from bench.words import listed
 
 PREFIX = "reproduce-"
@@ -96,27 +97,29 @@ def judge(reproduction: Reproduction, measured: Measured, links_unavailable: str
     `verdict`, `why`. A row has `case`, `published`, `value`, `low`, `high`, `band` and `outcome` (both null
     for a comparison), `why`."""
     statements: list[dict[str, Any]] = []
+    verdicts: list[Verdict] = []
     for statement in reproduction.statements:
         rows = statement.rows(measured)
-        verdict, why = _of_rows(rows)
+        on_statement, why = _of_rows(rows)
+        verdicts.append(on_statement)
         statements.append(
             {
                 "says": statement.says,
                 "read": statement.read,
                 "measure": statement.measure,
                 "rows": [_row_json(row) for row in rows],
-                "verdict": verdict,
+                "verdict": on_statement,
                 "why": why,
             }
         )
-    verdict, why = _of_statements([statement["verdict"] for statement in statements])
+    on_the_whole, why = _of_statements(verdicts)
     return {
         "name": reproduction.name,
         "source": reproduction.source,
         "differs": list(reproduction.differs),
         "links_unavailable": links_unavailable,
         "statements": statements,
-        "verdict": verdict,
+        "verdict": on_the_whole,
         "why": why,
     }
 
@@ -129,7 +132,7 @@ def cell(measured: Measured, transport: str, **settings: Any) -> Cell | None:
     return None
 
 
-def figure(of: Cell | None, metric: str, *, times: float = 1.0) -> Found:
+def estimate(of: Cell | None, metric: str, *, times: float = 1.0) -> Found:
     """A cell's metric, multiplied into the unit that the row shows."""
     if of is None:
         return "not measured"
@@ -162,32 +165,27 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def _of_rows(rows: Sequence[Row]) -> tuple[str, str]:
-    """A statement's verdict, and why it is no plain one."""
-    cases: dict[str, list[str]] = {
-        outcome: [row.case for row in rows if row.outcome == outcome]
-        for outcome in ("holds", "fails", "unclear")
-    }
-    if cases["holds"] and cases["fails"]:
+def _of_rows(rows: Sequence[Row]) -> tuple[Verdict, str]:
+    """A statement's verdict, and the cases if it is no plain one."""
+    cases: dict[Outcome, list[str]] = {"holds": [], "fails": [], "unclear": []}
+    for row in rows:
+        if row.outcome is not None:
+            cases[row.outcome].append(row.case)
+    reached = verdict(outcome for outcome, found in cases.items() if found)
+    if reached == "depends":
         also = f"; open for {listed(cases['unclear'])}" if cases["unclear"] else ""
-        return "depends", f"holds for {listed(cases['holds'])}; fails for {listed(cases['fails'])}{also}"
-    if cases["unclear"]:
-        return "inconclusive", "; ".join(
-            f"{row.case}: {row.why_unclear()}" for row in rows if row.outcome == "unclear"
-        )
-    return "holds" if cases["holds"] else "fails", ""
+        return reached, f"holds for {listed(cases['holds'])}; fails for {listed(cases['fails'])}{also}"
+    unclear = [f"{row.case}: {row.why_unclear()}" for row in rows if row.outcome == "unclear"]
+    return reached, "; ".join(unclear)
 
 
-def _of_statements(verdicts: Sequence[str]) -> tuple[str, str]:
+def _of_statements(verdicts: Sequence[Verdict]) -> tuple[Verdict, str]:
     """The verdict on the whole, and which statements got which."""
-    kinds = list(dict.fromkeys(verdicts))
-    numbers = {kind: [str(n) for n, verdict in enumerate(verdicts, 1) if verdict == kind] for kind in kinds}
-    why = "; ".join(f"{listed(numbers[kind])} {_verb(kind, len(numbers[kind]))}" for kind in kinds)
-    if len(kinds) == 1:
-        return kinds[0], why
-    if "depends" in kinds or {"holds", "fails"} <= set(kinds):
-        return "depends", why
-    return "inconclusive", why
+    numbers: dict[Verdict, list[str]] = {}
+    for number, one in enumerate(verdicts, 1):
+        numbers.setdefault(one, []).append(str(number))
+    why = "; ".join(f"{listed(which)} {_verb(kind, len(which))}" for kind, which in numbers.items())
+    return verdict(verdicts), why
 
 
 def _verb(verdict: str, count: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bench.analysis.cells import Measured
 from bench.analysis.estimate import Band
-from bench.analysis.literature.reproduce import READ, Reproduction, Row, Statement, cell, figure, ratio
+from bench.analysis.literature.reproduce import READ, Reproduction, Row, Statement, cell, estimate, ratio
 
 ONE_WAY_MS = 50
 RATES = (2, 10, 20)
@@ -34,7 +34,7 @@ def _transits(measured: Measured, transport: str, rate: int, metric: str) -> Row
         ("websocket", "latency_ms_p99"): (CLOSE_TO_ONE, "1"),
     }[transport, metric]
     case = f"{metric.removeprefix('latency_ms_')} at {rate}/s"
-    return Row(case, published, figure(of, metric, times=1 / ONE_WAY_MS), band)
+    return Row(case, published, estimate(of, metric, times=1 / ONE_WAY_MS), band)
 
 
 def average(measured: Measured) -> list[Row]:
@@ -59,7 +59,7 @@ def pushed(measured: Measured) -> list[Row]:
 def batches(measured: Measured) -> list[Row]:
     """Notifications an answer under the largest load."""
     of = cell(measured, "long-poll", publish_rate=RATES[-1], one_way_ms=ONE_WAY_MS)
-    return [Row(f"at {RATES[-1]}/s", "several", figure(of, "notifications_per_answer"), SEVERAL)]
+    return [Row(f"at {RATES[-1]}/s", "several", estimate(of, "notifications_per_answer"), SEVERAL)]
 
 
 def overhead(measured: Measured) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,9 +41,3 @@ def evidence(cell: str, metric: str, estimate: Estimate | None, band: str, says:
         "band": band,
         "says": says,
     }
-
-
-def all_of(outcomes: Iterable[Outcome]) -> Outcome:
-    """Fails if any fails, holds if all hold, else unclear."""
-    found = set(outcomes)
-    return "fails" if "fails" in found else "unclear" if "unclear" in found else "holds"

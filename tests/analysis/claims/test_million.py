@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from judging import judged
 from made_cells import made
 
-from bench.analysis import claims
-from bench.analysis.cells import Cell, Measured
+from bench.analysis.cells import Cell
 from bench.analysis.theory import bill
 
 LOADS = (500, 600, 700, 1400)
@@ -47,22 +47,16 @@ def idle(
     return cells
 
 
-def judged(cells: list[Cell]) -> dict[str, Any]:
-    """The claim's verdict."""
-    claim = next(one for one in claims.CLAIMS if one.id == "million")
-    return claims.judge(claim, Measured(tuple(cells), {}))
-
-
 def test_a_million_takes_much_or_little_or_it_depends() -> None:
     """Cores at one renewal in 25 s, memory for each; the condition is named."""
     little = idle("websocket", 50.0) + idle("long-poll", 90.0)
-    assert judged(little)["verdict"] == "fails"
+    assert judged("million", little)["verdict"] == "fails"
     much = idle("websocket", 110.0) + idle("long-poll", 250.0)
-    assert judged(much)["verdict"] == "holds"
-    found = judged(idle("websocket", 55.0) + idle("long-poll", 250.0))
+    assert judged("million", much)["verdict"] == "holds"
+    found = judged("million", idle("websocket", 55.0) + idle("long-poll", 250.0))
     assert found["verdict"] == "depends"
     assert "holds for long poll renewed every 25 s and fails for WebSocket pinged every 25 s" in found["why"]
-    roomy = judged(idle("websocket", 50.0, memory_kb=150.0) + idle("long-poll", 90.0))
+    roomy = judged("million", idle("websocket", 50.0, memory_kb=150.0) + idle("long-poll", 90.0))
     assert roomy["verdict"] == "depends"
     assert "a million: 154" in str(roomy["evidence"])
     cores = [one["value"] for one in found["evidence"] if one["metric"] == "CPU × 10^6"]
@@ -81,7 +75,7 @@ def test_the_server_model_may_decide() -> None:
         *idle("websocket", 110.0, **threads),
         *idle("long-poll", 200.0, **threads),
     ]
-    found = judged(cells)
+    found = judged("million", cells)
     assert found["verdict"] == "depends"
     assert "It holds for gthread and fails for gevent." in found["why"]
 
@@ -89,7 +83,7 @@ def test_the_server_model_may_decide() -> None:
 def test_short_poll_is_projected_at_a_poll_a_second() -> None:
     """Whatever interval it was measured at."""
     cells = idle("websocket", 55.0) + idle("long-poll", 90.0) + idle("short-poll", 200.0)
-    found = judged(cells)
+    found = judged("million", cells)
     assert found["verdict"] == "depends"
     assert "short poll asking every 1 s" in found["short"]
     cores = [one["value"] for one in found["evidence"] if one["metric"] == "CPU × 10^6"]
@@ -99,7 +93,7 @@ def test_short_poll_is_projected_at_a_poll_a_second() -> None:
 @pytest.mark.parametrize("last_us", [30.0, 90.0])
 def test_a_model_that_misses_its_check_projects_nothing(last_us: float) -> None:
     """Too little, and the verdict says by how much; or so much that the core was full."""
-    found = judged(idle("websocket", 60.0, last_us=last_us) + idle("long-poll", 250.0))
+    found = judged("million", idle("websocket", 60.0, last_us=last_us) + idle("long-poll", 250.0))
     assert found["verdict"] == "inconclusive"
     assert MISSED[last_us] in found["why"]
     assert "`wirelab bench article`" in found["why"]
@@ -109,7 +103,8 @@ def test_cells_that_were_not_meant_for_it_decide_nothing() -> None:
     """A short poll under one load, beside two transports that were checked: named, and not in the way."""
     cells = idle("websocket", 50.0) + idle("long-poll", 90.0)
     found = judged(
-        [*cells, made("short-poll", {bill.REQUESTS: 1.0, bill.CPU_PER_REQUEST: 300.0}, subscribers=300)]
+        "million",
+        [*cells, made("short-poll", {bill.REQUESTS: 1.0, bill.CPU_PER_REQUEST: 300.0}, subscribers=300)],
     )
     assert found["verdict"] == "fails"
     assert "Not counted: short poll asking every 1 s on gevent was not projected" in found["why"]
@@ -123,12 +118,18 @@ def test_both_transports_must_have_been_checked() -> None:
         idle("websocket", 55.0) + idle("long-poll", 250.0, loads=(700, 1400)),
         idle("websocket", 55.0) + idle("long-poll", 250.0, busy_share=0.1),
     ):
-        found = judged(cells)
+        found = judged("million", cells)
         assert found["verdict"] == "inconclusive"
         assert "long poll" in found["why"]
 
 
 def test_without_memory_it_may_only_hold() -> None:
     """Few cores alone do not make it little computing."""
-    assert judged(idle("websocket", 50.0, None) + idle("long-poll", 90.0, None))["verdict"] == "inconclusive"
-    assert judged(idle("websocket", 150.0, None) + idle("long-poll", 250.0, None))["verdict"] == "holds"
+    assert (
+        judged("million", idle("websocket", 50.0, None) + idle("long-poll", 90.0, None))["verdict"]
+        == "inconclusive"
+    )
+    assert (
+        judged("million", idle("websocket", 150.0, None) + idle("long-poll", 250.0, None))["verdict"]
+        == "holds"
+    )

@@ -1,29 +1,27 @@
-"""Judges of delivery: low-latency, many-clients.
-
-The bands stand here, and no run moves them. A judge returns comparisons, never a verdict;
-`bench/analysis/claims/__init__.py` makes one of them.
-"""
+"""The claim `low-latency`: is a WebSocket late by one transit, and less late than long polling?"""
 
 from __future__ import annotations
 
 from bench.analysis.cells import Cell, Measured, ratio
-from bench.analysis.estimate import Band, Estimate
+from bench.analysis.estimate import Band
+from bench.analysis.theory import base
 from bench.analysis.theory.residuals import predicted, residuals
+from bench.analysis.verdicts.claim import Claim
 from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 from bench.evidence.metrics import METRICS
-from bench.words import number
+from bench.words import number, percent
 
 LOWER = 0.9
-"""low-latency: lower is below this, as a ratio to long poll's latency; from there on it is the same, or
-worse. "One transit" is within the band of its prediction, `bench/analysis/theory/websocket.py`."""
+"""Lower is below this, as a ratio to long poll's latency; from there on it is the same, or worse. "One
+transit" is within the band of its prediction, `bench/analysis/theory/websocket.py`."""
 DECIDING = {"latency_ms_mean": "the mean", "latency_ms_p50": "the median"}
-"""low-latency: the figures that decide. The 99th percentile stands beside them: where few notifications come,
-hardly one meets a client that is away, and the tail is chance."""
+"""The metrics that decide. The 99th percentile stands beside them: if few notifications come, hardly one
+meets a client that is away, and the tail is noise."""
 
 
-def low_latency(measured: Measured) -> Judged:
+def judge(measured: Measured) -> Judged:
     """A WebSocket's latency against its prediction and against long poll's, across every link. On loopback
-    nothing is decided; the figures are shown."""
+    nothing is decided; the ratios are shown."""
     pairs = [
         (cell, held)
         for cell in measured.of("websocket", busy=True)
@@ -50,11 +48,12 @@ def low_latency(measured: Measured) -> Judged:
 
 
 def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None:
-    """Is a WebSocket's figure lower than long poll's, and what its one transit explains?"""
+    """Is a WebSocket's latency lower than long poll's, and what its one transit explains?"""
     times, own, other = ratio(push, held, metric), push.estimate(metric), held.estimate(metric)
     if times is None or own is None or other is None:
         return None
     settings = push.settings
+    pair = f"{push.id} / {held.id}"
     outcome = Band(high=LOWER).outcome(times)
     between = ", not" if outcome == "holds" else " and"
     says = (
@@ -62,25 +61,25 @@ def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None
         f"{DECIDING[metric]} of a WebSocket's latency is {times.text()} times long poll's: "
         f"{number(own.value)} ms{between} {number(other.value)}"
     )
-    found = [evidence(f"{push.id} / {held.id}", metric, times, f"lower is below {LOWER:g}", says)]
+    found = [evidence(pair, metric, times, f"lower is below {LOWER:g}", says)]
     residual = residuals(push, predicted(push)).get(metric)
     if residual is not None:
-        band = f"{number(residual['predicted'])} ms ± {residual['band_share']:.0%}"
+        one_transit = number(residual["predicted"])
         near = (
             f"{own.text()} ms, where one transit, and what the server took until it had accepted and "
-            f"written, make {number(residual['predicted'])} ms"
+            f"written, make {one_transit} ms"
         )
-        found.append(evidence(push.id, metric, own, band, near))
+        found.append(evidence(push.id, metric, own, f"{one_transit} ms ± {residual['band_share']:.0%}", near))
         if residual["outcome"] != "within":
             says = f"{says}; but {near}"
             outcome = "fails" if residual["outcome"] == "outside" else "unclear"
     tail = ratio(push, held, "latency_ms_p99")
     if tail is not None and metric == "latency_ms_mean":
-        told = f"{METRICS['latency_ms_p99'].label}: {tail.text()} times long poll's"
-        found.append(evidence(f"{push.id} / {held.id}", "latency_ms_p99", tail, "for comparison", told))
+        beside = f"{METRICS['latency_ms_p99'].label}: {tail.text()} times long poll's"
+        found.append(evidence(pair, "latency_ms_p99", tail, "for comparison", beside))
     condition = {
         "lambda_2d": round(settings["publish_rate"] * 2 * settings["one_way_ms"] / 1000.0, 6),
-        "figure": DECIDING[metric],
+        "statistic": DECIDING[metric],
         **{key: settings[key] for key in ("one_way_ms", "publish_rate", "server_model", "subscribers")},
     }
     return Comparison(outcome, says, condition, tuple(found))
@@ -92,30 +91,18 @@ def _on_loopback(push: Cell, held: Cell) -> Comparison:
         return Comparison("unclear", f"{push.id} and {held.id} cannot be compared")
     says = f"on loopback a WebSocket's mean latency is {times.text()} times long poll's ({push.load_text()})"
     band = "none: loopback has no transit to save"
-    item = evidence(f"{push.id} / {held.id}", "latency_ms_mean", times, band, says)
-    return Comparison("unclear", says, {}, (item,))
+    found = evidence(f"{push.id} / {held.id}", "latency_ms_mean", times, band, says)
+    return Comparison("unclear", says, {}, (found,))
 
 
-def many_clients(measured: Measured) -> Judged:
-    """Whether any WebSocket subscriber lost, repeated or reordered anything."""
-    comparisons, reasons = [], []
-    for cell in measured.of("websocket", busy=True):
-        if cell.settings["subscribers"] < 2:
-            continue
-        condition = {key: cell.settings[key] for key in ("server_model", "subscribers", "publish_rate")}
-        lost = len(cell.finished_losses)
-        if lost > 1:
-            says = f"{cell.id} lost, repeated or reordered notifications in {lost} trials"
-            found = evidence(cell.id, "delivered", Estimate.exact(lost), "0 trials", says)
-            comparisons.append(Comparison("fails", says, condition, (found,)))
-        elif not cell.enough:
-            reasons.append(cell.why_not("deliveries"))
-        else:
-            figure = cell.estimate("deliveries")
-            says = (
-                f"each of {cell.load_text()} got every notification once, in order, "
-                f"in {cell.valid_trials} trials"
-            )
-            found = evidence(cell.id, "deliveries", figure, "nothing lost, repeated or reordered", says)
-            comparisons.append(Comparison("holds", says, condition, (found,)))
-    return Judged(tuple(comparisons), tuple(reasons))
+CLAIM = Claim(
+    id="low-latency",
+    says="WebSocket is low-latency.",
+    hypothesis="Across a network it is one transit late, and less than long poll, which grows towards two as "
+    "delay and rate rise.",
+    band=f"below {LOWER:g} of long poll's mean and median, and within the band of its own prediction: "
+    f"{percent(base.BAND_SHARE)}, or {base.LATENCY_SLACK_MS:g} ms",
+    measured="latency against long poll as the network's delay and the rate vary",
+    decided_by=("article",),
+    judge=judge,
+)
