@@ -12,7 +12,7 @@ from made_loads import RATE, load
 
 from bench.analysis import theory
 from bench.analysis.cells import Measured
-from bench.analysis.claims.judge_million import million
+from bench.analysis.claims import million
 from bench.analysis.costs import model, plan
 from bench.analysis.theory import curves, residuals
 from bench.analysis.theory.base import COUNT_SLACK, LATENCY_SLACK_MS
@@ -106,7 +106,7 @@ def test_a_new_theory_is_a_file_and_a_line(monkeypatch: pytest.MonkeyPatch) -> N
             plans = len(plan.plan(costs, demand, None))
         except plan.CannotPlan:
             plans = 0
-        told = million(Measured(tuple(cells), {})).comparisons
+        told = million.judge(Measured(tuple(cells), {})).comparisons
         series = 0 if costs is None else len(costs["series"])
         known = sum(one is not None for one in latencies)
         return known, len(curves.summarise(cells)), series, plans, len(told)
