@@ -55,8 +55,8 @@ class Cell:
         steady = self.steady_trials >= self.minimum_valid_trials
         if not self.enough or (METRICS[metric].kind == "latency" and not steady):
             return None
-        found = self.metrics.get(metric)
-        return None if found is None or found.low is None else found
+        estimate = self.metrics.get(metric)
+        return None if estimate is None or estimate.low is None else estimate
 
     def why_not(self, metric: str) -> str:
         """Why `estimate` is None, in words."""

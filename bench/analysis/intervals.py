@@ -5,16 +5,16 @@ Rules:
   within one. Then, for latencies, whole notifications within each drawn trial: all deliveries of one
   notification share its fate (one late fan-out makes hundreds late), so to resample deliveries would give
   intervals falsely tight (Davison and Hinkley 1997, §3.8: resample clusters, not members).
-- A figure that is a quotient of totals over the window (a cost) has no notifications to draw from; it
-  resamples trials alone.
-- The interval is the 2.5 to 97.5 percentile of the resampled values. With three or five trials it spans
-  about the trials' own range, and so few say no more: the range of n trials holds the median of all that
-  might have been with probability 1 − 2^(1−n), as it misses only if all lie on one side (David and Nagaraja
-  2003, §7.1). So "95 %" is its name, and its coverage is 75 % with three trials and 94 % with five; with the
-  notifications resampled too it is wider, since they differ within the trials as well as between them, and
-  covers more: 85 to 99 % with three. A claim is decided on five trials, in `quick` on three; what reproduces
-  a published result has four, of which three must be valid.
-- One trial alone tells nothing about the next one, so it gets no interval.
+- A metric that is a quotient of totals over the window (a cost) has no notifications to draw from, so only
+  trials are resampled.
+- The interval runs from the 2.5th to the 97.5th percentile of the resampled values. With three to five trials
+  the interval is roughly the range of the trials. The range of n trials holds the median of all possible
+  trials with probability 1 − 2^(1−n), since it misses only if all lie on one side (David and Nagaraja 2003,
+  §7.1). So "95 %" is its name, and its coverage is 75 % with three trials and 94 % with five. If
+  notifications are resampled too, it is wider, since they differ within the trials as well as between them,
+  and covers more: 85 to 99 % with three. A claim is decided on five trials, in `quick` on three; a
+  reproduction of a published result has four, of which three must be valid.
+- One trial alone says nothing about the next one, so it gets no interval.
 - Everything is drawn from a seed that names run, cell and metric: the same files give the same interval
   anywhere.
 """
@@ -53,19 +53,19 @@ def within_trial(late: Latencies, rng: np.random.Generator, *, spread: bool) -> 
     )
     sums = np.bincount(late.notification, weights=late.ms, minlength=late.count)
     counts = np.bincount(late.notification, minlength=late.count)
-    found = {"latency_ms_mean": (weights @ sums) / (weights @ counts)}
+    replicates = {"latency_ms_mean": (weights @ sums) / (weights @ counts)}
     percents = (50.0, 90.0, 99.0)
     for percent, values in zip(percents, _weighted_percentiles(late, weights, percents), strict=True):
-        found[f"latency_ms_p{percent:.0f}"] = values
+        replicates[f"latency_ms_p{percent:.0f}"] = values
     if spread:
         drawn = rng.integers(0, late.count, size=(REPLICATES, late.count))
-        found["fanout_spread_ms_p50"] = np.median(late.spreads_ms()[drawn], axis=1)
-    return found
+        replicates["fanout_spread_ms_p50"] = np.median(late.spreads_ms()[drawn], axis=1)
+    return replicates
 
 
 def across_trials(values: Sequence[float | Floats], rng: np.random.Generator) -> Floats | None:
-    """Replicates of a cell's value, the median over its trials. `values` has one entry a trial: its figure,
-    or the replicates of its figure from `within_trial`. None with fewer than two trials."""
+    """Replicates of a cell's value, the median over its trials. `values` has one entry a trial: its value,
+    or the replicates of its value from `within_trial`. None with fewer than two trials."""
     trials = len(values)
     if trials < 2:
         return None
@@ -83,7 +83,7 @@ def coverage_percent(trials: int) -> float:
 
 
 def interval(replicates: Floats | None) -> tuple[float | None, float | None]:
-    """The CONFIDENCE_PERCENT interval of replicates; (None, None) where there are none."""
+    """The CONFIDENCE_PERCENT interval of replicates; (None, None) if there are none."""
     if replicates is None:
         return None, None
     tail = (100.0 - CONFIDENCE_PERCENT) / 2.0
@@ -93,7 +93,7 @@ def interval(replicates: Floats | None) -> tuple[float | None, float | None]:
 
 def around(value: float, replicates: Floats | None) -> tuple[float | None, float | None]:
     """The interval of replicates, widened to hold the value itself: percentiles that are read from counts err
-    a little where many latencies are equal."""
+    a little if many latencies are equal."""
     low, high = interval(replicates)
     return (None, None) if low is None or high is None else (min(low, value), max(high, value))
 
@@ -112,12 +112,12 @@ def _weighted_percentiles(
     cumulative = np.cumsum(weights @ table, axis=1, dtype=np.float64)
     total = cumulative[:, -1]
     rows = np.arange(len(weights))
-    found = []
+    percentiles = []
     for percent in percents:
         rank = percent / 100.0 * total
         position = np.argmax(cumulative >= rank[:, None], axis=1)
         before = np.where(position > 0, cumulative[rows, np.maximum(position - 1, 0)], 0.0)
         inside = cumulative[rows, position] - before
         share = np.divide(rank - before, inside, out=np.zeros_like(rank), where=inside > 0)
-        found.append(edges[position] + share * (edges[position + 1] - edges[position]))
-    return found
+        percentiles.append(edges[position] + share * (edges[position + 1] - edges[position]))
+    return percentiles

@@ -24,16 +24,16 @@ def judge(measured: Measured) -> Judged:
     as_it_is, with_both = f"{printed.value:g}", f"{completed.value:g}"
     says = f"as printed the handshake is answered {as_it_is}; with a key and a version added, {with_both}"
     where = "probe as-printed"
-    found = (
+    entries = (
         evidence(where, "status as printed", printed, REFUSED.text(), f"as printed: {as_it_is}"),
         evidence(where, "status completed", completed, str(OPENED), f"with key and version: {with_both}"),
     )
     if REFUSED.outcome(printed) == "holds" and completed.value == OPENED:
         says = f"{says}: what is printed is incomplete (RFC 6455 §4.2.1)"
-        return Judged((Comparison("holds", says, {}, found),))
+        return Judged((Comparison("holds", says, {}, entries),))
     if printed.value == OPENED:
-        return Judged((Comparison("fails", f"{says}: this server takes it as printed", {}, found),))
-    return Judged((Comparison("unclear", f"{says}, which tells nothing about the handshake", {}, found),))
+        return Judged((Comparison("fails", f"{says}: this server takes it as printed", {}, entries),))
+    return Judged((Comparison("unclear", f"{says}, which tells nothing about the handshake", {}, entries),))
 
 
 def _status(status: int | None) -> Estimate | None:

@@ -37,9 +37,9 @@ def judge(
 ) -> Judged:
     """`compare` on every pair of cells, for each of the metrics."""
     pairs, reasons = _pairs(measured, metrics)
-    found = (compare(*pair) for pair in pairs)
+    comparisons = (compare(*pair) for pair in pairs)
     return Judged(
-        tuple(comparison for comparison in found if comparison is not None),
+        tuple(comparison for comparison in comparisons if comparison is not None),
         tuple(dict.fromkeys(reasons)),
         _lacks(pairs, metrics),
     )
@@ -56,13 +56,13 @@ def condition(metric: str, cell: Cell) -> dict[str, Any]:
 def sides(metric: str, *cells: Cell) -> list[dict[str, Any]]:
     """Both sides of a ratio, as evidence of their own."""
     named = METRICS[metric]
-    found = []
+    entries = []
     for cell in cells:
         cost = cell.estimate(metric)
         if cost is not None:
             says = f"{named.label}: {cost.text()} {named.unit}"
-            found.append(evidence(cell.id, metric, cost, "for comparison", says))
-    return found
+            entries.append(evidence(cell.id, metric, cost, "for comparison", says))
+    return entries
 
 
 def in_words(metric: str, cell: Cell) -> str:

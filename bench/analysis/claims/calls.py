@@ -40,14 +40,14 @@ def judge(measured: Measured) -> Judged:
         if not on_time:
             says = f"{cell.id} did not poll every T"
         band = f"above {MANY:g} is many, below {MANY:g} is not"
-        found = [evidence(cell.id, "requests_per_delivery", requests, band, says)]
+        entries = [evidence(cell.id, "requests_per_delivery", requests, band, says)]
         if polls is not None:
             band = f"1/T = {number(1 / interval_s)} ± {percent(RATE_TOLERANCE)}"
             asked = f"asked {polls.text()} times a second, with or without news"
-            found.append(evidence(cell.id, "requests_per_subscriber_second", polls, band, asked))
-        found += [*_empty_answers(cell), *_against_websocket(measured, cell)]
+            entries.append(evidence(cell.id, "requests_per_subscriber_second", polls, band, asked))
+        entries += [*_empty_answers(cell), *_against_websocket(measured, cell)]
         condition = {"lambda_t": float(lambda_t), "server_model": cell.settings["server_model"]}
-        comparisons.append(Comparison(outcome, says, condition, tuple(found)))
+        comparisons.append(Comparison(outcome, says, condition, tuple(entries)))
     return Judged(tuple(comparisons), tuple(reasons))
 
 
@@ -68,17 +68,17 @@ def _against_websocket(measured: Measured, cell: Cell) -> list[dict[str, Any]]:
     push = measured.partner(cell, "websocket")
     if push is None:
         return []
-    found = []
+    entries = []
     requests = push.estimate("requests_per_delivery")
     if requests is not None:
         says = "a WebSocket makes none after its handshake"
-        found.append(evidence(push.id, "requests_per_delivery", requests, "for comparison", says))
+        entries.append(evidence(push.id, "requests_per_delivery", requests, "for comparison", says))
     wire = ratio(cell, push, "wire_bytes_per_delivery")
     if wire is not None:
         says = f"{wire.text()} times a WebSocket's bytes for each delivery"
         pair = f"{cell.id} / {push.id}"
-        found.append(evidence(pair, "wire_bytes_per_delivery", wire, "for comparison", says))
-    return found
+        entries.append(evidence(pair, "wire_bytes_per_delivery", wire, "for comparison", says))
+    return entries
 
 
 CLAIM = Claim(

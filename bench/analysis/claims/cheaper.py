@@ -27,8 +27,8 @@ def _compare(metric: str, held: Cell, push: Cell) -> Comparison | None:
         outcome = "fails"
     says = f"a WebSocket takes {share.text()} times long poll's {bill.in_words(metric, held)}"
     band = f"less is below {LOW:g}; {LOW:g} to {HIGH:g} is the same"
-    found = evidence(f"{push.id} / {held.id}", metric, share, band, says)
-    return Comparison(outcome, says, bill.condition(metric, held), (found, *bill.sides(metric, push, held)))
+    entry = evidence(f"{push.id} / {held.id}", metric, share, band, says)
+    return Comparison(outcome, says, bill.condition(metric, held), (entry, *bill.sides(metric, push, held)))
 
 
 CLAIM = Claim(

@@ -54,7 +54,7 @@ def _busy(cell: Cell, empty: Estimate, gap: Estimate, held: Estimate) -> Compari
         Band(high=GAP_MS).outcome(gap),
         "unclear" if longer is None else Band(low=TIMES_THE_GAP).outcome(longer),
     ]
-    found = [
+    entries = [
         evidence(
             cell.id,
             "empty_response_share",
@@ -80,13 +80,13 @@ def _busy(cell: Cell, empty: Estimate, gap: Estimate, held: Estimate) -> Compari
     answer = cell.estimate("notifications_per_answer")
     if answer is not None:
         says = f"{answer.text()} notifications an answer"
-        found.append(evidence(cell.id, "notifications_per_answer", answer, "for comparison", says))
+        entries.append(evidence(cell.id, "notifications_per_answer", answer, "for comparison", says))
     says = (
         f"at {settings['publish_rate']:g}/s and {cell.load_text()} a request is held "
         f"{number(held.value)} ms, answered with news in {1 - empty.value:.1%} of cases, "
         f"and followed by the next after {number(gap.value, 2)} ms"
     )
-    return Comparison(all_of(outcomes), says, _condition(cell), tuple(found))
+    return Comparison(all_of(outcomes), says, _condition(cell), tuple(entries))
 
 
 def _idle(cell: Cell, held: Estimate) -> Comparison:
@@ -94,8 +94,8 @@ def _idle(cell: Cell, held: Estimate) -> Comparison:
     wait_ms = cell.settings["wait_s"] * 1000.0
     says = f"with no news at all a request is held {held.text()} ms of the {wait_ms:g} it may wait"
     band = f"at least {IDLE_SHARE:.0%} of {wait_ms:g} ms"
-    found = evidence(cell.id, "held_ms_mean", held, band, says)
-    return Comparison(Band(low=IDLE_SHARE * wait_ms).outcome(held), says, _condition(cell), (found,))
+    entry = evidence(cell.id, "held_ms_mean", held, band, says)
+    return Comparison(Band(low=IDLE_SHARE * wait_ms).outcome(held), says, _condition(cell), (entry,))
 
 
 def _condition(cell: Cell) -> dict[str, object]:

@@ -22,12 +22,12 @@ def _compare(metric: str, held: Cell, push: Cell) -> Comparison | None:
     if times is None:
         return None
     says = f"long poll takes {times.text()} times a WebSocket's {bill.in_words(metric, held)}"
-    found = evidence(f"{held.id} / {push.id}", metric, times, f"at least {FACTOR:g}", says)
+    entry = evidence(f"{held.id} / {push.id}", metric, times, f"at least {FACTOR:g}", says)
     return Comparison(
         Band(low=FACTOR).outcome(times),
         says,
         bill.condition(metric, held),
-        (found, *bill.sides(metric, held, push)),
+        (entry, *bill.sides(metric, held, push)),
     )
 
 

@@ -42,7 +42,7 @@ def judge(measured: Measured) -> Judged:
             reasons.append(missing.why_not("latency_ms_mean"))
             continue
         comparisons += [
-            found for metric in DECIDING if (found := _against_long_poll(push, held, metric)) is not None
+            against for metric in DECIDING if (against := _against_long_poll(push, held, metric)) is not None
         ]
     return Judged(tuple(comparisons), tuple(reasons))
 
@@ -61,7 +61,7 @@ def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None
         f"{DECIDING[metric]} of a WebSocket's latency is {times.text()} times long poll's: "
         f"{number(own.value)} ms{between} {number(other.value)}"
     )
-    found = [evidence(pair, metric, times, f"lower is below {LOWER:g}", says)]
+    entries = [evidence(pair, metric, times, f"lower is below {LOWER:g}", says)]
     residual = residuals(push, predicted(push)).get(metric)
     if residual is not None:
         one_transit = number(residual["predicted"])
@@ -69,20 +69,22 @@ def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None
             f"{own.text()} ms, where one transit, and what the server took until it had accepted and "
             f"written, make {one_transit} ms"
         )
-        found.append(evidence(push.id, metric, own, f"{one_transit} ms ± {residual['band_share']:.0%}", near))
+        entries.append(
+            evidence(push.id, metric, own, f"{one_transit} ms ± {residual['band_share']:.0%}", near)
+        )
         if residual["outcome"] != "within":
             says = f"{says}; but {near}"
             outcome = "fails" if residual["outcome"] == "outside" else "unclear"
     tail = ratio(push, held, "latency_ms_p99")
     if tail is not None and metric == "latency_ms_mean":
         beside = f"{METRICS['latency_ms_p99'].label}: {tail.text()} times long poll's"
-        found.append(evidence(pair, "latency_ms_p99", tail, "for comparison", beside))
+        entries.append(evidence(pair, "latency_ms_p99", tail, "for comparison", beside))
     condition = {
         "lambda_2d": round(settings["publish_rate"] * 2 * settings["one_way_ms"] / 1000.0, 6),
         "statistic": DECIDING[metric],
         **{key: settings[key] for key in ("one_way_ms", "publish_rate", "server_model", "subscribers")},
     }
-    return Comparison(outcome, says, condition, tuple(found))
+    return Comparison(outcome, says, condition, tuple(entries))
 
 
 def _on_loopback(push: Cell, held: Cell) -> Comparison:
@@ -91,8 +93,8 @@ def _on_loopback(push: Cell, held: Cell) -> Comparison:
         return Comparison("unclear", f"{push.id} and {held.id} cannot be compared")
     says = f"on loopback a WebSocket's mean latency is {times.text()} times long poll's ({push.load_text()})"
     band = "none: loopback has no transit to save"
-    found = evidence(f"{push.id} / {held.id}", "latency_ms_mean", times, band, says)
-    return Comparison("unclear", says, {}, (found,))
+    entry = evidence(f"{push.id} / {held.id}", "latency_ms_mean", times, band, says)
+    return Comparison("unclear", says, {}, (entry,))
 
 
 CLAIM = Claim(

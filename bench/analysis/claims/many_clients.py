@@ -24,8 +24,8 @@ def judge(measured: Measured) -> Judged:
         lost = len(cell.finished_losses)
         if lost > FORGIVEN_TRIALS:
             says = f"{cell.id} lost, repeated or reordered notifications in {lost} trials"
-            found = evidence(cell.id, "delivered", Estimate.exact(lost), "0 trials", says)
-            comparisons.append(Comparison("fails", says, condition, (found,)))
+            entry = evidence(cell.id, "delivered", Estimate.exact(lost), "0 trials", says)
+            comparisons.append(Comparison("fails", says, condition, (entry,)))
         elif not cell.enough:
             reasons.append(cell.why_not("deliveries"))
         else:
@@ -34,8 +34,8 @@ def judge(measured: Measured) -> Judged:
                 f"in {cell.valid_trials} trials"
             )
             deliveries = cell.estimate("deliveries")
-            found = evidence(cell.id, "deliveries", deliveries, "nothing lost, repeated or reordered", says)
-            comparisons.append(Comparison("holds", says, condition, (found,)))
+            entry = evidence(cell.id, "deliveries", deliveries, "nothing lost, repeated or reordered", says)
+            comparisons.append(Comparison("holds", says, condition, (entry,)))
     return Judged(tuple(comparisons), tuple(reasons))
 
 

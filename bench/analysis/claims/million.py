@@ -59,7 +59,7 @@ def judge(measured: Measured) -> Judged:
         if cpu["checked"]:
             projected.setdefault(cpu["server_model"], set()).add(cpu["transport"])
     lacks = None
-    if not any(found.issuperset(CONNECTED) for found in projected.values()):
+    if not any(transports.issuperset(CONNECTED) for transports in projected.values()):
         # On one server model, or the transports' difference would be the models'.
         most = max(projected.values(), key=len, default=set())
         missing = " or ".join(label(name) for name in CONNECTED if name not in most)
@@ -76,7 +76,7 @@ def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[st
     """Whether a million idle subscribers of one transport on one server model take more than one ordinary
     server."""
     outcomes: list[Outcome] = []
-    shown, open_, found = [], [], []
+    shown, open_, entries = [], [], []
     for series, unit, factor, limit in (
         (cpu, "cores", MILLION / period_s / 1e6, CORES),
         (memory, "GB", MILLION * 1024 / 1e9, MEMORY_GB),
@@ -86,7 +86,7 @@ def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[st
             open_.append(f"its {what} was not measured")
             continue
         if series["held_out"] is not None:
-            found.append(_check(series, what))
+            entries.append(_check(series, what))
         if not series["checked"]:
             open_.append(f"its {what} is not projected: {series['why_not']}")
             continue
@@ -95,7 +95,7 @@ def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[st
         shown.append(f"{whole.text(2)} {unit}")
         says = f"a million: {whole.text()} {unit}"
         who = f"{name}, {cpu['server_model']}"
-        found.append(evidence(who, f"{what} × 10^6", whole, f"above {limit:g} {unit}", says))
+        entries.append(evidence(who, f"{what} × 10^6", whole, f"above {limit:g} {unit}", says))
     would = f"would take {' and '.join(shown)}" if shown else "cannot be projected"
     says = "; ".join([f"a million idle subscribers by {name} on {cpu['server_model']} {would}", *open_])
     outcome: Outcome = "unclear"
@@ -103,7 +103,7 @@ def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[st
         outcome = "holds"
     elif outcomes == ["fails", "fails"]:
         outcome = "fails"
-    return Comparison(outcome, says, {"transport": name, "server_model": cpu["server_model"]}, tuple(found))
+    return Comparison(outcome, says, {"transport": name, "server_model": cpu["server_model"]}, tuple(entries))
 
 
 def _check(series: dict[str, Any], what: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def judge(measured: Measured) -> Judged:
         expected_ms = expected * 1000.0
         band = f"T/2 + d and the server's part: {number(expected_ms)} ms ± {percent(TOLERANCE)}"
         says = f"{mean.text()} ms late on average; theory says {number(expected_ms)} ms"
-        found = [evidence(cell.id, "latency_ms_mean", mean, band, says)]
+        entries = [evidence(cell.id, "latency_ms_mean", mean, band, says)]
         outcomes: list[Outcome] = []
         against = []
         for other in (measured.partner(cell, transport) for transport in OTHERS):
@@ -52,7 +52,7 @@ def judge(measured: Measured) -> Judged:
             outcomes.append(Band(low=FACTOR).outcome(times))
             against.append(f"{number(times.value, 2)} times {name}'s")
             pair, says = f"{cell.id} / {other.id}", f"{times.text()} times as late as {name}"
-            found.append(evidence(pair, "latency_ms_mean", times, f"at least {FACTOR:g}", says))
+            entries.append(evidence(pair, "latency_ms_mean", times, f"at least {FACTOR:g}", says))
         if not outcomes:
             continue
         late = (
@@ -65,7 +65,7 @@ def judge(measured: Measured) -> Judged:
             says = f"{late}, not clearly within {percent(TOLERANCE)} of T/2 + d = {number(expected_ms)} ms"
         factors = ("poll_interval_s", "subscribers", "server_model", "publish_rate", "one_way_ms")
         condition = {factor: cell.settings[factor] for factor in factors}
-        comparisons.append(Comparison(outcome, says, condition, tuple(found)))
+        comparisons.append(Comparison(outcome, says, condition, tuple(entries)))
     return Judged(tuple(comparisons), tuple(reasons))
 
 

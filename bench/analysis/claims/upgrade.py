@@ -35,18 +35,18 @@ def judge(measured: Measured) -> Judged:
         "on the same TCP connection": probe.get("same_connection") is True,
     }
     failed = [check for check, passed in checks.items() if not passed]
-    found = tuple(
+    entries = tuple(
         evidence("probe upgrade", "check", None, "must be so", f"{check}: {'yes' if passed else 'no'}")
         for check, passed in checks.items()
     )
     if failed:
-        return Judged((Comparison("fails", f"not so: {'; '.join(failed)}", {}, found),))
+        return Judged((Comparison("fails", f"not so: {'; '.join(failed)}", {}, entries),))
     says = (
         f"a GET of {probe['request_bytes']} bytes with Upgrade was answered {UPGRADED} in "
         f"{probe['response_bytes']} bytes, and {probe['messages_sent']} messages went each way "
         "on the same TCP connection"
     )
-    return Judged((Comparison("holds", says, {}, found),))
+    return Judged((Comparison("holds", says, {}, entries),))
 
 
 def _header(message: str, name: str) -> str | None:

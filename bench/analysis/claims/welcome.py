@@ -28,12 +28,12 @@ def judge(measured: Measured) -> Judged:
     greeted = sum(message == GREETING for message in messages)
     says = f"{greeted} of {len(messages)} clients that connected were greeted with `{GREETING}` first"
     share = Estimate.exact(greeted / len(messages))
-    found = (evidence("probe welcome", "share greeted", share, "all of them", says),)
+    entries = (evidence("probe welcome", "share greeted", share, "all of them", says),)
     if greeted == len(messages):
-        return Judged((Comparison("holds", says, {}, found),))
+        return Judged((Comparison("holds", says, {}, entries),))
     other = next(message for message in messages if message != GREETING)
     got = "no message at all" if other is None else f"{other[:MOST_SHOWN]!r}"
-    return Judged((Comparison("fails", f"{says}; another got {got}", {}, found),))
+    return Judged((Comparison("fails", f"{says}; another got {got}", {}, entries),))
 
 
 CLAIM = Claim(

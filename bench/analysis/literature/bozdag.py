@@ -11,8 +11,8 @@ from bench.analysis.cells import Cell, Measured
 from bench.analysis.estimate import Band, Estimate
 from bench.analysis.literature.reproduce import (
     READ,
-    Found,
     Reproduction,
+    Result,
     Row,
     Statement,
     cell,
@@ -75,13 +75,13 @@ def missing(measured: Measured) -> list[Row]:
     return [Row(f"T = {RARE_S:g} s", "some missed", _arrived(_pull(measured, RARE_S)), MISSED)]
 
 
-def _arrived(of: Cell | None) -> Found:
+def _arrived(of: Cell | None) -> Result:
     """Per cent of a window's notifications that came: deliveries in it, against those and what subscribers
     were told they had missed from joining to draining; medians of the valid trials."""
-    found, told = estimate(of, "deliveries"), estimate(of, "missed")
-    if isinstance(found, str) or isinstance(told, str):
+    came, missed = estimate(of, "deliveries"), estimate(of, "missed")
+    if isinstance(came, str) or isinstance(missed, str):
         return "not measured" if of is None else of.why_not("deliveries")
-    return Estimate.exact(100 * found.value / (found.value + told.value))
+    return Estimate.exact(100 * came.value / (came.value + missed.value))
 
 
 def waste(measured: Measured) -> list[Row]:
@@ -108,14 +108,14 @@ def _empty(
     measured: Measured, interval_s: float, published: str, *, wasteful: bool, schedule: str = "constant"
 ) -> Row:
     band = Band(low=WASTE_PERCENT) if wasteful else Band(high=WASTE_PERCENT)
-    found = estimate(_pull(measured, interval_s, schedule), "empty_response_share", times=100)
-    return Row(f"T = {interval_s:g} s, % empty", published, found, band)
+    empty = estimate(_pull(measured, interval_s, schedule), "empty_response_share", times=100)
+    return Row(f"T = {interval_s:g} s, % empty", published, empty, band)
 
 
 def _stale(measured: Measured, interval_s: float, published: str, *, stale: bool) -> Row:
     band = Band(low=PERIOD_S) if stale else Band(high=PERIOD_S)
-    found = estimate(_pull(measured, interval_s), "latency_ms_p90", times=0.001)
-    return Row(f"T = {interval_s:g} s, p90 in s", published, found, band)
+    late = estimate(_pull(measured, interval_s), "latency_ms_p90", times=0.001)
+    return Row(f"T = {interval_s:g} s, p90 in s", published, late, band)
 
 
 REPRODUCTION = Reproduction(

@@ -12,14 +12,14 @@ from typing import Any
 
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.estimate import Band, Estimate
-from bench.analysis.literature.reproduce import READ, Found, Reproduction, Row, Statement, cell, estimate
+from bench.analysis.literature.reproduce import READ, Reproduction, Result, Row, Statement, cell, estimate
 from bench.evidence.gates.link import PACKET_HEADER_BYTES
 
 HEADER_BYTES, FRAME_BYTES = 871, 2
 CLIENTS = 1000
 POLLING_MBPS, WEBSOCKET_MBPS = 6.6, 0.015
 TOLERANCE = 0.25
-"""How near a figure must come to the published one."""
+"""A result must come this near to the published one."""
 REDUCTION = 500
 BITS_PER_MBIT = 2**20
 KINDS = ("minimal", "browser")
@@ -36,7 +36,7 @@ def _steps(measured: Measured, exchange: str) -> list[dict[str, Any]] | str:
     return probe.get(exchange) or f"not measured: {probe.get('error', 'the run has no probe of headers')}"
 
 
-def _poll_headers(measured: Measured, kind: str) -> Found:
+def _poll_headers(measured: Measured, kind: str) -> Result:
     """Header bytes of the poll that brought a notification, request and answer."""
     steps = _steps(measured, f"short-poll, {kind}")
     if isinstance(steps, str):
@@ -71,7 +71,7 @@ def frame(measured: Measured) -> list[Row]:
 def reduction(measured: Measured) -> list[Row]:
     """Headers alone; for comparison all that is sent, and the packets around it."""
     frames, push = _frames(measured), cell(measured, "websocket")
-    pushed: Found = frames if isinstance(frames, str) else Estimate.exact(frames[-1][1])
+    pushed: Result = frames if isinstance(frames, str) else Estimate.exact(frames[-1][1])
     heads = [
         Row(
             f"{kind} poll (headers)",
@@ -92,7 +92,7 @@ def reduction(measured: Measured) -> list[Row]:
 def throughput(measured: Measured) -> list[Row]:
     """The article's use case A: headers alone, as it counts; for comparison, all on the wire."""
     frames, push = _frames(measured), cell(measured, "websocket")
-    pushed: Found = frames if isinstance(frames, str) else Estimate.exact(frames[-1][1])
+    pushed: Result = frames if isinstance(frames, str) else Estimate.exact(frames[-1][1])
     heads = [
         Row(
             f"{kind} poll (headers)",
@@ -107,7 +107,7 @@ def throughput(measured: Measured) -> list[Row]:
     return [*heads, frame_heads, *whole, Row("WebSocket (wire)", "", _mbps(_wire_bytes(push)))]
 
 
-def _mbps(of: Found) -> Found:
+def _mbps(of: Result) -> Result:
     """Bytes a message, for a message a second to each client."""
     return of if isinstance(of, str) else of.times(CLIENTS * 8 / BITS_PER_MBIT)
 
@@ -116,11 +116,11 @@ def _polled(measured: Measured, kind: str) -> Cell | None:
     return cell(measured, "short-poll", headers=kind)
 
 
-def _bytes(of: Cell | None) -> Found:
+def _bytes(of: Cell | None) -> Result:
     return estimate(of, "wire_bytes_per_delivery")
 
 
-def _wire_bytes(of: Cell | None) -> Found:
+def _wire_bytes(of: Cell | None) -> Result:
     """Bytes a delivery with the headers of their packets; the interval adds both intervals, so it is wide."""
     inside, packets = estimate(of, "wire_bytes_per_delivery"), estimate(of, "wire_packets_per_delivery")
     if isinstance(inside, str) or isinstance(packets, str):
@@ -129,7 +129,7 @@ def _wire_bytes(of: Cell | None) -> Found:
     return Estimate(*(a + b for a, b in zip(inside, around, strict=True)))  # type: ignore[operator]
 
 
-def _divided(over: Found, under: Found) -> Found:
+def _divided(over: Result, under: Result) -> Result:
     """A quotient, with the widest interval that both intervals allow."""
     if isinstance(over, str) or isinstance(under, str):
         return over if isinstance(over, str) else under

@@ -1,12 +1,12 @@
 """Published results held against a run of our own: what was published, what was measured, and a verdict.
 
 Rules:
-- A published figure stands here only as it was read, and each statement says where: at the source,
-  second-hand, or not at all. What could not be read is held as a statement in words, without a figure.
+- A published number is given only as it was read, and each statement says where: at the source, second-hand,
+  or not at all. What could not be read is a statement in words, without a number.
 - The bands stand beside the statements in `bench/analysis/literature/`, and no run moves them. They were set
   before the first run of each reproduction, with theory and the sizes of our own headers in sight.
 - A row holds or fails only with its whole interval on one side of its band (`bench/analysis/estimate.py`); a
-  row without a band stands there for comparison. A statement holds if all of its rows do, fails if none does,
+  row without a band is there for comparison. A statement holds if all of its rows do, fails if none does,
   and depends if some do, which are named; else it is inconclusive. The published result as a whole is judged
   by its statements in the same way.
 - Judging is pure: the same run gives the same table anywhere.
@@ -35,18 +35,18 @@ NOT_READ = "not read"
 PROVENANCES = (READ, SECOND_HAND, NOT_READ)
 """What a statement's provenance begins with."""
 
-Found = Estimate | str
-"""A measured figure, or why there is none."""
+Result = Estimate | str
+"""What was measured, or why there is nothing."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure against one published one, under the circumstances that `case` names. Without a
-    band it is there for comparison and decides nothing."""
+    """One measured result beside a published one, under the circumstances that `case` names. Without a band
+    it is there for comparison and decides nothing."""
 
     case: str
     published: str
-    found: Found
+    result: Result
     band: Band | None = None
 
     @property
@@ -54,21 +54,21 @@ class Row:
         """Holds, fails, or unclear; None for a comparison."""
         if self.band is None:
             return None
-        return "unclear" if isinstance(self.found, str) else self.band.outcome(self.found)
+        return "unclear" if isinstance(self.result, str) else self.band.outcome(self.result)
 
     def why_unclear(self) -> str:
-        """Why there is no figure, or why it decides nothing although it has a band; else empty."""
-        if isinstance(self.found, str):
-            return self.found
+        """Why there is no result, or why it decides nothing although it has a band; else empty."""
+        if isinstance(self.result, str):
+            return self.result
         if self.outcome != "unclear":
             return ""
-        return "has no interval" if self.found.low is None else "lies across its band's edge"
+        return "has no interval" if self.result.low is None else "lies across its band's edge"
 
 
 @dataclass(frozen=True)
 class Statement:
     """One published result, in our words. `read` is where it was read and begins with one of PROVENANCES;
-    `measure` says what the figures of its rows are, with the unit."""
+    `measure` says what its rows show, with the unit."""
 
     says: str
     read: str
@@ -87,7 +87,7 @@ class Reproduction:
 
     @property
     def scenario_path(self) -> Path:
-        """Where its scenario stands."""
+        """The file of its scenario."""
         return FOLDER / f"{self.name}.toml"
 
 
@@ -125,34 +125,34 @@ def judge(reproduction: Reproduction, measured: Measured, links_unavailable: str
 
 
 def cell(measured: Measured, transport: str, **settings: Any) -> Cell | None:
-    """The one cell of a transport with these settings; None where the run does not have it."""
+    """The one cell of a transport with these settings; None if the run does not have it."""
     for one in measured.of(transport):
         if all(one.settings.get(name) == value for name, value in settings.items()):
             return one
     return None
 
 
-def estimate(of: Cell | None, metric: str, *, times: float = 1.0) -> Found:
+def estimate(of: Cell | None, metric: str, *, times: float = 1.0) -> Result:
     """A cell's metric, multiplied into the unit that the row shows."""
     if of is None:
         return "not measured"
-    found = of.estimate(metric)
-    return of.why_not(metric) if found is None else found.times(times)
+    measured = of.estimate(metric)
+    return of.why_not(metric) if measured is None else measured.times(times)
 
 
-def ratio(over: Cell | None, under: Cell | None, metric: str) -> Found:
+def ratio(over: Cell | None, under: Cell | None, metric: str) -> Result:
     """One metric in two cells, divided."""
     if over is None or under is None:
         return "not measured"
-    found = cells.ratio(over, under, metric)
-    if found is not None:
-        return found
+    quotient = cells.ratio(over, under, metric)
+    if quotient is not None:
+        return quotient
     lacking = over if over.estimate(metric) is None else under
     return lacking.why_not(metric)
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    value, low, high = (None, None, None) if isinstance(row.found, str) else row.found
+    value, low, high = (None, None, None) if isinstance(row.result, str) else row.result
     return {
         "case": row.case,
         "published": row.published,
@@ -171,7 +171,7 @@ def _of_rows(rows: Sequence[Row]) -> tuple[Verdict, str]:
     for row in rows:
         if row.outcome is not None:
             cases[row.outcome].append(row.case)
-    reached = verdict(outcome for outcome, found in cases.items() if found)
+    reached = verdict(outcome for outcome, named in cases.items() if named)
     if reached == "depends":
         also = f"; open for {listed(cases['unclear'])}" if cases["unclear"] else ""
         return reached, f"holds for {listed(cases['holds'])}; fails for {listed(cases['fails'])}{also}"

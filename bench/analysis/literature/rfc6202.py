@@ -43,7 +43,7 @@ def average(measured: Measured) -> list[Row]:
 
 
 def most(measured: Measured) -> list[Row]:
-    """Long poll's p99, where a window has enough notifications to tell it."""
+    """Long poll's p99, at the rates that bring enough notifications for it."""
     return [_transits(measured, "long-poll", rate, "latency_ms_p99") for rate in RATES[1:]]
 
 

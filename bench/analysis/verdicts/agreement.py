@@ -31,22 +31,22 @@ class Row:
 def rows(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     """Every claim that any of the runs judged, in the order of the first that has it."""
     judged = [{claim["id"]: claim for claim in summary["claims"]} for summary in summaries]
-    found = []
+    table = []
     for claim in dict.fromkeys(name for claims in judged for name in claims):
         mine = [claims.get(claim) for claims in judged]
         verdicts = tuple("not judged" if one is None else str(one["verdict"]) for one in mine)
         depends = (str(one["short"]) for one in mine if one is not None and one["verdict"] == "depends")
-        found.append(Row(claim, verdicts, tuple(dict.fromkeys(depends))))
-    return found
+        table.append(Row(claim, verdicts, tuple(dict.fromkeys(depends))))
+    return table
 
 
-def sentence(found: Sequence[Row]) -> str:
+def sentence(table: Sequence[Row]) -> str:
     """Whether all agree, and which do not."""
-    apart = [row.claim for row in found if len(set(row.verdicts)) > 1]
-    otherwise = [row.claim for row in found if not row.agrees and row.claim not in apart]
+    apart = [row.claim for row in table if len(set(row.verdicts)) > 1]
+    otherwise = [row.claim for row in table if not row.agrees and row.claim not in apart]
     if not apart and not otherwise:
-        return f"All {len(found)} verdicts agree."
-    told = [f"{len(apart)} of {len(found)} verdicts differ: {', '.join(apart)}"] if apart else []
-    told += [f"all depend, but on other conditions: {', '.join(otherwise)}"] if otherwise else []
-    said = "; ".join(told)
-    return f"{said[0].upper()}{said[1:]}."
+        return f"All {len(table)} verdicts agree."
+    parts = [f"{len(apart)} of {len(table)} verdicts differ: {', '.join(apart)}"] if apart else []
+    parts += [f"all depend, but on other conditions: {', '.join(otherwise)}"] if otherwise else []
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."

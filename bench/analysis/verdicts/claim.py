@@ -4,8 +4,8 @@ Rules:
 - A claim is a sentence, a hypothesis that could be false, and a pass band that no run moves.
 - `holds`: every comparison passes. `fails`: none does. `depends`: some do, and the condition that separates
   them is named (`bench/analysis/verdicts/conditions.py`). Anything else is `inconclusive`: an interval across
-  its band, too few valid trials, or no cell that could tell. The reason is given, and which shipped scenario
-  can decide.
+  its band, too few valid trials, or no cell that could decide. The reason is given, and the shipped scenario
+  that can decide.
 - Cells that may not decide are left out of `holds`, `fails` and `depends`, and named.
 - A judge returns comparisons, never a verdict.
 - Judging reads cells and probes alone, so the same run is judged the same anywhere.
@@ -43,8 +43,8 @@ class Claim:
 
 def judge(claim: Claim, measured: Measured) -> dict[str, Any]:
     """One claim's verdict, with its sentence, its reason and its evidence, as summary.json has it."""
-    found = claim.judge(measured)
-    reached, why, short = _in_words(claim, found)
+    judged = claim.judge(measured)
+    reached, why, short = _in_words(claim, judged)
     return {
         "id": claim.id,
         "verdict": reached,
@@ -55,18 +55,20 @@ def judge(claim: Claim, measured: Measured) -> dict[str, Any]:
         "band": claim.band,
         "measured": claim.measured,
         "decided_by": list(claim.decided_by),
-        "evidence": [item for comparison in found.comparisons for item in comparison.evidence],
+        "evidence": [item for comparison in judged.comparisons for item in comparison.evidence],
     }
 
 
-def _in_words(claim: Claim, found: Judged) -> tuple[Verdict, str, str]:
+def _in_words(claim: Claim, judged: Judged) -> tuple[Verdict, str, str]:
     """The verdict, its reason, and the reason in one sentence or two."""
-    comparisons = found.comparisons
-    if found.lacks is not None or not comparisons:
-        reason = _few([found.lacks] if found.lacks else [], found.reasons) or "no cell of this run could tell"
+    comparisons = judged.comparisons
+    if judged.lacks is not None or not comparisons:
+        reason = (
+            _few([judged.lacks] if judged.lacks else [], judged.reasons) or "no cell of this run could tell"
+        )
         why = f"{_sentence(reason)} {_who_can(claim)}"
         return "inconclusive", why, why
-    left_out = f" Not counted: {_few(found.reasons)}." if found.reasons else ""
+    left_out = f" Not counted: {_few(judged.reasons)}." if judged.reasons else ""
     unclear = [comparison.says for comparison in comparisons if comparison.outcome == "unclear"]
     reached = verdict(comparison.outcome for comparison in comparisons)
     if reached == "depends":
@@ -83,7 +85,7 @@ def _in_words(claim: Claim, found: Judged) -> tuple[Verdict, str, str]:
 
 
 def _unclear(claim: Claim, comparisons: Sequence[Comparison], says: str) -> tuple[str, str]:
-    """Which comparison is across its band, and what the others found: at length, and in short."""
+    """Which comparison is across its band, and what the others decided: at length, and in short."""
     across = f"{_sentence(says)} It does not clear the band ({claim.band})."
     short = f"{_sentence(says)} This does not clear the band."
     decided = [comparison for comparison in comparisons if comparison.outcome != "unclear"]

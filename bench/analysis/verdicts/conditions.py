@@ -1,14 +1,14 @@
-"""On what a claim depends: the condition that tells the cases in which it holds from those in which it fails.
+"""What a claim depends on: the condition that separates the cases in which it holds from the others.
 
 Rules:
 - A case is a comparison that was decided, with the factors under which it was made (its `condition`).
-- One factor that separates is enough: names of which each stands on one side only, or a number with a
-  threshold. Factors are tried in the order in which the judge gives them, so what it thinks the cause comes
-  first. A threshold is told as the nearest values that were measured, never as something in between.
+- One factor that separates is enough: names, each of which is on one side only, or a number with a
+  threshold. Factors are tried in the order in which the judge gives them, so its likely cause comes first. A
+  threshold is given as the nearest values that were measured, never as something in between.
 - Else two: one factor cuts the cases into parts, and in each part either all agree or the other factor
   separates. Both are tried in the same order, and of a number's thresholds the one that needs fewest values.
-- Else every case is told.
-- What the rule does not name is told as the range that was measured: a condition says nothing beyond it.
+- Else every case is listed.
+- For factors that the rule does not name, the measured range is given: a condition says nothing beyond it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.analysis.verdicts.comparison import Comparison
 from bench.words import listed
 
 LISTED = 3
-"""Up to so many numbers are told one by one in a range that was measured."""
+"""A measured range of up to so many numbers lists each of them."""
 
 
 class Case(NamedTuple):
@@ -32,8 +32,8 @@ class Case(NamedTuple):
 
 
 class Wording(NamedTuple):
-    """How a factor's value is said, by itself and as a bound (… and more); what comes before the range in
-    which it was measured, where that is told; and the one value that goes without saying."""
+    """How a factor's value is written, by itself and as a bound (… and more); the word before its measured
+    range, None if that is not given; and the one value that goes without saying."""
 
     exact: str = "{}"
     bound: str = "{}"
@@ -74,13 +74,13 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
     for factor in factors:
         rules = list(_rules_of_two(factor, factors, cases))
         if rules:
-            _, told, rule = min(rules, key=lambda found: found[0])
-            return _with(rule, _measured(cases, without=told))
+            _, named, rule = min(rules, key=lambda candidate: candidate[0])
+            return _with(rule, _measured(cases, without=named))
     return _every(cases)
 
 
 def scope(comparisons: Sequence[Comparison]) -> str:
-    """Where the comparisons that were decided were made; empty where their conditions do not tell."""
+    """Under which conditions the decided comparisons were made; empty if these do not say."""
     return _measured(_cases(comparisons), without=set())
 
 
@@ -117,7 +117,7 @@ def _cut(factor: str, cases: Sequence[Case], *, threshold: bool) -> Cut | None:
 def _rules_of_two(
     factor: str, factors: Sequence[str], cases: Sequence[Case]
 ) -> Iterable[tuple[int, set[str], str]]:
-    """Every rule that cuts the cases by `factor` first: its length, the factors it tells, and itself."""
+    """Every rule that cuts the cases by `factor` first: its length, the factors it names, and itself."""
     for parts in _partitions(factor, cases):
         mixed = [part for _, part in parts if len({case.held for case in part}) == 2]
         for other in factors:
@@ -128,16 +128,16 @@ def _rules_of_two(
                 side: [name for name, part in parts if {case.held for case in part} == {side}]
                 for side in (True, False)
             }
-            told = [f"holds for {listed(pure[True])}"] if pure[True] else []
-            told += [f"fails for {listed(pure[False])}"] if pure[False] else []
-            rule = [f"It {' and '.join(told)}."] if told else []
+            sides = [f"holds for {listed(pure[True])}"] if pure[True] else []
+            sides += [f"fails for {listed(pure[False])}"] if pure[False] else []
+            rule = [f"It {' and '.join(sides)}."] if sides else []
             names = [name for name, part in parts if part in mixed]
-            found = [cut for cut in cuts if cut is not None]
+            separating = [cut for cut in cuts if cut is not None]
             rule += [
                 f"For {name} it holds for {cut.holds} and fails for {cut.fails}."
-                for name, cut in zip(names, found, strict=True)
+                for name, cut in zip(names, separating, strict=True)
             ]
-            length = len(parts) + sum(cut.length for cut in found)
+            length = len(parts) + sum(cut.length for cut in separating)
             yield length, {factor, other}, " ".join(rule)
 
 
@@ -165,14 +165,14 @@ def _every(cases: Sequence[Case]) -> str:
     same = {name for name in factors if len({str(case.factors.get(name)) for case in cases}) == 1}
     parts = []
     for side, word in ((True, "holds"), (False, "fails")):
-        told = [
+        listed_cases = [
             ", ".join(_value(name, value) for name, value in case.factors.items() if name not in same)
             for case in cases
             if case.held is side
         ]
-        if not all(told):
+        if not all(listed_cases):
             return "It holds in some cells and fails in others, and nothing that was varied separates them."
-        parts.append(f"It {word} for {'; '.join(dict.fromkeys(told))}.")
+        parts.append(f"It {word} for {'; '.join(dict.fromkeys(listed_cases))}.")
     return " ".join(parts)
 
 

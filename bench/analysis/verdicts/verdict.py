@@ -10,10 +10,10 @@ from bench.analysis.estimate import Outcome
 Verdict = Literal["holds", "fails", "depends", "inconclusive"]
 
 
-def verdict(found: Iterable[Outcome | Verdict]) -> Verdict:
+def verdict(outcomes: Iterable[Outcome | Verdict]) -> Verdict:
     """`depends` if some hold and some fail; `holds` or `fails` if all do; else, and if there are none,
     `inconclusive`. Verdicts on parts count like outcomes."""
-    kinds = set(found)
+    kinds = set(outcomes)
     if "depends" in kinds or {"holds", "fails"} <= kinds:
         return "depends"
     if kinds == {"holds"}:
@@ -24,5 +24,5 @@ def verdict(found: Iterable[Outcome | Verdict]) -> Verdict:
 def all_of(outcomes: Iterable[Outcome]) -> Outcome:
     """The outcome of one comparison with several bands: fails if any fails, holds if all hold, else
     unclear."""
-    found = set(outcomes)
-    return "fails" if "fails" in found else "unclear" if "unclear" in found else "holds"
+    kinds = set(outcomes)
+    return "fails" if "fails" in kinds else "unclear" if "unclear" in kinds else "holds"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Server
-from synthetic_run import cell, change_run, write_run
+from judging import headers
+from synthetic_run import cell
 
 from bench.analysis import intervals
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.estimate import Band, Estimate
 from bench.analysis.literature import REPRODUCTIONS, summarise
 from bench.analysis.literature.reproduce import PREFIX, PROVENANCES, Row, judge
-from bench.cli import main
 from bench.evidence.metrics import METRICS
 from bench.scenario.parse import load
 from bench.scenario.settings import SETTINGS, Settings
@@ -105,15 +102,6 @@ def kaazing(*, poll_bytes: float, push_bytes: float) -> list[Cell]:
     return [*cells, made("websocket", pushed)]
 
 
-def headers(*, poll: int, frame: int) -> dict[str, Any]:
-    """The probe's evidence."""
-    parts = {"head": poll, "framing": 0, "payload": 133}
-    asked = [{"phase": "deliver", "sender": "client", **parts}]
-    pushed = [{"phase": "deliver", "sender": "server", "head": 0, "framing": frame, "payload": 133}]
-    polled = {f"short-poll, {kind}": asked for kind in ("minimal", "browser")}
-    return {"headers": {**polled, "websocket, minimal": pushed}}
-
-
 AGREES: dict[str, tuple[list[Cell], dict[str, Any]]] = {
     "pimentel": (pimentel(held_ms={50: 51, 100: 103, 150: 300, 200: 400}, poll_ms=175), {}),
     "rfc6202": (rfc6202(mean_ms=55, most_ms=152, pushed_ms=51, batch=2.1, loaded_bytes=300), {}),
@@ -197,17 +185,8 @@ def test_what_holds_here_and_fails_there_is_named() -> None:
     assert found["why"] == "1 depends; 2 and 3 hold"
 
 
-def test_a_band_decides_with_the_whole_interval() -> None:
-    """Above, below, within, exactly; across an edge or without an interval it stays open."""
-    for band, text, inside, outside in (
-        (Band(low=2.0), "above 2", 3.0, 1.0),
-        (Band(high=2.0), "below 2", 1.0, 3.0),
-        (Band(1.0, 2.0), "1 to 2", 1.5, 3.0),
-        (Band(2, 2), "2", 2.0, 3.0),
-    ):
-        assert band.text() == text
-        assert band.outcome(Estimate(inside, inside, inside)) == "holds"
-        assert band.outcome(Estimate(outside, outside, outside)) == "fails"
+def test_a_row_says_why_it_decides_nothing() -> None:
+    """Across an edge or without an interval it stays open; without a band it is there for comparison."""
     across = Row("a case", "1", Estimate(2.0, 1.0, 3.0), Band(low=2.0))
     assert (across.outcome, across.why_unclear()) == ("unclear", "lies across its band's edge")
     beside = Row("a case", "", Estimate(3.0, 2.9, 3.1))
@@ -261,69 +240,3 @@ def test_the_probe_counts_what_was_on_the_wire(server: Server) -> None:
         if step["phase"] == "deliver":
             assert (step["sender"], step["head"], step["framing"]) == ("server", 0, 4)
             assert step["payload"] > 125
-
-
-# --- the command ---
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `kaazing` with few clients."""
-    cells = [
-        cell("short-poll", poll_interval_s=0.5, headers="minimal"),
-        cell("short-poll", poll_interval_s=1.0, headers="browser"),
-        cell("websocket"),
-    ]
-    where = tmp_path_factory.mktemp("reproduce") / "kaazing"
-    return write_run(where, cells, name="reproduce-kaazing", probes=headers(poll=871, frame=2))
-
-
-def wirelab(*arguments: str | Path) -> int:
-    return main(["reproduce", *map(str, arguments)])
-
-
-def test_an_earlier_run_is_judged_again(
-    kept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The table is printed within 80 columns, and stands in summary.json; by its own directory, its name, or
-    the directory of all."""
-    monkeypatch.setenv("COLUMNS", "80")
-    assert wirelab("--from", kept) == 0
-    printed = capsys.readouterr().out
-    assert max(len(line) for line in printed.splitlines() if str(kept) not in line) <= 80
-    table = json.loads((kept / "summary.json").read_text())["reproduction"]
-    assert f"the published result: {table['verdict']}" in printed
-    assert table["statements"][0]["verdict"] == table["statements"][1]["verdict"] == "holds"
-    for statement in table["statements"]:
-        assert f"→  {statement['verdict']}" in printed
-    for again in (("kaazing", "--from", kept), ("kaazing", "--from", kept.parent)):
-        assert wirelab(*again) == 0
-        assert capsys.readouterr().out == printed
-
-
-def test_a_run_with_gates_failed_is_not_done(kept: Path, tmp_path: Path) -> None:
-    """Exit code 1: its table is printed, and says that little can be told."""
-    broken = Path(shutil.copytree(kept, tmp_path / "broken"))
-    change_run(broken, lambda run: run["trials"][0].update(valid=False, why=["the clock moved"]))
-    assert wirelab("--from", broken) == 1
-
-
-def test_wrong_usage_is_told_in_a_sentence(
-    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Exit code 2, and nothing is measured."""
-    other = write_run(tmp_path / "other")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "something").touch()
-    wrong: tuple[tuple[tuple[str | Path, ...], str], ...] = (
-        (("nobody",), "name one of pimentel, rfc6202, bozdag, kaazing, or none for all"),
-        (("--from", tmp_path), "holds no run.json"),
-        (("--from", other), "reproduces nothing"),
-        (("pimentel", "--from", kept), "is of kaazing, not of pimentel"),
-        (("--out", tmp_path / "full"), "is not empty"),
-    )
-    for arguments, says in wrong:
-        assert wirelab(*arguments) == 2
-        told = capsys.readouterr().err
-        assert says in told
-        assert len(told.splitlines()) == 1
