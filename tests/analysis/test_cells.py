@@ -35,3 +35,13 @@ def test_partners_share_the_link_and_the_use_of_connections() -> None:
     idle = made("long-poll", {}, publish_rate=0.0, wait_s=5.0)
     other = made("websocket", {}, publish_rate=0.0, wait_s=25.0)
     assert Measured((idle, other), {}).partner(idle, "websocket") is None
+
+
+def test_a_partner_is_not_compressed_and_is_ours() -> None:
+    """The other transport has no compression to match it; a server of another kind is no partner either."""
+    held = made("long-poll", {})
+    packed = made("websocket", {}, permessage_deflate=True)
+    bare = made("websocket", {}, system="bare")
+    push = made("websocket", {})
+    assert Measured((held, packed, bare), {}).partner(held, "websocket") is None
+    assert Measured((held, packed, bare, push), {}).partner(held, "websocket") is push
