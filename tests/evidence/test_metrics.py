@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
-from made_trials import NOTIFICATIONS, SUBSCRIBERS, good_trial
+from made_trials import NOTIFICATIONS, START_US, SUBSCRIBERS, good_trial
 
 from bench.evidence import metrics
 from bench.evidence.metrics import METRICS
@@ -83,3 +85,55 @@ def test_metrics_that_need_a_baseline_are_unfinished() -> None:
     assert finish is not None
     assert finish(500_000.0, 100_000.0, SUBSCRIBERS) == 100_000.0
     assert metrics.unfinished(Window.of(good_trial())) == {name: None}
+
+
+def counted(**server: tuple[int, int]) -> Trial:
+    """The good trial, whose server had these counters at the window's start and end."""
+    trial = good_trial()
+    for place, sample in enumerate(trial.resources):
+        sample["server"] |= {name: values[place] for name, values in server.items()}
+    return trial
+
+
+@pytest.mark.parametrize(
+    ("user_us", "system_us", "share"),
+    [(300_000, 100_000, 0.25), (0, 100_000, 1.0), (60_000, 30_000, None), (0, 0, None)],
+)
+def test_the_kernels_share_of_the_servers_cpu(user_us: int, system_us: int, share: float | None) -> None:
+    """From ten ticks on: below, one tick of 10 ms would be too much of it."""
+    trial = counted(user_us=(50_000, 50_000 + user_us), system_us=(20_000, 20_000 + system_us))
+    assert figures(trial)["server_system_cpu_share"] == share
+
+
+def test_context_switches() -> None:
+    """160 times a thread waited, for 80 deliveries; ten times in five seconds one lost its core."""
+    found = figures(counted(voluntary_switches=(1_000, 1_160), involuntary_switches=(7, 17)))
+    assert found["server_voluntary_switches_per_delivery"] == 2.0
+    assert found["server_involuntary_switches_per_second"] == 2.0
+
+
+def test_switches_that_left_with_their_threads_are_not_known() -> None:
+    """A sum that fell says nothing, and is never less than none."""
+    found = figures(counted(voluntary_switches=(1_000, 900), involuntary_switches=(7, 6)))
+    assert found["server_voluntary_switches_per_delivery"] is None
+    assert found["server_involuntary_switches_per_second"] is None
+
+
+def test_threads_and_descriptors_are_the_most_of_the_window() -> None:
+    """Of all samples in it, and of none before."""
+    trial = counted(threads=(3, 4), file_descriptors=(20, 21))
+    between = copy.deepcopy(trial.resources[0]) | {"edge": "sample", "at_us": START_US + 1_000_000}
+    between["server"] |= {"threads": 9, "file_descriptors": 40}
+    before = copy.deepcopy(between) | {"edge": "warmed", "at_us": START_US - 1_000_000}
+    before["server"] |= {"threads": 99, "file_descriptors": 400}
+    trial.resources[1:1] = [between]
+    trial.resources.insert(0, before)
+    found = figures(trial)
+    assert (found["server_threads"], found["server_file_descriptors"]) == (9, 40)
+
+
+def test_what_the_bill_does_not_sample_is_none() -> None:
+    """Elsewhere than on Linux there are none of these."""
+    found = figures(good_trial())
+    names = ("system_cpu_share", "voluntary_switches_per_delivery", "threads", "file_descriptors")
+    assert {found[f"server_{name}"] for name in names} == {None}
