@@ -1,8 +1,10 @@
 """Processes as tests see them: which ones the harness has started, and whether any is left. Linux."""
 
+import contextlib
 import os
 import time
-from pathlib import Path
+
+import psutil
 
 from bench.trials.processes.resources import ProcessTree, lives
 
@@ -11,12 +13,10 @@ def descendants(pid: int | None = None) -> dict[int, str]:
     """Every living descendant of a process (ours, unless told), with its command line."""
     root = os.getpid() if pid is None else pid
     found = {}
-    for child in ProcessTree(root).pids():
-        if child != root:
-            try:
-                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
+    for child in ProcessTree(root).processes():
+        with contextlib.suppress(psutil.Error):
+            if child.pid != root:
+                found[child.pid] = " ".join(child.cmdline())
     return found
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from bench.trials.processes import machine, resources
@@ -80,6 +81,40 @@ def test_a_tree_counts_descendants_and_remembers_the_ended() -> None:
         assert alone["cpu_us"] >= both["cpu_us"] >= 200_000
         assert alone["user_us"] + alone["system_us"] == pytest.approx(alone["cpu_us"], abs=100_000)
         parent.communicate("\n")
+
+
+def test_context_switches_are_those_of_every_thread() -> None:
+    """A thread beside the first waits a hundred times, and lives on."""
+    code = (
+        "import threading, time\n"
+        "done, end = threading.Event(), threading.Event()\n"
+        "def wait():\n"
+        "    for _ in range(100): time.sleep(0.001)\n"
+        "    done.set(); end.wait()\n"
+        "threading.Thread(target=wait, daemon=True).start(); done.wait()\n"
+        "print('done', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        used = resources.ProcessTree(child.pid).sample()
+        first = psutil.Process(child.pid).num_ctx_switches()
+        child.communicate("\n")
+    assert used["threads"] == 2
+    assert used["voluntary_switches"] >= 100 > first.voluntary
+    assert used["involuntary_switches"] >= 0
+
+
+def test_a_process_that_was_not_waited_for_has_ended() -> None:
+    """It has an id still, and neither lives nor counts."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not resources.lives(child.pid)
+    assert resources.ProcessTree(child.pid).pids() == []
+    child.wait()
+    assert resources.ProcessTree(child.pid).sample()["processes"] == 0
 
 
 def test_cores_are_busy_for_a_part_of_their_time() -> None:

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PACKAGES = (
     "flask",
     "flask-sock",
@@ -38,17 +40,10 @@ def facts() -> dict[str, Any]:
 
 def describe() -> dict[str, Any]:
     """The machine, as run.json keeps it; what the system does not tell is None."""
-    memory_kb = None
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemTotal:"):
-                memory_kb = int(line.split()[1])
-    except OSError:
-        pass
     return {
         "cpu_model": _cpu_model(),
         "cores": os.cpu_count(),
-        "memory_kb": memory_kb,
+        "memory_kb": psutil.virtual_memory().total // 1024,
         "kernel": platform.release(),
         "system": platform.system(),
     }

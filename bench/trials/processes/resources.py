@@ -1,29 +1,37 @@
 """What processes use: CPU, memory, threads, file descriptors, context switches. Linux tells; others do not.
 
+psutil knows the tree and what it holds. What is read here beside it, it does not give: exact CPU clocks, the
+context switches of all threads, the counters of another network, cores by their number.
+
 Rules:
 - CPU time comes from the processes' own CPU clocks (`clock_getcpuclockid`, POSIX): nanoseconds, with
-  the threads that have ended in it. User and system time come from /proc/PID/stat, in ticks of 10 ms that
-  the kernel estimates: they are approximate, and kept apart.
+  the threads that have ended in it. User and system time (psutil) come in ticks of 10 ms that the kernel
+  estimates: they are approximate, and kept apart.
 - A tree is a process and all its descendants. One that has ended keeps counting with what was last read
   of it, so a sum never falls.
 - What a system does not tell is None, never 0.
 - Reading PSS makes the kernel walk a process's pages under its lock: only outside the window.
+- A sample is taken once a second inside windows, and of 500 threads: whatever is read there must be cheap.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 LINUX = sys.platform.startswith("linux")
 PROC = Path("/proc")
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
+_SWITCHES = re.compile(rb"\nvoluntary_ctxt_switches:\t(\d+)\nnonvoluntary_ctxt_switches:\t(\d+)")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
@@ -117,9 +125,11 @@ def waited_us(pid: int) -> int | None:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process is there and has not ended. Linux only."""
-    fields = _stat(pid)
-    return fields is not None and fields[0] not in "ZX"
+    """Whether a process is there and has not ended."""
+    try:
+        return _runs(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 class ProcessTree:
@@ -128,70 +138,74 @@ class ProcessTree:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._cpu_us: dict[int, int] = {}
-        self._ticks_us: dict[int, tuple[int, int]] = {}
+        self._estimated_us: dict[int, tuple[int, int]] = {}
+
+    def processes(self) -> list[psutil.Process]:
+        """The living processes of the tree, the root first."""
+        try:
+            root = psutil.Process(self.pid)
+            return [process for process in (root, *root.children(recursive=True)) if _runs(process)]
+        except psutil.NoSuchProcess:
+            return []
 
     def pids(self) -> list[int]:
-        """The living processes of the tree, the root first."""
-        if not LINUX:
-            return [self.pid]
-        children: dict[int, list[int]] = {}
-        for entry in PROC.iterdir():
-            if entry.name.isdigit():
-                fields = _stat(int(entry.name))
-                if fields and fields[0] != "Z":
-                    children.setdefault(int(fields[1]), []).append(int(entry.name))
-        living, found = {pid for group in children.values() for pid in group}, []
-        waiting = [self.pid]
-        while waiting:
-            pid = waiting.pop()
-            if pid in living:
-                found.append(pid)
-            waiting.extend(children.get(pid, []))
-        return found
+        """Their process ids."""
+        return [process.pid for process in self.processes()]
 
     def sample(self, *, pss: bool = False) -> dict[str, Any]:
         """What the tree uses now. Its CPU clocks are read before all the rest, `at_us` and `monotonic_us`
         tell when."""
-        pids = self.pids()
-        for pid in pids:
-            used = cpu_us(pid)
+        processes = self.processes()
+        for process in processes:
+            used = cpu_us(process.pid)
             if used is not None:
-                self._cpu_us[pid] = used
+                self._cpu_us[process.pid] = used
         at_us, monotonic_us = both_clocks_us()
         if not LINUX:
             return {"at_us": at_us, "monotonic_us": monotonic_us, "cpu_us": None}
-        for pid in pids:
-            fields = _stat(pid)
-            if fields:
-                self._ticks_us[pid] = (int(fields[11]) * TICK_US, int(fields[12]) * TICK_US)
-        switches = [_switches(pid) for pid in pids]
+        threads = descriptors = 0
+        for process in processes:
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    threads += process.num_threads()
+                    descriptors += process.num_fds()
+            except psutil.Error:
+                continue
+            self._estimated_us[process.pid] = (round(times.user * 1e6), round(times.system * 1e6))
+        switches = [_switches(process.pid) for process in processes]
         told: dict[str, Any] = {
             "at_us": at_us,
             "monotonic_us": monotonic_us,
             "cpu_us": sum(self._cpu_us.values()),
-            "user_us": sum(user for user, _ in self._ticks_us.values()),
-            "system_us": sum(system for _, system in self._ticks_us.values()),
-            "threads": sum(_count(PROC / str(pid) / "task") for pid in pids),
-            "file_descriptors": sum(_count(PROC / str(pid) / "fd") for pid in pids),
+            "user_us": sum(user for user, _ in self._estimated_us.values()),
+            "system_us": sum(system for _, system in self._estimated_us.values()),
+            "threads": threads,
+            "file_descriptors": descriptors,
             "voluntary_switches": sum(voluntary for voluntary, _ in switches),
             "involuntary_switches": sum(involuntary for _, involuntary in switches),
-            "processes": len(pids),
+            "processes": len(processes),
         }
         if pss:
-            told["pss_kb"] = pss_kb(pids)
+            told["pss_kb"] = pss_kb([process.pid for process in processes])
         return told
 
 
 def pss_kb(pids: list[int]) -> int | None:
-    """Proportional set size of several processes together, in kB; None where it cannot be read."""
-    total = 0
-    for pid in pids:
-        try:
-            lines = _read(PROC / str(pid) / "smaps_rollup").splitlines()
-        except OSError:
-            return None
-        total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-    return total if pids else None
+    """Proportional set size of several processes together, in kB; None if it cannot be read."""
+    try:
+        found = [psutil.Process(pid).memory_full_info().pss // 1024 for pid in pids]
+    except (psutil.Error, AttributeError):
+        return None
+    return sum(found) if found else None
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended; one whose parent has not asked for its end yet has."""
+    try:
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _read(path: Path) -> str:
@@ -199,36 +213,20 @@ def _read(path: Path) -> str:
         return file.read()
 
 
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat after the name, which may hold blanks and parentheses itself."""
-    try:
-        return _read(PROC / str(pid) / "stat").rpartition(")")[2].split()
-    except OSError:
-        return None
-
-
-def _count(directory: Path) -> int:
-    try:
-        return sum(1 for _ in directory.iterdir())
-    except OSError:
-        return 0
-
-
 def _switches(pid: int) -> tuple[int, int]:
-    """Voluntary and involuntary context switches of all living threads of a process."""
+    """Voluntary and involuntary context switches of all living threads of a process. psutil tells those of
+    its first thread alone. Read without buffers: it is most of what a sample of many threads costs."""
     voluntary = involuntary = 0
     try:
-        threads = list((PROC / str(pid) / "task").iterdir())
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
     except OSError:
         return 0, 0
     for thread in threads:
         try:
-            status = _read(thread / "status")
+            with open(f"/proc/{pid}/task/{thread}/status", "rb", buffering=0) as file:  # noqa: PTH123
+                found = _SWITCHES.search(file.read())
         except OSError:
             continue
-        for line in status[-200:].splitlines():
-            if line.startswith("voluntary_ctxt_switches:"):
-                voluntary += int(line.split()[1])
-            elif line.startswith("nonvoluntary_ctxt_switches:"):
-                involuntary += int(line.split()[1])
+        if found:
+            voluntary, involuntary = voluntary + int(found[1]), involuntary + int(found[2])
     return voluntary, involuntary
