@@ -38,7 +38,7 @@ from bench.scenario.settings import LOAD
 SUMMARY_SCHEMA = 3
 """Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor.
 3: a cell has all settings, and `implementation` is called `system`."""
-ANALYSIS_VERSION = 8
+ANALYSIS_VERSION = 9
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 DISTRIBUTIONS = ("latency_quantiles_ms", "naive_latency_quantiles_ms", "response_quantiles_ms")
