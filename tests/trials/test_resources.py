@@ -35,11 +35,13 @@ def test_a_process_that_is_gone_has_none() -> None:
 def test_threads_that_ended_still_count() -> None:
     """The clock is the process's, not that of the threads which happen to live."""
     code = (
-        "import threading, time\n"
+        "import os, threading, time\n"
         "def burn():\n"
         "    end = time.thread_time() + 0.2\n"
         "    while time.thread_time() < end: pass\n"
         "thread = threading.Thread(target=burn); thread.start(); thread.join()\n"
+        # Python has joined it before the kernel has ended it.
+        "while len(os.listdir('/proc/self/task')) > 1: time.sleep(0.001)\n"
         "print('done', flush=True); input()"
     )
     with subprocess.Popen(
