@@ -5,6 +5,7 @@ Rules:
   no other test runs beside one of its tests, and it comes after the other files.
 - A page that is only read is read on the session's `pages`. A test that changes what a server holds has a
   server of its own, or brings back what it changed.
+- In CI (CI=true) what is skipped has failed: there everything is at hand that a test may need.
 """
 
 import fcntl
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+IN_CI = os.environ.get("CI") == "true"
 STOP_S = 15.0
 
 
@@ -52,6 +54,28 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             fcntl.flock(running, fcntl.LOCK_SH)
             fcntl.flock(turn, fcntl.LOCK_UN)
         return (yield)
+
+
+def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a skip a failure in CI, where nothing may be missing. An expected failure stays what it is."""
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"In CI nothing is skipped. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_if_skipped(report)
+    return report
 
 
 @dataclass
@@ -166,11 +190,10 @@ BROWSER_TIMEOUT_MS = 15_000
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium. Without one the test is skipped; in CI it fails: there nothing is skipped."""
+    """The system's Chromium. Without one the test is skipped."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
-        missing = "no Chromium is installed; on Debian: apt-get install chromium"
-        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+        pytest.skip("no Chromium is installed; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=list(BROWSER_OPTIONS))
         yield started

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import Server
 
+pytestmark = pytest.mark.long
+
 KOSOKU = Path(sys.executable).parent / "kosoku"
 # What takes minutes for no other rule than the rest: thousands of compressed messages a case.
 UNCOMPRESSED = ["--exclude", "12.*", "--exclude", "13.*"]
