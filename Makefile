@@ -54,4 +54,4 @@ lock:
 	$(COMPILE) -c requirements/test.lock --extra notebooks -o requirements/notebooks.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

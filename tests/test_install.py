@@ -20,6 +20,7 @@ from urllib.parse import urljoin
 import pytest
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 PACKAGES = ("servers", "clients", "bench")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = {path.stem: path.read_text() for path in (ROOT / "requirements").glob("*.lock")}
@@ -229,10 +230,11 @@ def pythons() -> dict[str, Path]:
     return found
 
 
-def test_the_classifiers_begin_with_the_oldest_python() -> None:
+def test_the_classifiers_are_the_pythons_that_the_readme_names() -> None:
     named = [text.removeprefix(IS_FOR) for text in PROJECT["classifiers"] if f"{IS_FOR}3." in text]
     assert PROJECT["requires-python"] == f">={named[0]}"
-    assert f"{sys.version_info.major}.{sys.version_info.minor}" in named
+    assert f"Python {', '.join(named[:-1])} or {named[-1]}" in " ".join(README.split())
+    assert "    pip install .\n" in README
 
 
 @pytest.mark.long
