@@ -125,7 +125,7 @@ def conservation(trial: Trial) -> dict[str, Any] | None:
     ids = np.sort(ids[~np.isnan(ids)])
     joined = trial.subscribers["joined_id"].astype(float)
     missed = trial.subscribers["missed"].astype(float)
-    if "missed" in trial.untold:
+    if "missed" in trial.unreported:
         missed = np.zeros(len(missed))
     if not (np.isfinite(joined).all() and np.isfinite(missed).all()):
         return {"expected": None, "delivered": len(trial.deliveries["id"]), "missed": None, "holds": False}

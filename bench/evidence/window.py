@@ -1,8 +1,7 @@
-"""The measured window of one trial: what several metrics and gates ask of it, each computed once.
+"""The measured window of one trial: what several metrics and gates need of it.
 
 Rules:
-- Nothing is computed before it is asked for, and nothing twice. So a window belongs to a trial that does not
-  change any more.
+- Each value is computed when it is first needed, and then kept: do not change a trial that has a window.
 - What was not measured is None; a count of nothing is 0.
 """
 
@@ -56,7 +55,7 @@ class Window:
         """The window of a trial; None if it was never measured."""
         return None if trial.window_us is None else cls(trial, *trial.window_us)
 
-    # Who was there.
+    # Who took part.
 
     @property
     def subscribers(self) -> int:
@@ -156,7 +155,7 @@ class Window:
         return next((sample for sample in self.trial.resources if sample.get("edge") == name), None)
 
     def at(self, edge: str, part: str, field: str | None = None) -> float | None:
-        """What the sample at an edge says of one part of the laboratory ("server", "generator", …)."""
+        """A value of the sample at an edge, of one part of the laboratory ("server", "generator", …)."""
         value = (self.edge(edge) or {}).get(part)
         if field is not None:
             value = value.get(field) if isinstance(value, dict) else None
@@ -195,7 +194,7 @@ class Window:
 
     @cached_property
     def server_core_busy_share(self) -> float | None:
-        """How busy the server's core was, with whatever ran there."""
+        """How busy the server's core was, with everything that ran on it."""
         start, end = self.edge("window_start"), self.edge("window_end")
         cores = (self.trial.pinning or {}).get("server")
         if start is None or end is None or not cores:

@@ -36,10 +36,10 @@ class Trial:
         return str(self.record["id"])
 
     @property
-    def untold(self) -> frozenset[str]:
-        """The columns that its system never tells ("accepted_us", "missed"), as its record says: that they
-        are empty is no fault."""
-        return frozenset(self.record.get("untold") or ())
+    def unreported(self) -> frozenset[str]:
+        """The columns that the system under test never reports ("accepted_us", "missed"), as the record names
+        them: they are empty, and that is no fault."""
+        return frozenset(self.record.get("unreported") or ())
 
     @property
     def window_us(self) -> tuple[int, int] | None:

@@ -55,7 +55,7 @@ def test_what_a_system_never_tells_fails_nobody() -> None:
     outcome = gates.check(trial)
     assert outcome.gates["delivered"]["value"] == 4
     assert outcome.gates["times_out_of_order"]["value"] == len(empty)
-    trial.record["untold"] = ["accepted_us", "missed"]
+    trial.record["unreported"] = ["accepted_us", "missed"]
     outcome = gates.check(trial)
     assert outcome.valid
     assert outcome.gates["told_gap"] == {"value": None, "limit": 0, "passed": None}

@@ -1,4 +1,4 @@
-"""The log's invariants, on the log itself: whatever is published and read, nothing is lost untold."""
+"""The log's invariants, on the log itself: whatever is published and read, nothing is lost unreported."""
 
 import json
 import threading

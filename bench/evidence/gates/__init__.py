@@ -1,16 +1,16 @@
-"""The gates: whether a trial's figures may be believed. Pure functions of what the trial left behind.
+"""The gates: whether the results of a trial can be believed. Pure functions of what the trial left behind.
 
-The harness asks them when a trial ends and the analysis asks them again from the files, so that nobody has to
-trust what run.json says. A new gate is one entry, in the file of its subject.
+The harness checks them when a trial ends, and the analysis checks them again from the files, so that nobody
+has to trust what run.json says. To add a gate, add one entry to the file of its subject.
 
 Rules:
 - A gate that fails makes the trial *invalid*: it is kept and shown, and wins nothing.
 - A steadiness gate that fails makes it *not steady*: its counts and costs stand, its latency wins nothing.
-- Each gate tells its value, its limit and whether it was passed; `passed` None means that this trial has
-  nothing to measure it on (no polls, nothing published, a system that does not tell), which fails nobody.
-- Evidence that the harness always writes, and that is not there or contradicts itself, fails: what cannot be
-  shown is not believed.
-- Each failure is one sentence, with the figure and the limit in it.
+- Each gate has a value, a limit, and whether the trial passed. `passed` is None if the trial has nothing to
+  measure it on (no polls, nothing published, a system that does not report it), which is no failure.
+- Evidence that the harness always writes must be there and must not contradict itself: what cannot be shown
+  is not believed.
+- Each failure is one sentence that names the value and the limit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GATES: dict[str, Gate] = {
         *steadiness.GATES,
     )
 }
-"""Every gate, in the order in which they are asked and their sentences stand."""
+"""Every gate, in the order in which they are checked and their sentences are written."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Outcome:
         }
 
     def note(self, gate: Gate, reading: Reading) -> None:
-        """Keep what one gate read, and if it failed its sentence."""
+        """Keep what one gate read, and its sentence if the trial failed it."""
         passed: bool | None = False
         if not reading.lacking:
             limit = gate.limit if reading.limit is None else reading.limit
@@ -78,7 +78,7 @@ class Outcome:
 
 
 def check(trial: Trial) -> Outcome:
-    """Every gate on one trial. A trial whose window never ended is invalid whatever else holds."""
+    """Check every gate on one trial. A trial without a window is invalid whatever else holds."""
     outcome, window = Outcome(), Window.of(trial)
     if window is None:
         outcome.note(GATES["server_alive"], course.alive(trial.record))

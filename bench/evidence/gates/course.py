@@ -46,7 +46,7 @@ def _window_off_s(window: Window) -> Reading:
 
 
 def _edge_samples_missing(window: Window) -> Reading:
-    """The resource samples that are the window's edges are there, with all that the run's system tells:
+    """The resource samples at the window's edges are there, with all that the operating system reports:
     without them nobody knows what the load generator, the server's core and the clock did."""
     missing = [
         name.replace("_", "'s ")
@@ -58,7 +58,7 @@ def _edge_samples_missing(window: Window) -> Reading:
 
 
 def _whole(window: Window, sample: dict[str, Any] | None, at_us: int) -> bool:
-    """Whether an edge's sample was read at that edge and holds what this run's system tells."""
+    """Whether an edge's sample was read at that edge and holds what the operating system reports."""
     if sample is None or sample.get("at_us") != at_us or sample.get("monotonic_us") is None:
         return False
     cores = sample.get("cores") or {}

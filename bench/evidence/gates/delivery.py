@@ -26,7 +26,7 @@ def _delivered(window: Window) -> Reading:
         name: subscribers[name].astype(float)
         for name in ("missed", "duplicates", "reordered", "epoch_changes")
     }
-    told = [values for name, values in counts.items() if name not in trial.untold]
+    told = [values for name, values in counts.items() if name not in trial.unreported]
     unknown = int((~np.isfinite(told)).any(axis=0).sum())
     lost, duplicated, reordered, uncounted = _faults(window, expected_ids)
     # The receiver keeps back what came twice or late, so its own counts are looked at as well.
@@ -111,7 +111,7 @@ def _times_out_of_order(window: Window) -> Reading:
     tables = {"published": trial.published, "deliveries": trial.deliveries, "requests": trial.requests}
     faults = []
     for table, first, then, fault in ORDERS:
-        if first in trial.untold:
+        if first in trial.unreported:
             continue
         in_order = tables[table][first] <= tables[table][then] + CLOCK_TOLERANCE_US
         count = int((~in_order).sum())

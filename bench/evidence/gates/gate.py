@@ -19,13 +19,13 @@ class Reading:
     value: float | None
     """None if the trial has nothing to measure it on."""
     says: str = ""
-    """One sentence, with the value and the limit in it: what is wrong if the gate fails."""
+    """What is wrong if the trial fails: one sentence that names the value and the limit."""
     limit: float | None = None
     """Only if the limit depends on the trial."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """What run.json keeps beside the value."""
     lacking: bool = False
-    """Evidence that the harness always writes is not there: there is nothing to keep, and the gate fails."""
+    """Evidence that the harness always writes is missing: there is no value to keep, and the trial fails."""
 
 
 NOTHING = Reading(None)
@@ -39,16 +39,16 @@ class Gate:
     limit: float | None
     """None if it depends on the trial; then each reading has its own."""
     read: Callable[[Window], Reading | None]
-    """None if it is not asked of such a trial, and leaves no trace in its record."""
+    """None if such a trial is not checked; then its record does not name the gate."""
     fails: Literal["above", "from", "below"] = "above"
-    """Where the value fails: above the limit, from the limit on, or below it."""
+    """Which values fail: those above the limit, from the limit on, or below it."""
     makes: Literal["invalid", "not steady"] = "invalid"
-    """What a trial becomes by failing it."""
+    """What a trial that fails is."""
     spoiled_by: Literal["server", "laboratory"] = "server"
-    """The laboratory if it fails because of the measuring tools or other work on the machine, and never
-    because of the server: such a trial may be replaced. The server if it may be the server's fault."""
+    """The laboratory if trials fail because of the measuring tools or other work on the machine, never
+    because of the server: then the trial may be replaced. The server if it may be the server's fault."""
     only_finished: bool = False
-    """Is it asked of trials alone that were not cut short? Of others its evidence is not complete."""
+    """Are only trials checked that finished? The evidence of others is not complete."""
 
     def passes(self, value: float | None, limit: float) -> bool | None:
         """Whether a value passes; None if there is none."""

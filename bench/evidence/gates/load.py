@@ -8,13 +8,17 @@ from bench.evidence.gates.gate import NOTHING, Gate, Reading
 from bench.evidence.window import Window
 
 PUBLISHER_LATE_MS = 5.0
+"""What is written late comes late to every subscriber, whoever serves it."""
 GENERATOR_CPU_SHARE = 0.85
+"""From about here on messages wait in the load generator, and it measures its own queue."""
 GENERATOR_STARVED_SHARE = 0.25
-"""Share of the window for which the load generator could run and had no core: somebody else's load was on
-it."""
+"""Share of the window for which the load generator could run and had no core: something else ran on it."""
 GENERATOR_DELAY_MS = 1.0
 GENERATOR_DELAY_OF_P50 = 0.1
+"""By how much of the median latency each next request may be delayed, or by `GENERATOR_DELAY_MS` if that is
+more."""
 CLOCK_MOVED_MS = 1.0
+"""A step of the clock is in every latency that is measured across it."""
 
 
 def _published(window: Window) -> Reading:
@@ -72,10 +76,10 @@ def _generator_starved_share(window: Window) -> Reading:
 
 
 def _generator_delay_ms(window: Window) -> Reading:
-    """Only if the subscribers ask again: how late an answer was handled after it arrived, since that delays
+    """Only for transports that ask again: how late an answer was handled after it arrived, since that delays
     the next request.
 
-    Not for the bare server: it is there to show what the harness itself adds, this delay included."""
+    Not for the bare server: it shows what the harness itself adds, and this delay is part of that."""
     if not window.asks_again or window.record["system"] == "bare":
         return Reading(None, limit=GENERATOR_DELAY_MS)
     limit_ms = GENERATOR_DELAY_MS

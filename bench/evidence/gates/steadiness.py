@@ -6,11 +6,12 @@ from bench.evidence.gates.gate import NOTHING, Gate, Reading, known_sum
 from bench.evidence.window import Window
 
 SERVER_CORE_BUSY_SHARE = 0.95
+"""From about here on a queue grows for as long as the load lasts."""
 
 
 def _told_gap(window: Window) -> Reading:
     """Nobody fell behind the log."""
-    if not window.has_subscribers or "missed" in window.trial.untold:
+    if not window.has_subscribers or "missed" in window.trial.unreported:
         return NOTHING
     missed = float(known_sum(window.trial.subscribers["missed"]))
     return Reading(

@@ -1,22 +1,21 @@
-"""What one trial shows: its figure for each metric, from its raw columns alone.
+"""The metrics: what one trial shows, from its raw columns alone.
 
-A new metric is one entry, in the file of its subject.
+To add a metric, add one entry to the file of its subject.
 
 Rules:
 - Latency counts the notifications that were *due* in the window [start, end), whenever they arrived; it is
   arrival (the kernel's stamp, where the system gives one) minus due time.
-- Naive latency is the same less what happened before the publisher had written the notification: what would
-  be told if a late publisher could hide (Tene's "coordinated omission"). It is there to be looked at, beside
-  how long a request took, which is no latency of a notification at all; neither is ever judged.
+- Naive latency is arrival minus the time at which the publisher wrote the notification: what a load generator
+  reports that lets a late publisher hide (Tene's "coordinated omission"). It is shown for comparison, as is
+  how long a request took, which is not the latency of a notification at all. Neither is ever judged.
 - Costs count what was received in the window: deliveries by their arrival, requests by the arrival of their
   answer.
 - A percentile is over all deliveries of those notifications, linear between order statistics (numpy's
   default).
-- What was not measured is None. A count of nothing is a real 0 only where it was counted: a WebSocket that
-  made no request in the window has `requests_per_delivery` 0, a trial without deliveries has no latency at
-  all.
-- What the trial's system does not tell (when it accepted a notification, what a subscriber missed) is None.
-- Server figures are of the whole process tree, between the samples at the window's edges.
+- What was not measured is None, and so is what the system under test does not report (when it accepted a
+  notification, what a subscriber missed). A count of nothing is a real 0 only if it was counted: a WebSocket
+  that made no request in the window has `requests_per_delivery` 0, a trial without deliveries has no latency.
+- The server's metrics cover its whole process tree, between the samples at the window's edges.
 """
 
 from __future__ import annotations

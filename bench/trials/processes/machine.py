@@ -39,7 +39,7 @@ def facts() -> dict[str, Any]:
 
 
 def describe() -> dict[str, Any]:
-    """The machine, as run.json keeps it; what the system does not tell is None."""
+    """The machine, as run.json keeps it; what the system does not report is None."""
     return {
         "cpu_model": _cpu_model(),
         "cores": os.cpu_count(),
@@ -78,7 +78,7 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def pinning() -> dict[str, list[int]] | None:
-    """One core for the server and another for the load; None where there are not two or they cannot be
+    """One core for the server and another for the load; None if there are not two or they cannot be
     chosen."""
     if not hasattr(os, "sched_setaffinity"):
         return None

@@ -1,7 +1,8 @@
-"""What processes use: CPU, memory, threads, file descriptors, context switches. Linux tells; others do not.
+"""What processes use: CPU, memory, threads, file descriptors, context switches. On Linux; elsewhere most of
+it is None.
 
-psutil knows the tree and what it holds. What is read here beside it, it does not give: exact CPU clocks, the
-context switches of all threads, the counters of another network, cores by their number.
+psutil reads the process tree and what it holds. It does not give exact CPU clocks, the context switches of
+all threads, the counters of another network, or cores by their number: these are read here.
 
 Rules:
 - CPU time comes from the processes' own CPU clocks (`clock_getcpuclockid`, POSIX): nanoseconds, with
@@ -9,9 +10,9 @@ Rules:
   estimates: they are approximate, and kept apart.
 - A tree is a process and all its descendants. One that has ended keeps counting with what was last read
   of it, so a sum never falls.
-- What a system does not tell is None, never 0.
+- What the system does not report is None, never 0.
 - Reading PSS makes the kernel walk a process's pages under its lock: only outside the window.
-- A sample is taken once a second inside windows, and of 500 threads: whatever is read there must be cheap.
+- A sample is taken once a second inside windows, also of 500 threads: reading it must be cheap.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def cpu_us(pid: int) -> int | None:
-    """CPU time of one process so far, in microseconds; None when it is gone or the system cannot tell."""
+    """CPU time of one process so far, in microseconds; None if it is gone, or elsewhere than on Linux."""
     if not LINUX:
         return None
     clock = ctypes.c_int()
@@ -59,19 +60,19 @@ def cores() -> dict[str, dict[str, int]] | None:
     """For each core its busy and total time since boot, in microseconds, from /proc/stat (10 ms ticks)."""
     if not LINUX:
         return None
-    found = {}
+    times = {}
     for line in _read(PROC / "stat").splitlines():
         name, *fields = line.split()
         if name.startswith("cpu") and name != "cpu":
             # user nice system idle iowait irq softirq steal; guest time is part of user already.
             ticks = [int(field) for field in fields[:8]]
             idle = ticks[3] + ticks[4]
-            found[name[3:]] = {"busy_us": (sum(ticks) - idle) * TICK_US, "total_us": sum(ticks) * TICK_US}
-    return found
+            times[name[3:]] = {"busy_us": (sum(ticks) - idle) * TICK_US, "total_us": sum(ticks) * TICK_US}
+    return times
 
 
 def socket_memory_kb() -> int | None:
-    """Kernel memory of all TCP sockets of this system, in kB; None where it cannot be read."""
+    """Kernel memory of all TCP sockets of this system, in kB; None if it cannot be read."""
     try:
         lines = _read(PROC / "net" / "sockstat").splitlines()
     except OSError:
@@ -85,7 +86,7 @@ def socket_memory_kb() -> int | None:
 
 def interface_counts(pid: int, interface: str) -> dict[str, int] | None:
     """What went through an interface of the network that a process is in: packets and their bytes (with the
-    Ethernet header's 14), received and sent; None where it has no such interface."""
+    Ethernet header's 14), received and sent; None if it has no such interface."""
     try:
         lines = _read(PROC / str(pid) / "net" / "dev").splitlines()
     except OSError:
@@ -106,7 +107,7 @@ def interface_counts(pid: int, interface: str) -> dict[str, int] | None:
 def both_clocks_us() -> tuple[int, int]:
     """Realtime and monotonic time of the same moment, in microseconds.
 
-    Tried again where the process lost its core between the two, which would look as if a clock had moved."""
+    They are read again if the process lost its core between them: that would look as if a clock had moved."""
     for _ in range(20):
         before_ns = time.monotonic_ns()
         at_ns = time.time_ns()
@@ -153,8 +154,8 @@ class ProcessTree:
         return [process.pid for process in self.processes()]
 
     def sample(self, *, pss: bool = False) -> dict[str, Any]:
-        """What the tree uses now. Its CPU clocks are read before all the rest, `at_us` and `monotonic_us`
-        tell when."""
+        """What the tree uses now. Its CPU clocks are read before all the rest; `at_us` and `monotonic_us` say
+        when."""
         processes = self.processes()
         for process in processes:
             used = cpu_us(process.pid)
@@ -174,7 +175,7 @@ class ProcessTree:
                 continue
             self._estimated_us[process.pid] = (round(times.user * 1e6), round(times.system * 1e6))
         switches = [_switches(process.pid) for process in processes]
-        told: dict[str, Any] = {
+        used_now: dict[str, Any] = {
             "at_us": at_us,
             "monotonic_us": monotonic_us,
             "cpu_us": sum(self._cpu_us.values()),
@@ -187,21 +188,21 @@ class ProcessTree:
             "processes": len(processes),
         }
         if pss:
-            told["pss_kb"] = pss_kb([process.pid for process in processes])
-        return told
+            used_now["pss_kb"] = pss_kb([process.pid for process in processes])
+        return used_now
 
 
 def pss_kb(pids: list[int]) -> int | None:
     """Proportional set size of several processes together, in kB; None if it cannot be read."""
     try:
-        found = [psutil.Process(pid).memory_full_info().pss // 1024 for pid in pids]
+        sizes = [psutil.Process(pid).memory_full_info().pss // 1024 for pid in pids]
     except (psutil.Error, AttributeError):
         return None
-    return sum(found) if found else None
+    return sum(sizes) if sizes else None
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether a process has not ended; one whose parent has not asked for its end yet has."""
+    """Whether a process has not ended. A zombie has, though its parent has not waited for it yet."""
     try:
         return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
@@ -214,8 +215,8 @@ def _read(path: Path) -> str:
 
 
 def _switches(pid: int) -> tuple[int, int]:
-    """Voluntary and involuntary context switches of all living threads of a process. psutil tells those of
-    its first thread alone. Read without buffers: it is most of what a sample of many threads costs."""
+    """Voluntary and involuntary context switches of all living threads of a process. psutil gives those of
+    the first thread only. Read without buffers, since this is most of what a sample of many threads costs."""
     voluntary = involuntary = 0
     try:
         threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
@@ -224,9 +225,9 @@ def _switches(pid: int) -> tuple[int, int]:
     for thread in threads:
         try:
             with open(f"/proc/{pid}/task/{thread}/status", "rb", buffering=0) as file:  # noqa: PTH123
-                found = _SWITCHES.search(file.read())
+                match = _SWITCHES.search(file.read())
         except OSError:
             continue
-        if found:
-            voluntary, involuntary = voluntary + int(found[1]), involuntary + int(found[2])
+        if match:
+            voluntary, involuntary = voluntary + int(match[1]), involuntary + int(match[2])
     return voluntary, involuntary
