@@ -64,3 +64,16 @@ def test_a_window_in_which_nothing_came_is_left_out() -> None:
     assert model is not None
     [told] = model["wire"]
     assert told["per_poll"]["bytes_up"]["value"] == pytest.approx(300.0)
+
+
+def test_a_handshake_is_no_pings_bytes() -> None:
+    """WebSockets that were cut and connected again are left out."""
+    cells = []
+    for number, again, times in ((600, 0.0, 1.0), (700, 0.0, 1.0), (1400, 0.5, 3.0)):
+        sent = {f"{name}_per_subscriber_second": 60.0 * times for name in QUANTITIES}
+        settings = {"subscribers": number, "publish_rate": 0.0, "wait_s": 0.1}
+        cells.append(made("websocket", {**sent, bill.MEMORY: 20.0, bill.REQUESTS: again}, **settings))
+    model = summarise(cells)
+    assert model is not None
+    [told] = model["wire"]
+    assert told["per_poll"]["bytes_up"]["value"] == pytest.approx(6.0)

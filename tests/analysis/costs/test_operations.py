@@ -85,3 +85,20 @@ def test_a_short_poll_costs_the_same_with_and_without_news() -> None:
     found = only(cells, "request", "short-poll")
     assert [point["load"] for point in found["points"]] == [1_600, 2_000, 4_000]
     assert found["checked"] is True
+
+
+@pytest.mark.parametrize(("transport", "told"), [("short-poll", 4), ("long-poll", 2), ("websocket", 2)])
+def test_memory_is_told_by_those_who_wait(transport: str, told: int) -> None:
+    """News takes buffers: beside it only a short poll, which holds nothing, tells what a subscriber takes."""
+    cells = [
+        made(transport, {bill.MEMORY: 20.0}, subscribers=number, publish_rate=rate)
+        for number, rate in ((500, 0.0), (1000, 0.0), (600, 1.0), (700, 1.0))
+    ]
+    assert len(only(cells, "subscriber", transport)["points"]) == told
+
+
+def test_a_cell_without_a_valid_trial_is_no_point() -> None:
+    """Not even one that is not used."""
+    usual = only(deliveries(lambda x: 28.0), "delivery")
+    lost = deliveries(lambda x: 28.0, [20], valid_trials=0)
+    assert only(deliveries(lambda x: 28.0) + lost, "delivery") == usual

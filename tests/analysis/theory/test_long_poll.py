@@ -147,3 +147,10 @@ def test_constant_publishing_catches_a_long_poll_only_when_it_is_too_fast() -> N
     fast = load("long-poll", schedule="constant", service_s=0.0, publish_rate=10.0)
     assert theory.mean_latency_s(slow) == pytest.approx(0.02)
     assert theory.mean_latency_s(fast) == pytest.approx(0.02 + LongPoll().unattended_s(fast) / 2)
+
+
+def test_threads_answer_and_new_requests_queue_behind_them() -> None:
+    """Half of s is the answer's: all are answered after n·s/2, and nobody before half of that."""
+    one = load("long-poll", server_model="gthread", schedule="constant", publish_rate=1.0)
+    [served] = LongPoll().fan_out(one)
+    assert served == (1.0, pytest.approx(0.0025), pytest.approx(0.005))
