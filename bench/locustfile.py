@@ -77,7 +77,7 @@ class LocustStatistics:
         """One failure, in Locust's own table of them."""
         user.environment.events.request.fire(
             request_type="NOTIFY",
-            name=user.transport,
+            name=user.subscriber_class.transport,
             response_time=None,
             response_length=0,
             exception=error if isinstance(error, Exception) else ConnectionError(error),
@@ -98,7 +98,7 @@ class LocustStatistics:
         """One delivery: its latency, and the length of its data as JSON."""
         user.environment.events.request.fire(
             request_type="NOTIFY",
-            name=user.transport,
+            name=user.subscriber_class.transport,
             response_time=(delivery.received_us - delivery.due_us) / 1000,
             response_length=len(json.dumps(delivery.data)),
             exception=None,
@@ -174,7 +174,7 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
     """What the three have in common. A User itself, since Locust collects no task from a plain mixin."""
 
     abstract = True
-    transport: ClassVar[str]
+    subscriber_class: ClassVar[type[Subscriber]]
     observer: ClassVar[Observer] = LocustStatistics()
     numbers: ClassVar[itertools.count[int]] = itertools.count()
 
@@ -182,7 +182,7 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
         super().__init__(environment)
         options = environment.parsed_options
         self.number = next(self.numbers)
-        self.subscriber: Subscriber = TRANSPORTS[self.transport](
+        self.subscriber: Subscriber = self.subscriber_class(
             self.host,
             options.stream,
             poll_interval_s=options.poll_interval,
@@ -218,13 +218,12 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
         self.subscriber.close()
 
 
-def _user(transport: str, subscriber: type[Subscriber]) -> type[SubscribingUser]:
+def user_of(subscriber_class: type[Subscriber]) -> type[SubscribingUser]:
     """ShortPollUser for ShortPollSubscriber, and so on: Locust finds users as this module's classes."""
-    name = subscriber.__name__.replace("Subscriber", "User")
-    return type(name, (SubscribingUser,), {"transport": transport, "__doc__": subscriber.__doc__})
+    name = subscriber_class.__name__.replace("Subscriber", "User")
+    return type(
+        name, (SubscribingUser,), {"subscriber_class": subscriber_class, "__doc__": subscriber_class.__doc__}
+    )
 
 
-USERS: dict[str, type[SubscribingUser]] = {
-    transport: _user(transport, subscriber) for transport, subscriber in TRANSPORTS.items()
-}
-globals().update({user.__name__: user for user in USERS.values()})
+globals().update({user.__name__: user for user in map(user_of, TRANSPORTS.values())})

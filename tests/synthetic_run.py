@@ -182,6 +182,7 @@ def write_run(
         "dirty": False,
         "pinning": {"server": [0], "generator": [1]},
         "links": _links(trials),
+        "systems_unavailable": {},
         "precedence": False,
         "measured": {"arrival": "kernel", "wire": "tcp_info", "memory": "pss"},
         "trials": trials,
@@ -306,6 +307,7 @@ def _trial(
         "steady": True,
         "not_steady_why": [],
         "gates": {},
+        "unreported": [],
         "exit": "finished",
     }
 

@@ -13,6 +13,7 @@ import textwrap
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Server, Visits, start_server, stop_server
@@ -138,13 +139,36 @@ def test_by_hand(serve: Callable[..., Server], tmp_path: Path) -> None:
         publishing.wait(20)
 
 
-def follow_recipe(root: Path) -> None:
-    """Add the README's transport to a copy of the repository: its files, and its two registry lines."""
+def copy_with(root: Path, *folders: str) -> None:
+    """Make a copy of the repository, with the files of the README that go into these folders."""
     for package in ["servers", "clients", "bench"]:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in files().items():
-        if name.startswith(("servers/", "clients/")):
+        if name.startswith(folders):
+            (root / name).parent.mkdir(exist_ok=True)
             (root / name).write_text(text)
+
+
+def measure(root: Path, scenario: str) -> dict[str, Any]:
+    """The summary of a scenario that was run in a copy of the repository, in its directory `run`."""
+    (root / "own.toml").write_text(scenario)
+    result = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "bench", "own.toml", "--out", "run"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert result.returncode in (0, 1), result.stderr
+    summary: dict[str, Any] = json.loads((root / "run" / "summary.json").read_text())
+    return summary
+
+
+def follow_recipe(root: Path) -> None:
+    """Add the README's transport to a copy of the repository: its files, and its two registry lines."""
+    copy_with(root, "servers/", "clients/")
     add_line(root / "servers/transports.py", "        websocket,\n", "        brief_poll,\n")
     add_line(
         root / "servers/transports.py",
@@ -163,23 +187,34 @@ def test_the_recipe_adds_a_transport(tmp_path: Path) -> None:
     """And it is measured like the others."""
     follow_recipe(tmp_path)
     scenario = files()["mine.toml"].replace('"websocket"', '"brief-poll"').replace("[100, 10000]", "100")
-    (tmp_path / "brief.toml").write_text(scenario)
-    result = subprocess.run(
-        [sys.executable, "-m", "bench.cli", "bench", "brief.toml", "--out", "run"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert result.returncode in (0, 1), result.stderr
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = measure(tmp_path, scenario)
     # Of the trial: on a busy machine a gate may fail, and the cell then has none.
     [trial] = [trial for trial in summary["trials"] if "brief-poll" in trial["id"]]
     assert trial["figures"]["deliveries"] > 0
     assert trial["figures"]["latency_ms_p50"] > 0
     assert "brief-poll" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_recipe_adds_a_system(tmp_path: Path) -> None:
+    """And it is measured beside ours, by the same clients."""
+    copy_with(tmp_path, "bench/systems/")
+    registry = tmp_path / "bench/systems/registry.py"
+    add_line(registry, "        Bare(),\n", "        Toy(),\n")
+    first = "from bench.systems.wirelab"
+    add_line(registry, first, f"from bench.systems.toy.system import Toy\n{first}", instead=True)
+    transports, factors = '["long-poll", "websocket"]', '"short-poll"\nsystem = ["wirelab", "toy"]'
+    scenario = files()["mine.toml"].replace(transports, factors).replace("[100, 10000]", "100")
+    summary = measure(tmp_path, scenario)
+    assert {cell["system"]: cell["server_model"] for cell in summary["cells"]} == {
+        "wirelab": "gevent",
+        "toy": None,
+    }
+    for trial in summary["trials"]:
+        assert trial["figures"]["deliveries"] > 0
+        assert trial["figures"]["latency_ms_p50"] > 0
+        assert trial["conservation"]["holds"]
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "short poll, toy" in report
 
 
 def test_the_recipe_adds_it_to_the_pages(

@@ -17,6 +17,7 @@ from bench.analysis import intervals
 from bench.analysis.estimate import Estimate
 from bench.evidence.metrics import METRICS
 from bench.scenario.settings import LOAD
+from bench.systems.registry import is_ours
 from clients import TRANSPORTS
 
 Floats = npt.NDArray[np.float64]
@@ -88,7 +89,7 @@ class Measured:
             cell
             for cell in self.cells
             if cell.transport == transport
-            and cell.settings["system"] == "wirelab"
+            and is_ours(cell.settings["system"])
             and (busy is None or (cell.settings["publish_rate"] > 0) == busy)
         ]
 

@@ -34,6 +34,7 @@ from bench.rundir.reader import RunFiles
 from bench.rundir.trial import Trial
 from bench.scenario.labels import cell_key
 from bench.scenario.settings import LOAD
+from bench.systems.registry import is_noise_floor
 
 SUMMARY_SCHEMA = 3
 """Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor.
@@ -293,7 +294,7 @@ def _floor(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     and take by themselves at that load. To be drawn beside the others, and subtracted from nothing."""
     found: dict[str, list[dict[str, Any]]] = {}
     for cell in cells:
-        if cell["system"] == "bare" and cell["valid"]:
+        if is_noise_floor(cell["system"]) and cell["valid"]:
             load = {name: cell[name] for name in LOAD}
             found.setdefault(cell["transport"], []).append(
                 {"cell": cell["id"], **load, "metrics": cell["metrics"]}

@@ -41,6 +41,7 @@ from bench.rendering.looks import LOOKS, PART_COLOURS, look
 from bench.rundir import writer as runs
 from bench.scenario.parse import parse
 from bench.scenario.settings import MEASURING, SETTINGS
+from bench.systems import registry
 from bench.words import number
 
 PNG_DPI = 144
@@ -109,6 +110,10 @@ def about(run: Run) -> None:
     if run.run.get("links_unavailable"):
         why = run.run["links_unavailable"]
         lines.append(f"**No link could be emulated here** ({why}): what asked for one ran on loopback.")
+    lines += [
+        f"**{registry.label(name)} could not run here** ({why}): its cells were left out."
+        for name, why in run.run["systems_unavailable"].items()
+    ]
     refused = [f"- `{trial['id']}`: {'; '.join(trial['why'])}" for trial in trials if not trial["valid"]]
     if refused:
         summary = "What is not valid, and counts for nothing"

@@ -13,6 +13,7 @@ from bench.evidence.metrics import METRICS
 from bench.rendering.looks import LOOKS, look
 from bench.scenario.labels import load_key, series_key
 from bench.scenario.settings import DEFAULTS
+from bench.systems import registry
 from bench.words import number
 
 Cell = dict[str, Any]
@@ -23,10 +24,11 @@ OUTSIDE = "†"
 
 
 def loads(summary: dict[str, Any]) -> list[list[Cell]]:
-    """Our server's cells with subscribers, grouped by load, loads and transports in their usual order."""
+    """The cells with subscribers, without the bare server's, grouped by load; loads and transports in their
+    usual order."""
     groups: dict[str, list[Cell]] = {}
     for cell in in_order(summary["cells"]):
-        if cell["transport"] is not None and is_ours(cell):
+        if cell["transport"] is not None and not is_floor(cell):
             groups.setdefault(load_key(cell), []).append(cell)
     return list(groups.values())
 
@@ -77,9 +79,9 @@ def rank(transport: str | None) -> int:
     return transports.index(transport) if transport in transports else len(transports)
 
 
-def transport_name(cell: Cell, among: Sequence[Cell] = (), *, bare: bool = True) -> str:
+def transport_name(cell: Cell, among: Sequence[Cell] = (), *, system: bool = True) -> str:
     """The transport's name, with what tells it from others of its kind among the given cells, and with
-    `bare` also that it was the bare server."""
+    `system` also the system, if it is not ours."""
     name = look(cell["transport"]).label
     kin = [other for other in among if other["transport"] == cell["transport"]]
     if len({other["poll_interval_s"] for other in kin}) > 1:
@@ -91,12 +93,25 @@ def transport_name(cell: Cell, among: Sequence[Cell] = (), *, bare: bool = True)
         name += ", fresh connections"
     if len({other["permessage_deflate"] for other in kin}) > 1 and cell["permessage_deflate"]:
         name += ", deflate"
-    return f"{name}, bare server" if bare and not is_ours(cell) else name
+    return f"{name}, {registry.label(cell['system'])}" if system and not is_ours(cell) else name
 
 
 def is_ours(cell: Cell) -> bool:
-    """Was it our server, rather than the bare one that shows the noise floor?"""
-    return bool(cell["system"] == "wirelab")
+    """Was it our own server?"""
+    return registry.is_ours(cell["system"])
+
+
+def is_floor(cell: Cell) -> bool:
+    """Was it the bare server, which shows the noise floor?"""
+    return registry.is_noise_floor(cell["system"])
+
+
+def server_name(cell: Mapping[str, Any]) -> str:
+    """The server model of ours; of another system its label, and the model if it has any."""
+    model = cell["server_model"]
+    if model and registry.is_ours(cell["system"]):
+        return str(model)
+    return ", ".join(filter(None, (registry.label(cell["system"]), model)))
 
 
 def is_linked(cell: Cell) -> bool:
@@ -141,7 +156,7 @@ def _usual_words(settings: Mapping[str, Any]) -> dict[str, str]:
 def _load_words(cell: Cell) -> dict[str, str]:
     rate = cell["publish_rate"]
     return {
-        "server_model": str(cell["server_model"] or "bare server"),
+        "server_model": server_name(cell),
         "subscribers": f"{cell['subscribers']:,} subscribers",
         "publish_rate": f"{rate:g} notification{'' if rate == 1 else 's'}/s" if rate else "nothing published",
         **_usual_words(cell),
@@ -179,7 +194,7 @@ def left_out(loads_: int) -> str:
 
 
 def cells_with(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
-    """Valid cells with subscribers that have one of the metrics, the bare server's after ours. What is not
+    """Valid cells with subscribers that have one of the metrics, the bare server's last. What is not
     about waiting is asked of cells that published."""
     found = [
         cell
@@ -191,15 +206,14 @@ def cells_with(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
             for metric in metrics
         )
     ]
-    return sorted(in_order(found), key=lambda cell: not is_ours(cell))
+    return sorted(in_order(found), key=is_floor)
 
 
 def floor(summary: dict[str, Any], cell: Cell, metric: str) -> Cell | None:
     """The bare server's cell under the same load as this one, where the run has it and it has the metric."""
     here = series_key(cell, "server_model", "system")
     for other in cells_with(summary, [metric]):
-        ours = is_ours(other) or not is_ours(cell)
-        if not ours and series_key(other, "server_model", "system") == here:
+        if is_floor(other) and not is_floor(cell) and series_key(other, "server_model", "system") == here:
             return other
     return None
 

@@ -35,6 +35,8 @@ def migrate(run: Record) -> Record:
     migrated = {
         **run,
         "schema": 3,
+        "systems_unavailable": {},
+        "calibrations": [_calibration(found) for found in run.get("calibrations") or []],
         "trials": [_settings(trial, lacked) for trial in run["trials"]],
         "skipped": [_settings(skipped, lacked) for skipped in run.get("skipped") or []],
     }
@@ -47,7 +49,12 @@ def migrate(run: Record) -> Record:
 def _settings(record: Record, lacked: Record) -> Record:
     """A trial's record with the present names of its settings, and all of them."""
     renamed = {"system" if key == "implementation" else key: value for key, value in record.items()}
-    return {**lacked, **renamed}
+    return {**lacked, **renamed, "unreported": []}
+
+
+def _calibration(found: Record) -> Record:
+    """A group's loads with the system that they were for: the bare server alone had no server model."""
+    return {"system": "bare" if found["server_model"] is None else "wirelab", **found}
 
 
 def _not_noted(scenario: Record) -> Record:

@@ -16,7 +16,8 @@ Schema versions:
 1. The first.
 2. Links (`links`, and their fields in each trial), and what each subscriber put on the wire from its first
    connection until everything had been drained (`total_…`).
-3. Each trial names all its settings, and what was `implementation` is `system`.
+3. Each trial names all its settings, and what was `implementation` is `system`; also what its system does not
+   tell (`unreported`), and which systems could not run (`systems_unavailable`).
 
 Older versions are read as the newest: `bench/rundir/migrate.py`.
 """

@@ -39,7 +39,7 @@ class Trial:
     def unreported(self) -> frozenset[str]:
         """The columns that the system under test never reports ("accepted_us", "missed"), as the record names
         them: they are empty, and that is no fault."""
-        return frozenset(self.record.get("unreported") or ())
+        return frozenset(self.record["unreported"])
 
     @property
     def window_us(self) -> tuple[int, int] | None:

@@ -28,6 +28,7 @@ from bench.rundir.collected import Collected
 from bench.rundir.schema import INTEGERS, NEVER, SCHEMA, SCHEMAS
 from bench.rundir.trial import Trial, check_of
 from bench.scenario.scenario import Planned, Scenario
+from bench.systems.registry import SYSTEMS
 
 
 def default_directory(scenario: Scenario) -> Path:
@@ -79,6 +80,7 @@ class RunDirectory:
             **facts,
             "links": [],
             "links_unavailable": None,
+            "systems_unavailable": {},
             "calibrations": [],
             "measured": {"arrival": None, "wire": None, "memory": None, "socket_memory": None, "cpu": None},
             "trials": [],
@@ -109,6 +111,11 @@ class RunDirectory:
     def without_links(self, why: str) -> None:
         """Keep why everything ran on loopback."""
         self.record["links_unavailable"] = why
+        self._save()
+
+    def without_system(self, name: str, why: str) -> None:
+        """Keep why the cells of a system were left out."""
+        self.record["systems_unavailable"][name] = why
         self._save()
 
     def add_calibration(self, found: dict[str, Any]) -> None:
@@ -231,6 +238,7 @@ def trial_record(collected: Collected) -> dict[str, Any]:
         "repeat": planned.repeat,
         "order": planned.order,
         **asdict(planned.settings),
+        "unreported": list(SYSTEMS[planned.settings.system].unreported),
         "window_start_us": start_us,
         "window_end_us": end_us,
         "exit": collected.exit,

@@ -16,8 +16,8 @@ from bench.scenario.settings import (
     SERIES,
     SETTINGS,
     Settings,
-    factors_of,
 )
+from bench.systems.registry import is_ours
 
 ALWAYS = ("transport", "system", "server_model", "subscribers", "publish_rate")
 """What each name begins with, in its own form."""
@@ -34,10 +34,10 @@ def labels(cells: Sequence[Settings]) -> dict[Settings, str]:
     ]
     named: dict[Settings, str] = {}
     for cell in cells:
-        own = [key for key in varying if key in factors_of(cell.transport) or key not in OWN_FACTORS]
+        own = [key for key in varying if key in cell.factors or key not in OWN_FACTORS]
         parts = [
             cell.transport or "none",
-            cell.server_model or "bare",
+            server_name(cell.system, cell.server_model),
             f"{cell.subscribers}x{cell.publish_rate:g}",
             *(MARKS[key].format(getattr(cell, key)).lower() for key in own),
         ]
@@ -45,6 +45,14 @@ def labels(cells: Sequence[Settings]) -> dict[Settings, str]:
         same = sum(label == name or label.startswith(f"{name}-again") for label in named.values())
         named[cell] = f"{name}-again{same + 1}" if same else name
     return named
+
+
+def server_name(system: str, server_model: str | None) -> str:
+    """The server in a few letters: of ours the model alone, of others their name and the model, if they have
+    any."""
+    if is_ours(system) and server_model:
+        return server_model
+    return f"{system}-{server_model}" if server_model else system
 
 
 def cell_key(settings: Mapping[str, Any]) -> str:

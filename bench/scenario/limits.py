@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from bench.errors import ScenarioError
-from bench.scenario.settings import Settings, factors_of
+from bench.scenario.settings import Settings
 from servers.settings import PONG_PATIENCE_S
 
 MAXIMUM_DELIVERIES = 5_000_000
@@ -35,7 +35,7 @@ def check_cell(cell: Settings, where: str) -> None:
             f"{where}: subscribers × publish_rate × payload_bytes must not exceed "
             f"{MAXIMUM_BYTES_PER_SECOND:,} bytes a second"
         )
-    if "poll_interval_s" in factors_of(cell.transport):
+    if "poll_interval_s" in cell.factors:
         polls = cell.subscribers * (measured_s + 2 * cell.poll_interval_s) / cell.poll_interval_s
         if polls > MAXIMUM_DELIVERIES:
             raise ScenarioError(

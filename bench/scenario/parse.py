@@ -36,10 +36,9 @@ from bench.scenario.settings import (
     OWN_FACTORS,
     REQUIRED,
     Settings,
-    factors_of,
 )
 from bench.scenario.values import checked, one_of, refuse_unknown
-from clients import TRANSPORTS
+from bench.systems.registry import SYSTEMS
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -159,18 +158,29 @@ def _grid(values: Mapping[str, Any], where: str) -> list[Settings]:
     for combination in itertools.product(*factors.values()):
         cell = dict(zip(factors, combination, strict=True))
         cell |= cell["link"]._asdict()
+        _fit_to_system(cell, where)
         if cell["transport"] is None:
             cell |= {"subscribers": 0, **Link()._asdict()}
-        for key in OWN_FACTORS:
-            if key not in factors_of(cell["transport"]):
-                cell[key] = factors[key][0]
-        if cell["system"] == "bare":
-            cell["server_model"] = None
         cell["memory"] = cell["memory"] and cell["subscribers"] >= MEMORY_SUBSCRIBERS
         settings = Settings(**cell)
+        unused = {key: factors[key][0] for key in OWN_FACTORS if key not in settings.factors}
+        settings = msgspec.structs.replace(settings, **unused)
         check_cell(settings, where)
         cells.append(settings)
     return cells
+
+
+def _fit_to_system(cell: dict[str, Any], where: str) -> None:
+    """Raise ScenarioError if the system of a cell has no such transport or server model. A system without a
+    choice of models gets none."""
+    system = SYSTEMS[cell["system"]]
+    where = f"{where}, system {system.name}"
+    if cell["transport"] is not None:
+        one_of("transport", (*system.transports, NO_TRANSPORT), cell["transport"], where)
+    if system.server_models:
+        one_of("server_model", system.server_models, cell["server_model"], where)
+    else:
+        cell["server_model"] = None
 
 
 def _calibrated(share: Any, cells: list[Settings], where: str) -> Calibrated:
@@ -194,10 +204,21 @@ def _calibrated(share: Any, cells: list[Settings], where: str) -> Calibrated:
 
 def _value(key: str, value: Any, where: str) -> Any:
     """One factor's value, checked and in the type that the trial keeps."""
-    if key == "transport":
-        named = one_of(key, (*TRANSPORTS, NO_TRANSPORT), value, where)
+    if names := _names(key):
+        named = one_of(key, names, value, where)
         return None if named == NO_TRANSPORT else named
     return value if isinstance(value, Link) else checked(key, FIELDS[key].type, value, where)
+
+
+def _names(key: str) -> tuple[str, ...]:
+    """What the registry of systems has to choose from; nothing for a key that is no choice of it."""
+    systems = SYSTEMS.values()
+    if key == "transport":
+        spoken = dict.fromkeys(transport for system in systems for transport in system.transports)
+        return (*spoken, NO_TRANSPORT)
+    if key == "server_model":
+        return tuple(dict.fromkeys(model for system in systems for model in system.server_models))
+    return tuple(SYSTEMS) if key == "system" else ()
 
 
 def _options(values: Mapping[str, Any], key: str, where: str) -> list[Any]:

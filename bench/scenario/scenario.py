@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -85,6 +85,17 @@ class Scenario:
 
         groups = (dataclasses.replace(group, cells=moved(group.cells)) for group in self.calibrated)
         return dataclasses.replace(self, cells=moved(self.cells), calibrated=tuple(groups))
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The systems that it measures, each once."""
+        return tuple(dict.fromkeys(cell.system for cell in self.cells))
+
+    def without(self, systems: Collection[str]) -> Scenario:
+        """The same scenario without the cells of these systems."""
+        cells = tuple(cell for cell in self.cells if cell.system not in systems)
+        groups = tuple(group for group in self.calibrated if group.cells[0].system not in systems)
+        return dataclasses.replace(self, cells=cells, calibrated=groups)
 
     def with_loads(self, times: Sequence[float]) -> Scenario:
         """The same scenario, the loads of each calibrated group multiplied by its number."""

@@ -5,8 +5,8 @@ Rules:
   the names of trials write it. The keys of a scenario's file, the fields of a trial in run.json and of a cell
   in summary.json have the same names, and all lists of factors below follow from the fields.
 - A field without a default has to be given.
-- What a factor does stands where it acts. Which transports use it stands on their client classes
-  (`clients.TRANSPORTS[name].factors`).
+- What a factor does stands where it acts. Which transports use it stands on their client classes (`factors`);
+  which systems, server models and transports there are stands in `bench/systems/registry.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from bench.scenario.links import LOOPBACK, Link
-from clients import TRANSPORTS
+from bench.systems.registry import OURS, SYSTEMS
 from clients.headers import ConnectionUse, HeaderSet
 from clients.publisher import Schedule
 from clients.subscriber import Subscriber
@@ -50,15 +50,15 @@ def _factor(part: Part, low: float | None = None, high: float | None = None, mar
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One cell: everything that two trials share when they count as repeats of each other.
 
-    `transport` None is a baseline without subscribers; `server_model` None goes with `system` "bare", the
-    noise floor. `publish_rate` is in notifications a second, 0 for an idle cell. `memory` asks for a warm-up
-    cohort first, so that memory per subscriber can be measured. `link` and the four after it are the fields
-    of `bench.scenario.links.Link`.
+    `transport` None is a baseline without subscribers; `server_model` None goes with a system that has no
+    choice of them. `publish_rate` is in notifications a second, 0 for an idle cell. `memory` asks for a
+    warm-up cohort first, so that memory per subscriber can be measured. `link` and the four after it are the
+    fields of `bench.scenario.links.Link`.
     """
 
     transport: Annotated[str | None, _factor("kind")]
-    system: Annotated[Literal["wirelab", "bare"], _factor("kind")] = "wirelab"
-    server_model: Annotated[Literal["gevent", "gthread"] | None, _factor("load")] = "gevent"
+    system: Annotated[str, _factor("kind")] = OURS.name
+    server_model: Annotated[str | None, _factor("load")] = OURS.server_models[0]
     subscribers: Annotated[int, _factor("load", 0, 5000)]
     publish_rate: Annotated[float, _factor("load", 0, 1000)]
     schedule: Annotated[Schedule, _factor("load")] = "poisson"
@@ -80,7 +80,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def client(self) -> type[Subscriber] | None:
         """The class of its subscribers, which has the transport's traits; None for a baseline."""
-        return None if self.transport is None else TRANSPORTS[self.transport]
+        return None if self.transport is None else SYSTEMS[self.system].transports[self.transport]
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Which of the transports' own factors its subscribers use; a baseline uses none."""
+        return () if self.client is None else self.client.factors
 
     def with_load(self, load: str, value: float) -> Settings:
         """The same under another load: `load` is "subscribers", of which there is at least one, or
@@ -102,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def expected_s(self) -> float:
         """About how many seconds the trial takes, for the time left."""
-        polls = self.poll_interval_s if "poll_interval_s" in factors_of(self.transport) else 0.0
+        polls = self.poll_interval_s if "poll_interval_s" in self.factors else 0.0
         cohort = COHORT_S if self.memory else 0.0
         link_s = 0.0 if self.link == LOOPBACK else LINK_OVERHEAD_S + TRANSITS * self.one_way_ms / 1000
         return TRIAL_OVERHEAD_S + cohort + self.join_s + self.settle_s + self.window_s + 2 * polls + link_s
@@ -131,12 +136,12 @@ SERIES = tuple(name for name in SETTINGS if name not in ("subscribers", *MEASURI
 """Cells that share these differ in their number of subscribers alone: they lie on one curve."""
 MARKS = {name: _declared(name)["mark"] for name in SETTINGS}
 """How the name of a trial writes a value of each."""
-
-
-def factors_of(transport: str | None) -> tuple[str, ...]:
-    """Which of the transports' own factors a transport uses; a baseline uses none."""
-    return () if transport is None else TRANSPORTS[transport].factors
-
-
-OWN_FACTORS = tuple(dict.fromkeys(name for transport in TRANSPORTS for name in factors_of(transport)))
+OWN_FACTORS = tuple(
+    dict.fromkeys(
+        factor
+        for system in SYSTEMS.values()
+        for client in system.transports.values()
+        for factor in client.factors
+    )
+)
 """The factors that are some transports' own."""

@@ -15,8 +15,9 @@ Rules:
 - The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.
 - These trials measure nothing else and are not kept. run.json tells for each group, in `calibrations`:
 
-    {"transport": …, "server_model": …, "load": "subscribers" or "publish_rate", "asked": [the file's loads],
-     "core_busy_share": 0.78, "found": [the shares found, null where an attempt did not end],
+    {"transport": …, "system": …, "server_model": …, "load": "subscribers" or "publish_rate",
+     "asked": [the file's loads], "core_busy_share": 0.78,
+     "found": [the shares found, null where an attempt did not end],
      "times": 0.82, "loads": [what was measured]}
 """
 
@@ -30,6 +31,7 @@ import numpy as np
 
 from bench.evidence.window import Window
 from bench.rundir import writer
+from bench.scenario.labels import server_name
 from bench.scenario.scenario import TIMES, Calibrated, Planned, Scenario
 from bench.scenario.settings import Settings
 from bench.trials import trial
@@ -68,7 +70,7 @@ class _Search:
     def name(self) -> str:
         """Whose loads they are."""
         cell = self.group.cells[0]
-        return f"{cell.transport or 'none'} on {cell.server_model or 'bare'}"
+        return f"{cell.transport or 'none'} on {server_name(cell.system, cell.server_model)}"
 
     @property
     def times(self) -> float:
@@ -96,6 +98,7 @@ class _Search:
         load, cells = self.group.load, self.group.cells
         return {
             "transport": cells[0].transport,
+            "system": cells[0].system,
             "server_model": cells[0].server_model,
             "load": load,
             "asked": [getattr(cell, load) for cell in cells],

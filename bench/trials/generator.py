@@ -37,11 +37,11 @@ import gevent.pool
 from gevent.fileobject import FileObject
 from locust.env import Environment
 
-from bench.locustfile import USERS
+from bench.locustfile import user_of
+from bench.systems.registry import SYSTEMS
 from bench.trials.processes.child import say
 from bench.trials.recorder import Recorder
 from clients.errors import ClientError
-from clients.publisher import Publisher
 from clients.wire import WireCounts
 
 COHORT_POLL_INTERVAL_S = 0.1
@@ -59,7 +59,8 @@ class Generator:
         self.recorder = Recorder(settings["subscribers"], settings["join_s"])
         self.edges: list[list[WireCounts | None]] = []
         self.totals: list[WireCounts | None] = [None] * settings["subscribers"]
-        user_class = USERS[settings["transport"]]
+        self.system = SYSTEMS[settings["system"]]
+        user_class = user_of(self.system.transports[settings["transport"]])
         user_class.observer = self.recorder
         self.environment = Environment(
             user_classes=[user_class],
@@ -102,7 +103,8 @@ class Generator:
         # A held poll whose client has gone is noticed when it is answered: give it something to answer.
         error = None
         try:
-            with Publisher(self.settings["url"], self.settings["stream"]) as publisher:
+            url, stream, payload_bytes = (self.settings[key] for key in ("url", "stream", "payload_bytes"))
+            with self.system.publisher(url, stream, payload_bytes) as publisher:
                 publisher.publish("the cohort has left", time.time_ns() // 1000)
                 if not publisher.drain():
                     error = "the server did not answer a notification"

@@ -15,15 +15,14 @@ import base64
 import contextlib
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.trials.processes.child import Child, ChildFailed
-from bench.trials.trial import START_TIMEOUT_S, STREAM, server_url
+from bench.trials.processes.child import ChildFailed
+from bench.trials.processes.own_server import own_server
+from bench.trials.trial import STREAM
 from clients import TRANSPORTS
 from clients.errors import ClientError
 from clients.explain.exchange import exchange, read_answer
@@ -41,7 +40,7 @@ MOST_BYTES = 65536
 """Most that is read of an answer."""
 
 
-def run(name: str, scratch: Path) -> dict[str, Any]:
+def run(name: str) -> dict[str, Any]:
     """Run one probe against a server of its own and return its evidence, or {"error": …}."""
     probe = {
         "upgrade": upgrade,
@@ -49,16 +48,11 @@ def run(name: str, scratch: Path) -> dict[str, Any]:
         "welcome": welcome,
         "headers": headers,
     }[name]
-    command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0"]
-    server = None
     try:
-        server = Child("server", command, errors=scratch / "server.log", core=None)
-        return probe(server_url(server.line(START_TIMEOUT_S)))
+        with own_server() as url:
+            return probe(url)
     except (ChildFailed, ClientError, OSError, ValueError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
-    finally:
-        if server is not None:
-            server.end()
 
 
 def upgrade(url: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.rundir.schema import NEVER
+from bench.systems.registry import SYSTEMS
 from clients.errors import ClientError
 from clients.publisher import Publisher, schedule
 
@@ -57,7 +58,9 @@ def write(publisher: Publisher, path: Path) -> None:
 def main() -> int:
     """Do as the harness says until it says stop or is gone."""
     settings = json.loads(sys.stdin.readline())
-    publisher = Publisher(settings["url"], settings["stream"], payload_bytes=settings["payload_bytes"])
+    publisher = SYSTEMS[settings["system"]].publisher(
+        settings["url"], settings["stream"], settings["payload_bytes"]
+    )
     print(json.dumps({"event": "ready"}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)

@@ -23,6 +23,7 @@ from bench.rundir.collected import Collected
 from bench.rundir.trial import Trial
 from bench.rundir.writer import RunDirectory, default_directory
 from bench.scenario.scenario import Planned, Scenario
+from bench.systems.registry import SYSTEMS, label
 from bench.trials import calibration, probes, retries, stepping, trial
 from bench.trials.network import network
 from bench.trials.network.network import unavailable
@@ -60,9 +61,16 @@ def perform(
 ) -> tuple[Path, bool]:
     """Run a scenario into a new directory. `show` makes what the user sees meanwhile. Returns where the run
     is, and whether it was interrupted. Raises UsageError."""
+    missing = {name: why for name in scenario.systems if (why := SYSTEMS[name].missing())}
+    scenario = scenario.without(missing)
+    if not scenario.cells:
+        raise UsageError(f"nothing of this scenario can be measured here: {'; '.join(missing.values())}")
     _require_file_descriptors(scenario)
-    directory = RunDirectory(out or default_directory(scenario), scenario, command, machine.facts())
+    directory = RunDirectory(out or default_directory(scenario), scenario, command, _facts(scenario))
     signal.signal(signal.SIGTERM, _interrupt)
+    for name, why in missing.items():
+        print(f"wirelab: {label(name)} cannot run here, so its cells are left out: {why}", file=sys.stderr)
+        directory.without_system(name, why)
     if scenario.links and (why := unavailable(directory.scratch())):
         print(f"wirelab: no link can be emulated here, so all runs on loopback: {why}", file=sys.stderr)
         directory.without_links(why)
@@ -75,6 +83,14 @@ def perform(
         interrupted = True
     directory.finish(interrupted=interrupted)
     return directory.path, interrupted
+
+
+def _facts(scenario: Scenario) -> dict[str, Any]:
+    """What run.json says of where and with what it was measured, the systems' versions among it."""
+    facts = machine.facts()
+    versions = {name: SYSTEMS[name].version() for name in scenario.systems}
+    facts["versions"] |= {name: version for name, version in versions.items() if version is not None}
+    return facts
 
 
 def _require_file_descriptors(scenario: Scenario) -> None:
@@ -96,7 +112,7 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
     pinning = directory.record["pinning"]
     for name in scenario.probes:
         progress.stage(f"probe {name}")
-        directory.add_probe(name, probes.run(name, directory.scratch()))
+        directory.add_probe(name, probes.run(name))
     for between in scenario.links:
         progress.stage(f"checking the link {between.link}, {between.one_way_ms:g} ms one way")
         seed = f"{scenario.seed}/check"

@@ -27,14 +27,16 @@ from msgspec.structs import asdict
 from bench.rundir.collected import Collected
 from bench.scenario.links import LOOPBACK, Link
 from bench.scenario.scenario import Planned
-from bench.scenario.settings import MEMORY_SUBSCRIBERS, Settings
+from bench.scenario.settings import MEMORY_SUBSCRIBERS
+from bench.systems.registry import SYSTEMS
+from bench.systems.system import Options
 from bench.trials.network import network
 from bench.trials.processes import resources
 from bench.trials.processes.child import Child, ChildFailed
+from bench.trials.processes.own_server import START_TIMEOUT_S, url_of
 
 STREAM = "main"
 SPARE_SUBSCRIBERS = 64
-START_TIMEOUT_S = 30.0
 JOIN_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 15.0
 COLLECT_TIMEOUT_S = 60.0
@@ -70,30 +72,6 @@ def run(
     return course.collected
 
 
-def server_command(settings: Settings) -> list[str]:
-    """How a trial's server is started."""
-    host = network.SERVER_ADDRESS if settings.link != LOOPBACK else "127.0.0.1"
-    if settings.system == "bare":
-        return [sys.executable, "-m", "bench.systems.bare.server", host]
-    options = {
-        "--host": host,
-        "--server-model": settings.server_model,
-        "--max-subscribers": settings.subscribers + SPARE_SUBSCRIBERS,
-        "--ping-interval-s": settings.wait_s,
-    }
-    command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0"]
-    command += [str(part) for option in options.items() for part in option]
-    return [*command, "--permessage-deflate"] if settings.permessage_deflate else command
-
-
-def server_url(line: str) -> str:
-    """The URL in the one line with which a server says that it is ready. Raises ChildFailed."""
-    words = line.split()
-    if words[:3] != ["wirelab:", "serving", "on"] or len(words) < 4:
-        raise ChildFailed(f"the server said {line.strip()[:200]!r} where its URL was due")
-    return words[3]
-
-
 class _Course:
     """The stages of one trial."""
 
@@ -106,6 +84,7 @@ class _Course:
         on_stage: Callable[[str], None],
     ) -> None:
         self.planned, self.settings = planned, planned.settings
+        self.system = SYSTEMS[self.settings.system]
         self.collected = Collected(planned)
         self.publish_seed = random.Random(f"{seed}/{planned.repeat}/publish").getrandbits(32)
         self.link_seed = f"{seed}/{planned.repeat}/link"
@@ -141,9 +120,16 @@ class _Course:
         if settings.link != LOOPBACK:
             core = (self.pinning or {}).get("generator")
             self.network = network.Network(Link.of(settings), self.link_seed, scratch=self.scratch, core=core)
+        options = Options(
+            host="127.0.0.1" if settings.link == LOOPBACK else network.SERVER_ADDRESS,
+            server_model=settings.server_model,
+            max_subscribers=settings.subscribers + SPARE_SUBSCRIBERS,
+            ping_interval_s=settings.wait_s,
+            permessage_deflate=settings.permessage_deflate,
+        )
         self.server = Child(
             "server",
-            server_command(settings),
+            self.system.command(options, self.scratch),
             errors=self.scratch / "server.log",
             core=(self.pinning or {}).get("server"),
             inside=self.inside("server"),
@@ -152,7 +138,7 @@ class _Course:
             self.generator = self.start_python("generator", "bench.trials.generator", "client")
         if settings.publish_rate:
             self.publisher = self.start_python("publisher", "bench.trials.publisher", "server", precedence=1)
-        self.url = server_url(self.server.line(START_TIMEOUT_S))
+        self.url = url_of(self.system, self.server)
         self.tree = resources.ProcessTree(self.server.pid)
         self.server_pids = self.tree.pids()
         told = asdict(settings) | {

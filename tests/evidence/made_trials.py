@@ -29,6 +29,7 @@ def good_trial(transport: str | None = "long-poll") -> Trial:
         "subscribers": SUBSCRIBERS,
         "publish_rate": 4.0,
         **DEFAULTS,
+        "unreported": [],
         "window_start_us": START_US,
         "window_end_us": END_US,
         "window_s": 5.0,

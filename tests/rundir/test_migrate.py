@@ -53,7 +53,7 @@ def test_the_scenario_of_an_older_run_can_be_run_again() -> None:
 def test_skipped_trials_are_migrated_and_nothing_is_changed_in_place() -> None:
     run = {"schema": 2, "trials": [], "skipped": [{"implementation": "bare", "why": "too much"}]}
     before = copy.deepcopy(run)
-    assert migrate(run)["skipped"] == [{"system": "bare", "why": "too much"}]
+    assert migrate(run)["skipped"] == [{"system": "bare", "why": "too much", "unreported": []}]
     assert run == before
     new = {"schema": SCHEMA, "trials": [{"id": "one"}]}
     assert migrate(new) == new

@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import re
-from pathlib import Path
 
 import pytest
 from conftest import Server
 
+from bench.systems.wirelab import Wirelab
 from bench.trials import probes
 
 
@@ -48,12 +48,12 @@ def test_welcome_greets_each_of_several_clients(server: Server) -> None:
     assert found["messages"] == ["web Socket Works"] * probes.WELCOME_CLIENTS
 
 
-def test_a_probe_runs_on_a_server_of_its_own(tmp_path: Path) -> None:
+def test_a_probe_runs_on_a_server_of_its_own() -> None:
     """And ends it."""
-    assert probes.run("as-printed", tmp_path)["completed"]["status"] == 101
+    assert probes.run("as-printed")["completed"]["status"] == 101
 
 
-def test_a_probe_that_cannot_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_cannot_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run goes on without it."""
-    monkeypatch.setattr(probes, "server_url", lambda line: "http://127.0.0.1:9")
-    assert "refused" in probes.run("upgrade", tmp_path)["error"]
+    monkeypatch.setattr(Wirelab, "url", lambda system, line: "http://127.0.0.1:9")
+    assert "refused" in probes.run("upgrade")["error"]

@@ -19,13 +19,14 @@ from bench.analysis.theory import bill
 from bench.analysis.theory.bill import Work
 from bench.scenario.links import LOOPBACK
 from bench.scenario.settings import MEASURING, SETTINGS
+from bench.systems.registry import OURS
 
 SUBSCRIBER = "subscriber"
 """The operation that takes memory, and no CPU."""
 LOADS = ("subscribers", "publish_rate", "poll_interval_s", "wait_s")
 """Settings by which the cells of a series may differ: they make the load."""
 SERVED: dict[str, Any] = {
-    "system": "wirelab",
+    "system": OURS.name,
     "link": LOOPBACK,
     "connection": "kept",
     "permessage_deflate": False,

@@ -22,6 +22,7 @@ from bench.analysis.cells import Cell
 from bench.analysis.estimate import Band, Outcome
 from bench.analysis.theory.base import COUNT_SLACK, QUANTILES, SATURATED_SHARE
 from bench.analysis.theory.load import Load, load_of
+from bench.systems.registry import is_noise_floor
 
 PERCENTILES = {"latency_ms_p50": 0.5, "latency_ms_p90": 0.9, "latency_ms_p99": 0.99}
 HELD_AGAINST = ("latency_ms_mean", "latency_ms_p50", "requests_per_delivery", "empty_response_share")
@@ -33,7 +34,7 @@ def predicted(cell: Cell) -> dict[str, Any] | None:
     """Theory for the cell: a value or None for each metric that it may know, `latency_quantiles_ms` at
     `base.QUANTILES`, and `service_us` (s)."""
     settings = cell.settings
-    if cell.transport is None or settings["system"] == "bare":
+    if cell.transport is None or is_noise_floor(settings["system"]):
         return None
     if settings["publish_rate"] <= 0 or cell.service_s is None:
         return None

@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.evidence.gates.gate import NOTHING, Gate, Reading
 from bench.evidence.window import Window
+from bench.systems.registry import is_noise_floor
 
 PUBLISHER_LATE_MS = 5.0
 """What is written late comes late to every subscriber, whoever serves it."""
@@ -79,8 +80,8 @@ def _generator_delay_ms(window: Window) -> Reading:
     """Only for transports that ask again: how late an answer was handled after it arrived, since that delays
     the next request.
 
-    Not for the bare server: it shows what the harness itself adds, and this delay is part of that."""
-    if not window.asks_again or window.record["system"] == "bare":
+    Not for the noise floor: it shows what the harness itself adds, and this delay is part of that."""
+    if not window.asks_again or is_noise_floor(window.record["system"]):
         return Reading(None, limit=GENERATOR_DELAY_MS)
     limit_ms = GENERATOR_DELAY_MS
     requests, deliveries = window.trial.requests, window.trial.deliveries

@@ -72,7 +72,7 @@ def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(axes, metrics, strict=True):
         _dots(panel, rows, metric)
-    names = ["" if isinstance(row, str) else arrange.transport_name(row, cells, bare=False) for row in rows]
+    names = ["" if isinstance(row, str) else arrange.transport_name(row, cells, system=False) for row in rows]
     axes[0].set_yticks(range(len(rows)), names)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     for place, (tick, row) in enumerate(zip(axes[0].get_yticklabels(), rows, strict=True)):
@@ -91,7 +91,7 @@ def _rows(summary: dict[str, Any], metrics: Sequence[str]) -> tuple[Figure, str]
     drawn = [row for row in rows if not isinstance(row, str)]
     if any(_predicted(cell, metric) is not None for cell in drawn for metric in metrics):
         caption += " Upright marks: predicted."
-    if not all(map(arrange.is_ours, drawn)):
+    if any(map(arrange.is_floor, drawn)):
         caption += (
             " Bare server: the harness's own floor, precomputed bytes without a framework; subtracted "
             "nowhere."
@@ -126,7 +126,7 @@ def _dots(panel: Axes, rows: Sequence[Cell | str], metric: str) -> None:
             )
             continue
         value = figure["value"]
-        hollow = style.colour if arrange.is_ours(cell) else "white"
+        hollow = "white" if arrange.is_floor(cell) else style.colour
         panel.plot([0, value], [row, row], color=style.colour, linewidth=2, alpha=0.35, solid_capstyle="butt")
         if figure["low"] is not None:
             panel.plot(

@@ -23,6 +23,7 @@ from bench.analysis.store import load
 from bench.errors import RunDirectoryError
 from bench.rendering import arrange, figures
 from bench.rendering.looks import VERDICT_COLOURS, look
+from bench.systems import registry
 from bench.words import listed
 
 ANSWER = (
@@ -82,6 +83,7 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
         date=_date(run.get("started_us")),
         arrange=arrange,
         look=look,
+        system_label=registry.label,
         verdict_colours=VERDICT_COLOURS,
         main=main,
         answer=[metric for metric in ANSWER if any(cell["metrics"].get(metric) for cell in main)],
@@ -121,7 +123,7 @@ def _slug(words: str) -> str:
 
 def _is_other(cell: arrange.Cell) -> bool:
     """Baselines without subscribers, and the bare server."""
-    return cell["transport"] is None or not arrange.is_ours(cell)
+    return cell["transport"] is None or arrange.is_floor(cell)
 
 
 def _sentence(group: list[arrange.Cell]) -> str:

@@ -1,0 +1,37 @@
+"""Every system by its name: a new one is a folder and a line here.
+
+Rules:
+- A run that was measured elsewhere may name a system that is not registered here: it keeps its own name, and
+  is neither ours nor the noise floor.
+"""
+
+from __future__ import annotations
+
+from bench.systems.bare.system import Bare
+from bench.systems.system import System
+from bench.systems.wirelab import Wirelab
+
+OURS = Wirelab()
+"""The system that is measured unless a scenario names another."""
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        OURS,
+        Bare(),
+    )
+}
+
+
+def label(name: str) -> str:
+    """What readers see for a system."""
+    return SYSTEMS[name].label if name in SYSTEMS else name
+
+
+def is_ours(name: str) -> bool:
+    """Is it the system that the claims and the cost model are about?"""
+    return name in SYSTEMS and SYSTEMS[name].ours
+
+
+def is_noise_floor(name: str) -> bool:
+    """Is it there to show what the harness itself adds?"""
+    return name in SYSTEMS and SYSTEMS[name].noise_floor

@@ -1,0 +1,75 @@
+"""What a server under test is to the laboratory: a `System` is one entry of `bench/systems/registry.py`.
+
+Rules:
+- An entry says how its server is started, spoken to and published to. It knows nothing of trials:
+  bench/trials starts, pins, bills and ends the processes. A system costs what its whole process tree costs.
+- A server says that it is ready by one line on its stdout that holds its URL. If a server says no such thing,
+  `command` starts a script of the system's folder that waits for the server, and then writes the line.
+- A system speaks the batches of README's "By hand", or brings client classes and a publisher of its own that
+  turn what it speaks into them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from clients.publisher import Publisher
+from clients.subscriber import Subscriber
+from servers.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a trial asks of a server when it starts."""
+
+    host: str = "127.0.0.1"
+    """The address to serve on; the port is the server's choice."""
+    server_model: str | None = None
+    max_subscribers: int = Settings.max_subscribers
+    """So many clients at the most are served at once."""
+    ping_interval_s: float = Settings.ping_interval_s
+    permessage_deflate: bool = False
+
+
+class System(ABC):
+    """A server under test. What all have in common stands here; an entry overrides what is different."""
+
+    name: ClassVar[str]
+    """In the registry, in scenarios, in run.json."""
+    label: ClassVar[str]
+    """What readers see."""
+    server_models: ClassVar[tuple[str, ...]] = ()
+    """The ways to wait that a scenario can choose from; none if there is no choice."""
+    transports: ClassVar[Mapping[str, type[Subscriber]]]
+    """The client class of each transport that it speaks."""
+    unreported: ClassVar[tuple[str, ...]] = ()
+    """Columns that it cannot tell ("accepted_us", "missed"): they are null in its trials, and no gate asks
+    for them."""
+    ours: ClassVar[bool] = False
+    """Is it what the claims and the cost model are about?"""
+    noise_floor: ClassVar[bool] = False
+    """Is it there to show what the harness itself adds? Nothing is predicted for it."""
+
+    def missing(self) -> str | None:
+        """Why it cannot run on this machine, in half a sentence; None if it can."""
+        return None
+
+    def version(self) -> str | None:
+        """Its version; None if it is part of wirelab, whose commit stands in each run."""
+        return None
+
+    @abstractmethod
+    def command(self, options: Options, scratch: Path) -> list[str]:
+        """What starts its server. `scratch` is an empty directory for its files."""
+
+    def url(self, line: str) -> str | None:
+        """The URL in the line by which the server says that it is ready; None if there is none."""
+        return next((word for word in line.split() if word.startswith("http://")), None)
+
+    def publisher(self, url: str, stream: str, payload_bytes: int) -> Publisher:
+        """What adds notifications. Raises ConnectionLost if nobody answers."""
+        return Publisher(url, stream, payload_bytes=payload_bytes)

@@ -1,0 +1,33 @@
+"""Our own server: the one place that starts `wirelab serve`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bench.systems.system import Options, System
+from clients import TRANSPORTS
+from servers.serve import SERVER_MODELS
+
+
+class Wirelab(System):
+    """The server of servers/, on gunicorn."""
+
+    name = "wirelab"
+    label = "wirelab"
+    server_models = SERVER_MODELS
+    transports = TRANSPORTS
+    ours = True
+
+    def command(self, options: Options, scratch: Path) -> list[str]:
+        """On a free port, which it names."""
+        given = {
+            "--host": options.host,
+            "--port": 0,
+            "--server-model": options.server_model or self.server_models[0],
+            "--max-subscribers": options.max_subscribers,
+            "--ping-interval-s": options.ping_interval_s,
+        }
+        command = [sys.executable, "-m", "bench.cli", "serve"]
+        command += [str(part) for option in given.items() for part in option]
+        return [*command, "--permessage-deflate"] if options.permessage_deflate else command

@@ -1,0 +1,182 @@
+"""Entries of the registry: what each says of its server, and what follows from it for scenarios and runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from bench.commands.bench import perform
+from bench.errors import ScenarioError, UsageError
+from bench.rendering.report import report
+from bench.rundir.collected import Collected
+from bench.rundir.writer import trial_record
+from bench.scenario.parse import parse
+from bench.scenario.settings import Settings
+from bench.systems import registry
+from bench.systems.bare.system import Bare
+from bench.systems.registry import SYSTEMS
+from bench.systems.system import Options, System
+from bench.systems.wirelab import Wirelab
+from clients import TRANSPORTS
+from clients.long_poll import LongPollSubscriber
+from clients.short_poll import ShortPollSubscriber
+from clients.subscriber import Subscriber
+
+SCENARIO = """
+name = "systems"
+question = "?"
+prediction = "!"
+expected_length = "seconds"
+repeats = 1
+minimum_valid_trials = 1
+
+[[cells]]
+transport = "short-poll"
+poll_interval_s = 0.2
+subscribers = 5
+publish_rate = 10
+window_s = 0.5
+settle_s = 0.2
+"""
+
+
+class Other(System):
+    """A system that we did not write: it numbers nothing, and has ways to wait of its own."""
+
+    name = "other"
+    label = "another server"
+    server_models = ("one", "two")
+    transports: ClassVar[Mapping[str, type[Subscriber]]] = {
+        "short-poll": ShortPollSubscriber,
+        "long-poll": LongPollSubscriber,
+    }
+    unreported = ("accepted_us", "missed")
+
+    def version(self) -> str | None:
+        return "1.2"
+
+    def command(self, options: Options, scratch: Path) -> list[str]:
+        return ["other", options.host]
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SYSTEMS, "other", Other())
+
+
+def test_one_system_is_ours_and_one_is_the_noise_floor() -> None:
+    """And a system of a run from elsewhere is neither."""
+    assert [name for name in SYSTEMS if registry.is_ours(name)] == [registry.OURS.name] == ["wirelab"]
+    assert [name for name in SYSTEMS if registry.is_noise_floor(name)] == ["bare"]
+    assert not registry.is_ours("elsewhere")
+    assert not registry.is_noise_floor("elsewhere")
+    assert [registry.label(name) for name in ("bare", "elsewhere")] == ["bare server", "elsewhere"]
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=list(SYSTEMS))
+def test_each_has_client_classes_of_its_transports_by_their_names(system: System) -> None:
+    assert {name: client.transport for name, client in system.transports.items()} == {
+        name: name for name in system.transports
+    }
+    assert set(system.transports) <= set(TRANSPORTS)
+    assert system.missing() is None
+
+
+def test_our_server_is_started_with_what_a_trial_asks() -> None:
+    options = Options(
+        host="10.0.0.1",
+        server_model="gthread",
+        max_subscribers=70,
+        ping_interval_s=5.0,
+        permessage_deflate=True,
+    )
+    command = Wirelab().command(options, Path())
+    assert command == [
+        *[sys.executable, "-m", "bench.cli", "serve", "--host", "10.0.0.1", "--port", "0"],
+        *["--server-model", "gthread", "--max-subscribers", "70", "--ping-interval-s", "5.0"],
+        "--permessage-deflate",
+    ]
+
+
+def test_the_url_is_found_in_the_line_that_says_ready() -> None:
+    assert Bare().url("wirelab: serving on http://127.0.0.1:80 (bare)\n") == "http://127.0.0.1:80"
+    assert Bare().url("Address already in use\n") is None
+
+
+@pytest.mark.usefixtures("other")
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ('system = "nobody"', "system must be one of wirelab, bare, other, not 'nobody'"),
+        ("server_model = 'three'", "server_model must be one of gevent, gthread, one, two, not 'three'"),
+        ("server_model = 'one'", "system wirelab: server_model must be one of gevent, gthread, not 'one'"),
+        ('system = "other"', "system other: server_model must be one of one, two, not 'gevent'"),
+    ],
+)
+def test_a_scenario_asks_only_for_what_a_system_has(more: str, told: str) -> None:
+    with pytest.raises(ScenarioError, match=told):
+        parse(SCENARIO + more)
+
+
+@pytest.mark.usefixtures("other")
+def test_a_system_that_does_not_speak_a_transport_is_told() -> None:
+    with pytest.raises(ScenarioError, match="system other: transport must be one of short-poll, long-poll, "):
+        parse(SCENARIO.replace('"short-poll"', '"websocket"') + 'system = "other"\nserver_model = "one"')
+
+
+@pytest.mark.usefixtures("other")
+def test_a_trial_of_another_system_is_named_after_it_and_says_what_it_does_not_tell() -> None:
+    (planned,) = parse(SCENARIO + 'system = "other"\nserver_model = "two"').plan()
+    assert planned.id == "r1-short-poll-other-two-5x10"
+    assert planned.settings.client is ShortPollSubscriber
+    assert trial_record(Collected(planned))["unreported"] == ["accepted_us", "missed"]
+
+
+def test_cells_of_a_system_that_cannot_run_here_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says so, the run keeps why, and what is left is measured."""
+    monkeypatch.setattr(Bare, "missing", lambda system: "its program is not installed")
+    monkeypatch.setattr(Wirelab, "version", lambda system: "1.2")
+    scenario = parse(SCENARIO + 'system = ["wirelab", "bare"]')
+    path, _ = perform(scenario, tmp_path / "run", "wirelab bench systems.toml", quiet=True)
+    said = capsys.readouterr().err
+    assert "bare server cannot run here, so its cells are left out: its program is not installed\n" in said
+    run = json.loads((path / "run.json").read_text())
+    assert run["systems_unavailable"] == {"bare": "its program is not installed"}
+    assert run["versions"]["wirelab"] == "1.2"
+    assert "bare" not in run["versions"]
+    assert [trial["system"] for trial in run["trials"]] == ["wirelab"]
+    assert run["trials"][0]["unreported"] == []
+    assert "bare server could not run on this machine" in report.write(path).read_text(encoding="utf-8")
+
+
+def test_a_scenario_of_which_nothing_can_run_here_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a directory is made."""
+    monkeypatch.setattr(Bare, "missing", lambda system: "its program is not installed")
+    with pytest.raises(UsageError, match="can be measured here: its program is not installed"):
+        perform(parse(SCENARIO + 'system = "bare"'), tmp_path / "run", "wirelab bench systems", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_calibrated_groups_go_with_their_system() -> None:
+    """What is left keeps its own."""
+    group = "\n[[cells]]\ntransport = 'websocket'\nsubscribers = 5\npublish_rate = [1, 2]\n"
+    group += "core_busy_share = 0.3\n"
+    scenario = parse(SCENARIO + group + group + 'system = "bare"')
+    assert scenario.systems == ("wirelab", "bare")
+    left = scenario.without({"bare"})
+    assert left.systems == ("wirelab",)
+    assert [group.cells[0].system for group in left.calibrated] == ["wirelab"]
+
+
+def test_the_default_is_ours() -> None:
+    made = Settings(transport=None, subscribers=0, publish_rate=0.0)
+    assert (made.system, made.server_model) == ("wirelab", "gevent")
