@@ -310,9 +310,14 @@ SHOWN = (
     "server_core_busy_share",
     "generator_cpu_share",
 )
-"""The metrics of a table, in order; the rest stand in summary.json."""
+"""The metrics of a short table, in order; the report's full tables have all."""
 
 
 def shown_metrics(cells: Sequence[Cell]) -> list[str]:
     """Those of SHOWN that at least one of the cells has."""
     return [metric for metric in SHOWN if any(cell["metrics"].get(metric) for cell in cells)]
+
+
+def measured_metrics(cells: Sequence[Cell]) -> list[str]:
+    """Every metric that at least one of the cells has."""
+    return [metric for metric in METRICS if any(cell["metrics"].get(metric) for cell in cells)]

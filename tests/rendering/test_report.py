@@ -110,6 +110,10 @@ def test_the_report_needs_nothing_else(name: str, request: pytest.FixtureRequest
         assert f"claim-{claim['id']}" in page.ids
     for gate in summary["trials"][0]["gates"]:
         assert gate in page.words
+    tables = page.words.rpartition("All figures as tables")[2]
+    loaded = [cell for group in arrange.loads(summary) for cell in group]
+    for metric in METRICS:
+        assert (arrange.label(metric) in tables) is any(cell["metrics"][metric] for cell in loaded)
     for chapter in ("How late?", "At what cost?", "May it be believed?"):
         assert chapter in page.words
     assert "How to reproduce" in page.words
