@@ -9,8 +9,8 @@ from processes import without_browser
 
 from bench.analysis import store
 from bench.commands.bench import perform
-from bench.scenario import scenario
 from bench.scenario.links import Link
+from bench.scenario.parse import parse
 from bench.trials.network import network
 
 pytestmark = pytest.mark.alone
@@ -57,7 +57,7 @@ def test_a_link_is_what_was_asked_for(asked: Link, tmp_path: Path) -> None:
 
 def test_a_run_across_a_link(tmp_path: Path) -> None:
     """Deliveries are late by a transit, TCP_INFO agrees with the interface, and the cells name their link."""
-    path, _ = perform(scenario.parse(SCENARIO), tmp_path / "out", "wirelab bench linked.toml", quiet=True)
+    path, _ = perform(parse(SCENARIO), tmp_path / "out", "wirelab bench linked.toml", quiet=True)
     run: dict[str, Any] = json.loads((path / "run.json").read_text())
     assert [check["passed"] for check in run["links"]] == [True, True]
     assert run["links_unavailable"] is None
