@@ -1,4 +1,5 @@
-"""Fixtures: a real server, on a free port, that is ended whatever happens, and a real browser.
+"""Fixtures: a real server, on a free port, that is ended whatever happens, a real browser, and runs without a
+run.
 
 Rules:
 - Tests run in several processes at once. A file whose subject is time says `pytestmark = pytest.mark.alone`:
@@ -18,11 +19,14 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from bench.analysis.store import Run
 
 IN_CI = os.environ.get("CI") == "true"
 STOP_S = 15.0
@@ -227,3 +231,27 @@ def visit(browser: Browser) -> Iterator[Visits]:
     for context in browser.contexts:
         context.close()
     assert visits.console == []
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> "Run":
+    """A synthetic run of three transports under one load, analysed. Only to be read."""
+    return analysed(tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture(scope="session")
+def article_run(tmp_path_factory: pytest.TempPathFactory) -> "Run":
+    """A synthetic run with cells enough for every claim, analysed. Only to be read."""
+    from synthetic_run import article
+
+    return analysed(tmp_path_factory.mktemp("article"), article(), name="article", repeats=5)
+
+
+def analysed(directory: Path, *cells: Any, **settings: Any) -> "Run":
+    """Write a synthetic run and its summary.json, and open it."""
+    from synthetic_run import write_run
+
+    from bench.analysis import store
+
+    store.analyse(write_run(directory, *cells, **settings))
+    return store.load(directory)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from made_cells import made
 
 from bench.analysis.cells import Cell
 from bench.analysis.costs.model import summarise
+from bench.analysis.summary import CostModel
 from bench.analysis.theory import bill
 
 Cost = Callable[[float], float]
@@ -25,6 +27,11 @@ def wire(polls: float, notifications: float) -> dict[str, float]:
         "packets_up_per_subscriber_second": 2 * polls + notifications,
         "packets_down_per_subscriber_second": polls + notifications,
     }
+
+
+def model_of(cells: list[Cell]) -> CostModel | None:
+    """The cost model of these cells, as a summary has it."""
+    return msgspec.convert(summarise(cells), CostModel | None)
 
 
 def measured(**changed: Any) -> list[Cell]:

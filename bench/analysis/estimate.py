@@ -8,19 +8,35 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from bench.words import number
 
 Outcome = Literal["holds", "fails", "unclear"]
 
 
-class Estimate(NamedTuple):
+class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value with its interval; low and high are None with a single trial."""
 
     value: float
     low: float | None
     high: float | None
+
+    @property
+    def sides(self) -> tuple[float, float | None, float | None]:
+        """Value, low and high, for those who treat them alike."""
+        return self.value, self.low, self.high
+
+    def as_data(self) -> dict[str, float | None]:
+        """As summary.json has it."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """From low to high; None where there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
     @classmethod
     def exact(cls, value: float) -> Estimate:

@@ -19,11 +19,12 @@ Rules:
 `summarise` gives summary.json's `saturation`, null without a budget:
 
     {"p99_budget_ms": 100, "series": [{
-        "transport": …, "server_model": …, "publish_rate": …, and the other settings that its steps share,
+        "transport": …, "server_model": …, "publish_rate": …, and the other settings of its first step,
         "within": subscribers or null, "beyond": subscribers or null, "why": CAUSE or null,
-        "says": "one sentence", "steps": [STEP, …]}]}
+        "says": "one sentence", "skipped": trials of all steps, "steps": [STEP, …]}]}
     STEP = {"cell": id or null, "subscribers": 200, "deliveries_per_second": 200.0, "p99_ms": median or null,
-            "kept": trials that kept the budget, "repeats": 5, "skipped": 0}
+            "kept": trials that kept the budget, "repeats": 5, "skipped": 0,
+            "outcome": "kept" by most repeats, "broke" where the load did, else "unknown"}
     CAUSE = the name of one of CAUSES
 """
 
@@ -38,7 +39,7 @@ import numpy as np
 from bench.analysis import theory
 from bench.analysis.theory.load import Load
 from bench.evidence.budget import keeps
-from bench.scenario.settings import SERIES
+from bench.scenario.settings import SERIES, SETTINGS
 from clients import TRANSPORTS
 
 QUEUE_SHARE = 0.5
@@ -122,8 +123,10 @@ class _Step:
         """In words."""
         return f"{self.settings['subscribers']:,} subscribers × {self.settings['publish_rate']:g}/s"
 
-    def json(self) -> dict[str, Any]:
+    def json(self, beyond: _Step | None) -> dict[str, Any]:
+        """In summary.json's form; `beyond` is the step of its series from which on the load breaks it."""
         subscribers = int(self.settings["subscribers"])
+        broke = beyond is not None and subscribers >= int(beyond.settings["subscribers"])
         return {
             "cell": self.cell,
             "subscribers": subscribers,
@@ -132,6 +135,7 @@ class _Step:
             "kept": self.kept,
             "repeats": self.repeats,
             "skipped": self.skipped,
+            "outcome": "kept" if self.within else "broke" if broke else "unknown",
         }
 
 
@@ -154,12 +158,13 @@ def _answer(steps: list[_Step], budget_ms: float) -> dict[str, Any]:
     else:
         says = f"It keeps {budget} up to {within.load}, and breaks it at {beyond.load}: {cause.says(beyond)}."
     return {
-        **{name: steps[0].settings[name] for name in SERIES},
+        **{name: steps[0].settings[name] for name in SETTINGS if name in steps[0].settings},
         "within": None if within is None else within.settings["subscribers"],
         "beyond": None if beyond is None else beyond.settings["subscribers"],
         "why": None if cause is None else cause.name,
         "says": says,
-        "steps": [step.json() for step in steps],
+        "skipped": sum(step.skipped for step in steps),
+        "steps": [step.json(beyond) for step in steps],
     }
 
 

@@ -2,31 +2,39 @@
 
 Rules:
 - A summary belongs to the very files beside it: their SHA-256 digests stand in it, and one that does not
-  match is made anew.
+  match is made anew. One that matches, yet is not of the form of `bench/analysis/summary/`, was changed by
+  others: it is refused in one sentence.
 - Only `analyse` writes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
 
+import msgspec
 import pandas as pd
 
 from bench.analysis.summarise import ANALYSIS_VERSION, summarise
+from bench.analysis.summary import Summary
 from bench.errors import RunDirectoryError
 from bench.rundir import reader
 from bench.rundir.schema import FILES
 
 
+class _Head(msgspec.Struct):
+    """What tells whether a summary is this analysis of these files."""
+
+    analysis: int | None = None
+    inputs: dict[str, str | None] | None = None
+
+
 class Run(reader.RunFiles):
     """One run directory. Frames: trials, deliveries, requests, published, subscribers, resources, errors,
-    cells, claims. Dicts: `run` (run.json) and `summary` (summary.json, analysed now if it is missing or
-    stale).
+    cells, claims; `run` is run.json as a dict, `summary` summary.json as a
+    `bench.analysis.summary.Summary` (analysed now if it is missing or stale).
     """
 
     @cached_property
@@ -35,46 +43,50 @@ class Run(reader.RunFiles):
         it."""
         frame = pd.json_normalize(self.run["trials"], max_level=0)
         figures = pd.json_normalize(
-            [{"id": trial["id"], **trial["figures"]} for trial in self.summary["trials"]], max_level=0
+            [{"id": trial.id, **trial.figures} for trial in self.summary.trials], max_level=0
         )
         return frame if figures.empty else frame.merge(figures, on="id", how="left", suffixes=("", "_figure"))
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """summary.json, if it belongs to the files beside it; else what the analysis says now (nothing is
         written)."""
         path = self.directory / "summary.json"
-        if path.exists():
-            try:
-                kept = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
-                kept = {}
-            if kept.get("analysis") == ANALYSIS_VERSION and kept.get("inputs") == input_digests(
-                self.directory
-            ):
-                return cast(dict[str, Any], kept)
-        return self.analyse()
+        kept = path.read_bytes() if path.exists() else b""
+        try:
+            head = msgspec.json.decode(kept, type=_Head)
+        except msgspec.DecodeError:
+            return self.analyse()
+        if head.analysis != ANALYSIS_VERSION or head.inputs != input_digests(self.directory):
+            return self.analyse()
+        try:
+            return msgspec.json.decode(kept, type=Summary)
+        except msgspec.ValidationError as error:
+            raise RunDirectoryError(
+                f"{path} is not as this wirelab writes it ({error}): delete it, and it is made anew"
+            ) from error
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a cell: its settings, and for each metric `<metric>`, `<metric>_low` and
         `<metric>_high`."""
         rows = []
-        for cell in self.summary["cells"]:
-            row = {key: value for key, value in cell.items() if not isinstance(value, (dict, list))}
-            for name, figure in cell["metrics"].items():
-                row[name] = None if figure is None else figure["value"]
-                row[f"{name}_low"] = None if figure is None else figure["low"]
-                row[f"{name}_high"] = None if figure is None else figure["high"]
+        for cell in self.summary.cells:
+            fields = msgspec.to_builtins(cell).items()
+            row = {key: value for key, value in fields if not isinstance(value, (dict, list))}
+            for name, figure in cell.metrics.items():
+                row[name] = None if figure is None else figure.value
+                row[f"{name}_low"] = None if figure is None else figure.low
+                row[f"{name}_high"] = None if figure is None else figure.high
             rows.append(row)
         return pd.DataFrame(rows)
 
     @cached_property
     def claims(self) -> pd.DataFrame:
         """One row a claim: id, verdict, why, evidence."""
-        return pd.DataFrame(self.summary["claims"])
+        return pd.DataFrame(msgspec.to_builtins(self.summary.claims))
 
-    def analyse(self) -> dict[str, Any]:
+    def analyse(self) -> Summary:
         """The summary as the analysis makes it now. Nothing is written."""
         return summarise(self, input_digests(self.directory))
 
@@ -85,15 +97,15 @@ def load(directory: str | os.PathLike[str]) -> Run:
     return Run(files.directory, files.run)
 
 
-def analyse(directory: Path) -> dict[str, Any]:
+def analyse(directory: Path) -> Summary:
     """Analyse a run directory, write its summary.json, and return it. Raises
     `bench.errors.RunDirectoryError`."""
     summary = load(directory).analyse()
-    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    written = msgspec.json.format(msgspec.json.encode(summary), indent=1) + b"\n"
     target = Path(directory) / "summary.json"
-    if not target.exists() or target.read_text(encoding="utf-8") != text:
+    if not target.exists() or target.read_bytes() != written:
         try:
-            target.write_text(text, encoding="utf-8")
+            target.write_bytes(written)
         except OSError as error:
             raise RunDirectoryError(
                 f"{target} cannot be written ({error}): copy the run to where you may write"
@@ -101,7 +113,7 @@ def analyse(directory: Path) -> dict[str, Any]:
     return summary
 
 
-def current(directory: Path) -> dict[str, Any]:
+def current(directory: Path) -> Summary:
     """summary.json if this analysis made it from the very files beside it, else a new one, not written."""
     return load(directory).summary
 

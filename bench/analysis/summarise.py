@@ -2,12 +2,9 @@
 
 Rules:
 - Pure over files: the same files give the same summary, byte for byte, wherever the directory lies.
-- A trial is valid only if run.json says so, every gate asked again here is passed, and its notifications
-  are all accounted for: published × subscribers = delivered + told gaps.
 - A metric's value is the median over the cell's valid trials of the trial's own figure;
   `bench/analysis/intervals.py` gives its interval. Without a valid trial, or where nothing was measured, it
   is null.
-- Invalid trials stay in the summary with their reasons and their figures, and count for nothing.
 - Nothing downstream computes: tables, figures and reports show what stands here.
 """
 
@@ -15,9 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -25,64 +22,37 @@ from bench.analysis import claims, intervals, literature, saturation, theory
 from bench.analysis.cells import Cell, Measured
 from bench.analysis.costs import model
 from bench.analysis.estimate import Estimate
+from bench.analysis.results import DISTRIBUTIONS, TrialResult, result_of, subtract_baselines
+from bench.analysis.summary import SUMMARY_SCHEMA, Summary, outcomes_of
 from bench.analysis.theory import curves
 from bench.analysis.theory.base import QUANTILES
 from bench.analysis.theory.residuals import predicted, residuals
-from bench.evidence import gates, metrics
-from bench.evidence.window import Window
+from bench.errors import RunDirectoryError
+from bench.evidence import metrics
+from bench.evidence.gates import GATES
 from bench.rundir.reader import RunFiles
-from bench.rundir.trial import Trial
-from bench.scenario.labels import cell_key
-from bench.scenario.settings import LOAD
+from bench.scenario.settings import SETTINGS, Settings
 from bench.systems.registry import is_noise_floor
+from clients import TRANSPORTS
 
-SUMMARY_SCHEMA = 3
-"""Version of summary.json's form. History: 1, the first. 2: links, residuals, naive latency, the floor.
-3: a cell has all settings, and `implementation` is called `system`."""
-ANALYSIS_VERSION = 9
+ANALYSIS_VERSION = 10
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
-
-DISTRIBUTIONS = ("latency_quantiles_ms", "naive_latency_quantiles_ms", "response_quantiles_ms")
-"""What is kept of a cell as a distribution, at `QUANTILES`: the median over its valid trials of each
-quantile. Latency from when a notification was due; the same from when it was written (naive); and how long a
-poll took from request to answer, which a load generator would print."""
 
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass
-class TrialResult:
-    """What the analysis found in one trial."""
-
-    record: dict[str, Any]
-    valid: bool
-    why: list[str]
-    steady: bool
-    not_steady_why: list[str]
-    gates: dict[str, Any]
-    conservation: dict[str, Any] | None
-    figures: dict[str, float | None]
-    unfinished: dict[str, float | None]
-    """Its part of each metric that needs a baseline."""
-    inner: dict[str, Floats] = field(default_factory=dict)
-    quantiles_ms: dict[str, Floats] = field(default_factory=dict)
-
-    @property
-    def cell_key(self) -> str:
-        """What makes it a repeat of its cell."""
-        return cell_key(self.record)
-
-
-def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
-    """The whole summary of a run. `inputs` are the digests of its files. Pure: nothing is written."""
+def summarise(run: RunFiles, inputs: dict[str, str | None]) -> Summary:
+    """The whole summary of a run. `inputs` are the digests of its files. Pure: nothing is written. Raises
+    RunDirectoryError."""
     scenario = run.run.get("scenario", {})
     seed = int(scenario.get("seed") or 0)
     minimum = int(scenario.get("minimum_valid_trials") or (3 if scenario.get("name") == "quick" else 5))
-    results = [_result(trial, seed) for trial in run.each_trial()]
-    _subtract_baselines(results)
+    results = [result_of(trial, seed) for trial in run.each_trial()]
+    subtract_baselines(results)
     groups: dict[str, list[TrialResult]] = {}
     for result in results:
         groups.setdefault(result.cell_key, []).append(result)
+    _require_known([*(json.loads(key) for key in groups), *(run.run.get("skipped") or [])])
     names = _cell_ids(groups)
     cells = [_cell(names[key], group, minimum, seed) for key, group in groups.items()]
     measured = Measured(tuple(cells), run.run.get("probes") or {})
@@ -93,7 +63,7 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
         shown, trials, run.run.get("skipped") or [], scenario.get("p99_budget_ms")
     )
     whole = all(cell["valid"] or saturation.excuses(saturated, cell, minimum) for cell in shown)
-    return {
+    found = {
         "schema": SUMMARY_SCHEMA,
         "analysis": ANALYSIS_VERSION,
         "run": run.run.get("id"),
@@ -103,118 +73,33 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> dict[str, Any]:
         "confidence_percent": intervals.CONFIDENCE_PERCENT,
         "coverage_percent": intervals.coverage_percent(minimum),
         "quantiles": [round(float(share), 6) for share in QUANTILES],
+        "counts": _counts(results, scenario.get("repeats")),
+        "gates": _gate_counts(results),
+        "outcomes": msgspec.structs.asdict(outcomes_of(_residuals_that_count(shown))),
         "cells": shown,
         "floor": _floor(shown),
         "curves": curves.summarise(
             [cell for cell, one in zip(cells, shown, strict=True) if one["predicted"]]
         ),
-        "claims": [_plain(verdict) for verdict in claims.judge_all(measured)],
-        "reproduction": _plain(literature.summarise(run.run, measured)),
-        "costs": _plain(model.summarise(cells)),
+        "claims": claims.judge_all(measured),
+        "reproduction": literature.summarise(run.run, measured),
+        "costs": model.summarise(cells),
         "saturation": saturated,
         "trials": trials,
         "inputs": inputs,
     }
+    return msgspec.convert(_plain(found), Summary)
 
 
-def conservation(trial: Trial) -> dict[str, Any] | None:
-    """Are all notifications accounted for? Sums over subscribers: those published after each one's joining
-    point must be delivered to it or told as missed. None for a trial without subscribers."""
-    if trial.record["transport"] is None or len(trial.subscribers["subscriber"]) == 0:
-        return None
-    ids = trial.published["id"].astype(float)
-    ids = np.sort(ids[~np.isnan(ids)])
-    joined = trial.subscribers["joined_id"].astype(float)
-    missed = trial.subscribers["missed"].astype(float)
-    if "missed" in trial.unreported:
-        missed = np.zeros(len(missed))
-    if not (np.isfinite(joined).all() and np.isfinite(missed).all()):
-        return {"expected": None, "delivered": len(trial.deliveries["id"]), "missed": None, "holds": False}
-    expected = int((len(ids) - np.searchsorted(ids, joined, side="right")).sum())
-    delivered, told = len(trial.deliveries["id"]), int(missed.sum())
-    return {
-        "expected": expected,
-        "delivered": delivered,
-        "missed": told,
-        "holds": expected == delivered + told,
-    }
-
-
-def _result(trial: Trial, seed: int) -> TrialResult:
-    record = trial.record
-    asked = gates.check(trial)
-    why = list(dict.fromkeys([*record.get("why", []), *asked.why]))
-    not_steady = list(dict.fromkeys([*record.get("not_steady_why", []), *asked.not_steady_why]))
-    accounted = conservation(trial)
-    passed = all(
-        gate["passed"] is not False
-        for name, gate in asked.gates.items()
-        if gates.GATES[name].makes == "invalid"
-    )
-    if accounted is not None and not accounted["holds"] and passed:
-        why.append(
-            f"{accounted['delivered']} deliveries and {accounted['missed']} told as missed do not make up "
-            f"the {accounted['expected']} that were due to its subscribers"
-        )
-    valid = bool(record.get("valid")) and asked.valid and (accounted is None or accounted["holds"])
-    window = Window.of(trial)
-    result = TrialResult(
-        record=record,
-        valid=valid and window is not None,
-        why=why,
-        steady=bool(record.get("steady", True)) and asked.steady,
-        not_steady_why=not_steady,
-        gates=asked.gates,
-        conservation=accounted,
-        figures=metrics.figures(window),
-        unfinished=metrics.unfinished(window),
-    )
-    if window is None:
-        return result
-    late = window.latencies
-    if late is not None:
-        rng = intervals.generator(seed, "trial", trial.id)
-        result.inner = intervals.within_trial(late, rng, spread=int(record["subscribers"]) > 1)
-    for name, values in zip(
-        DISTRIBUTIONS,
-        (
-            None if late is None else late.ms,
-            window.naive_latencies_ms,
-            window.response_times_ms,
-        ),
-        strict=True,
-    ):
-        if values is not None:
-            result.quantiles_ms[name] = np.quantile(values, QUANTILES)
-    return result
-
-
-def _subtract_baselines(results: list[TrialResult]) -> None:
-    """Finish the metrics that need a second trial: the empty server's.
-
-    That is the baseline of the same repeat if it is valid, else the median of the valid ones.
-    """
-
-    def model(result: TrialResult) -> tuple[Any, Any]:
-        return result.record["system"], result.record["server_model"]
-
-    for name, metric in metrics.METRICS.items():
-        if metric.over_empty is None:
-            continue
-        empty: dict[tuple[Any, Any], dict[int, float]] = {}
-        for result in results:
-            own = result.unfinished[name]
-            if result.record["transport"] is None and result.valid and own is not None:
-                empty.setdefault(model(result), {})[int(result.record.get("repeat", 0))] = own
-        for result in results:
-            own, baselines = result.unfinished[name], empty.get(model(result))
-            subscribers = int(result.record["subscribers"])
-            if not baselines or not subscribers or own is None:
-                continue
-            baseline = baselines.get(
-                int(result.record.get("repeat", 0)), float(np.median(list(baselines.values())))
-            )
-            result.figures[name] = metric.over_empty(own, baseline, subscribers)
+def _require_known(settings: list[dict[str, Any]]) -> None:
+    """Raise RunDirectoryError where a run names a setting or a value of one that is not known here."""
+    for one in settings:
+        try:
+            msgspec.convert({name: one[name] for name in SETTINGS}, Settings)
+        except msgspec.ValidationError as error:
+            raise RunDirectoryError(
+                f"run.json has a setting that this wirelab does not know ({error}): use a newer wirelab"
+            ) from error
 
 
 def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> Cell:
@@ -264,29 +149,41 @@ def _cell_json(cell: Cell, group: list[TrialResult]) -> dict[str, Any]:
         for name, figure in cell.metrics.items()
     }
     predictions = predicted(cell)
-    return cast(
-        dict[str, Any],
-        _plain(
-            {
-                "id": cell.id,
-                **cell.settings,
-                "trials": cell.trials,
-                "valid_trials": cell.valid_trials,
-                "steady_trials": cell.steady_trials,
-                "valid": cell.enough,
-                "gates": _gates(group),
-                "metrics": shown,
-                **{name: _median_quantiles(group, name) for name in DISTRIBUTIONS},
-                "predicted": predictions,
-                "residuals": residuals(cell, predictions),
-            }
-        ),
-    )
+    quantiles = {name: _median_quantiles(group, name) for name in DISTRIBUTIONS}
+    return {
+        "id": cell.id,
+        **cell.settings,
+        "trials": cell.trials,
+        "valid_trials": cell.valid_trials,
+        "steady_trials": cell.steady_trials,
+        "valid": cell.enough,
+        "gates": _gates(group),
+        "metrics": shown,
+        **quantiles,
+        "hidden_ms": _hidden_ms(quantiles),
+        "notifications_per_interval": _notifications_per_interval(cell),
+        "predicted": predictions,
+        "residuals": residuals(cell, predictions),
+    }
 
 
 def _median_quantiles(group: list[TrialResult], name: str) -> list[float] | None:
     found = [result.quantiles_ms[name] for result in group if result.valid and name in result.quantiles_ms]
     return np.median(np.stack(found), axis=0).tolist() if found else None
+
+
+def _hidden_ms(quantiles: dict[str, list[float] | None]) -> float | None:
+    """How much later the last percentile is than the naive clock shows it."""
+    late, naive = quantiles["latency_quantiles_ms"], quantiles["naive_latency_quantiles_ms"]
+    return late[-1] - naive[-1] if late and naive else None
+
+
+def _notifications_per_interval(cell: Cell) -> float | None:
+    """λT as it was asked for; None for a transport that does not ask every T."""
+    client = TRANSPORTS.get(str(cell.transport))
+    if client is None or "poll_interval_s" not in client.factors:
+        return None
+    return float(cell.settings["publish_rate"] * cell.settings["poll_interval_s"])
 
 
 def _floor(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -295,10 +192,42 @@ def _floor(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for cell in cells:
         if is_noise_floor(cell["system"]) and cell["valid"]:
-            load = {name: cell[name] for name in LOAD}
+            settings = {name: cell[name] for name in SETTINGS}
             found.setdefault(cell["transport"], []).append(
-                {"cell": cell["id"], **load, "metrics": cell["metrics"]}
+                {"cell": cell["id"], **settings, "metrics": cell["metrics"]}
             )
+    return found
+
+
+def _residuals_that_count(cells: list[dict[str, Any]]) -> list[str]:
+    return [one["outcome"] for cell in cells if cell["valid"] for one in cell["residuals"].values()]
+
+
+def _counts(results: list[TrialResult], repeats: int | None) -> dict[str, int]:
+    """How many trials there are, how many count, and how many were made in spare repeats."""
+    spare = [one for one in results if repeats is not None and one.record.get("repeat", 0) > repeats]
+    return {"all": len(results), "valid": sum(one.valid for one in results), "spare": len(spare)}
+
+
+def _gate_counts(results: list[TrialResult]) -> list[dict[str, Any]]:
+    """Each gate that was asked of a trial, over the whole run."""
+    found = []
+    for name in GATES:
+        mine = [result.gates[name] for result in results if name in result.gates]
+        if not mine:
+            continue
+        passed = [gate.get("passed") for gate in mine]
+        limits = [gate["limit"] for gate in mine if gate.get("limit") is not None]
+        found.append(
+            {
+                "name": name,
+                "passed": passed.count(True),
+                "failed": passed.count(False),
+                "silent": passed.count(None),
+                "limit_low": min(limits, default=None),
+                "limit_high": max(limits, default=None),
+            }
+        )
     return found
 
 
@@ -319,22 +248,17 @@ def _gates(group: list[TrialResult]) -> dict[str, Any]:
 
 
 def _trial_json(result: TrialResult, cell: str) -> dict[str, Any]:
-    return cast(
-        dict[str, Any],
-        _plain(
-            {
-                "id": result.record["id"],
-                "cell": cell,
-                "valid": result.valid,
-                "why": result.why,
-                "steady": result.steady,
-                "not_steady_why": result.not_steady_why,
-                "conservation": result.conservation,
-                "gates": result.gates,
-                "figures": result.figures,
-            }
-        ),
-    )
+    return {
+        "id": result.record["id"],
+        "cell": cell,
+        "valid": result.valid,
+        "why": result.why,
+        "steady": result.steady,
+        "not_steady_why": result.not_steady_why,
+        "conservation": result.conservation,
+        "gates": result.gates,
+        "figures": result.figures,
+    }
 
 
 def _cell_ids(groups: dict[str, list[TrialResult]]) -> dict[str, str]:

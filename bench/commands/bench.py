@@ -1,4 +1,4 @@
-"""`wirelab bench [SCENARIO] [--out DIR] [--quiet]`: measure, judge, report.
+"""`wirelab bench [SCENARIO] [--out DIR] [--quiet] [--no-report]`: measure, judge, report.
 
 Rules:
 - Exit codes: 0 when the run is valid, 1 when a gate failed too often for a cell, 2 on wrong usage, 130 when
@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="where the results go (runs/<scenario>-<UTC time>)"
     )
     parser.add_argument("--quiet", action="store_true", help="plain lines instead of a live display")
+    parser.add_argument(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="measure and judge only; `wirelab report DIR` writes the report and its figures afterwards",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     scenario = load(args.scenario)
     command = shlex.join(["wirelab", "bench", args.scenario])
-    return _tell(*perform(scenario, args.out, command, quiet=args.quiet))
+    path, interrupted = perform(scenario, args.out, command, quiet=args.quiet)
+    return _tell(path, interrupted, with_report=args.report)
 
 
 def perform(scenario: Scenario, out: Path | None, command: str, *, quiet: bool) -> tuple[Path, bool]:
@@ -54,16 +61,19 @@ def perform(scenario: Scenario, out: Path | None, command: str, *, quiet: bool) 
     return runner.perform(scenario, out, command, lambda scenario: Progress(scenario, live=live))
 
 
-def _tell(path: Path, interrupted: bool) -> int:
+def _tell(path: Path, interrupted: bool, *, with_report: bool) -> int:
     """Analyse, print and report what was measured."""
     from bench.analysis import store
     from bench.rendering.report import report
     from bench.rendering.terminal import table
 
-    summary = store.analyse(path)
-    table.print_summary(path)
-    print(f"report: {report.write(path)}")
+    summary, run = store.analyse(path), store.load(path).run
+    table.print_summary(run, summary)
+    if with_report:
+        print(f"report: {report.write(path, run, summary)}")
+    else:
+        print(f"run: {path}")
     if interrupted:
         print("wirelab: interrupted; the finished trials are kept", file=sys.stderr)
         return INTERRUPTED
-    return 0 if summary["valid"] else 1
+    return 0 if summary.valid else 1

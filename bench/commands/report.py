@@ -23,6 +23,6 @@ def run(args: argparse.Namespace) -> int:
     from bench.rundir.reader import require_run
 
     require_run(args.directory)
-    store.analyse(args.directory)
-    print(f"report: {report.write(args.directory)}")
+    summary, run = store.analyse(args.directory), store.load(args.directory).run
+    print(f"report: {report.write(args.directory, run, summary)}")
     return 0

@@ -13,7 +13,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
 
 from bench.errors import UsageError
 from bench.evidence import gates
@@ -33,6 +35,14 @@ SPARE_FILE_DESCRIPTORS = 256
 """What a server and a load generator hold beside a socket for each subscriber."""
 
 
+class Seen(NamedTuple):
+    """A first look at a trial's notifications that were due in its window: the median latency, None without
+    any, and how many deliveries there were. The analysis has the last word."""
+
+    p50_ms: float | None
+    deliveries: int
+
+
 class Progress(Protocol):
     """What is told while a scenario runs. A context: entered before the first stage."""
 
@@ -49,7 +59,7 @@ class Progress(Protocol):
     def begin(self, planned: Planned) -> None:
         """A trial begins."""
 
-    def end(self, trial: Trial) -> None:
+    def end(self, trial: Trial, seen: Seen) -> None:
         """A trial has ended, and its gates were asked."""
 
     def skip(self, planned: Planned, why: str) -> None:
@@ -136,12 +146,17 @@ def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
             planned, seed=scenario.seed, pinning=pinning, scratch=directory.scratch(), on_stage=progress.stage
         )
         judged = keep(collected, directory)
-        progress.end(judged)
+        window = Window.of(judged)
+        progress.end(judged, _first_look(window))
         if scenario.p99_budget_ms is not None:
-            window = Window.of(judged)
             p99_ms = None if window is None else METRICS["latency_ms_p99"].figure(window)
             record = judged.record
             search.note(planned.repeat, planned.settings, record["valid"], record["steady"], p99_ms)
+
+
+def _first_look(window: Window | None) -> Seen:
+    late = None if window is None else window.latencies
+    return Seen(None, 0) if late is None else Seen(float(np.median(late.ms)), len(late.ms))
 
 
 def keep(collected: Collected, directory: RunDirectory) -> Trial:

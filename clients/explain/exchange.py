@@ -22,7 +22,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
@@ -59,6 +59,24 @@ TIMEOUT_S = 5.0
 MOST_BYTES = 1 << 16
 
 
+class Sums(NamedTuple):
+    """Bytes by what they are."""
+
+    head: int
+    framing: int
+    payload: int
+
+    @property
+    def whole(self) -> int:
+        """All of them."""
+        return sum(self)
+
+    @property
+    def price(self) -> float | None:
+        """Bytes of head and framing for each byte of payload; None where there is no payload."""
+        return (self.head + self.framing) / self.payload if self.payload else None
+
+
 @dataclass(frozen=True)
 class Step:
     """One message on the wire: a request, an answer or a frame."""
@@ -77,7 +95,12 @@ class Step:
     @property
     def parts(self) -> dict[Part, int]:
         """Its bytes by what they are."""
-        return {part: sum(s.end - s.start for s in self.spans if s.part == part) for part in PARTS}
+        return {part: sum(span.size for span in self.spans if span.part == part) for part in PARTS}
+
+    @property
+    def sums(self) -> Sums:
+        """The same as sums."""
+        return Sums(**self.parts)
 
 
 @dataclass
@@ -92,14 +115,19 @@ class Exchange:
     accept_received: str | None = None
     notes: list[str] = field(default_factory=list)
 
+    def sums(self, phase: Phase | None = None, upto: int | None = None, sender: Side | None = None) -> Sums:
+        """Bytes of one phase or all, of the first `upto` steps or all, sent by one side or both."""
+        chosen = [
+            step.sums
+            for step in self.steps[:upto]
+            if phase in (None, step.phase) and sender in (None, step.sender)
+        ]
+        return Sums(*(sum(one[place] for one in chosen) for place in range(len(PARTS))))
+
     def totals(self, phase: Phase | None = None, upto: int | None = None) -> Totals:
-        """Bytes by sender and part, of one phase or all, of the first `upto` steps or all."""
-        chosen = [step for step in self.steps[:upto] if phase in (None, step.phase)]
+        """The same by sender and part, for JSON."""
         sides: tuple[Side, ...] = ("client", "server")
-        return {
-            side: {part: sum(step.parts[part] for step in chosen if step.sender == side) for part in PARTS}
-            for side in sides
-        }
+        return {side: dict(zip(PARTS, self.sums(phase, upto, side), strict=True)) for side in sides}
 
     def as_data(self) -> dict[str, Any]:
         """For JSON: what the page draws, and `wirelab wire --json` prints. Bytes are in hexadecimal."""

@@ -56,6 +56,11 @@ class Span(NamedTuple):
     work: tuple[str, ...] = ()
     """Arithmetic on them, a line a step."""
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self.end - self.start
+
 
 @dataclass(frozen=True)
 class Accept:

@@ -80,7 +80,7 @@ def test_the_largest_step_within_and_the_first_beyond() -> None:
     assert (series["within"], series["beyond"]) == (200, 400)
     assert series["steps"][2] == {
         "cell": None, "subscribers": 400, "deliveries_per_second": 800.0, "p99_ms": None, "kept": 0,
-        "repeats": 3, "skipped": 3,
+        "repeats": 3, "skipped": 3, "outcome": "broke",
     }  # fmt: skip
 
 
@@ -230,14 +230,16 @@ def test_a_run_that_skipped_is_valid_and_says_so(tmp_path: Path) -> None:
 
     change_run(run, search)
     summary = bench.load(run).analyse()
-    (series,) = summary["saturation"]["series"]
-    assert (series["within"], series["beyond"], series["why"]) == (20, 40, "fan-out")
-    assert [step["skipped"] for step in series["steps"]] == [0, 0, 2]
-    assert [one["valid"] for one in summary["cells"]] == [True, True, False]
-    assert summary["valid"]
+    (series,) = summary.saturation.series
+    assert (series.within, series.beyond, series.why) == (20, 40, "fan-out")
+    assert [step.skipped for step in series.steps] == [0, 0, 2]
+    assert [step.outcome for step in series.steps] == ["kept", "kept", "broke"]
+    assert series.skipped == 2
+    assert [one.valid for one in summary.cells] == [True, True, False]
+    assert summary.valid
     console = Console(file=io.StringIO(), width=80, highlight=False)
-    table.print_summary(run, console)
+    table.print_summary(bench.load(run).run, summary, console)
     told = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
-    assert f"{series['says']} 2 trials of larger loads were skipped." in told
+    assert f"{series.says} 2 trials of larger loads were skipped." in told
     change_run(run, lambda record: record["scenario"].update(p99_budget_ms=None))
-    assert not bench.load(run).analyse()["valid"]
+    assert not bench.load(run).analyse().valid

@@ -10,20 +10,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import nbformat
 import pandas as pd
 import pytest
 import synthetic_run
-from made_costs import measured
+from made_costs import measured, model_of
 from matplotlib.figure import Figure
 
 import bench
 from bench import notebook
 from bench.analysis import store
-from bench.analysis.costs.model import summarise
 from bench.analysis.store import Run
 from bench.errors import UsageError
-from bench.notebook import cost_tables, rerun
+from bench.notebook import rerun, showing
 from bench.notebook.rerun import FOLDER, METADATA, NotebookFailed, execute, notebooks
 from bench.rundir.schema import FILES
 
@@ -141,7 +141,7 @@ class Shown:
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     found = Shown()
-    monkeypatch.setattr(notebook, "display", found)
+    monkeypatch.setattr(showing, "display", found)
     return found
 
 
@@ -189,7 +189,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_figure_is_drawn_of_some_cells(run: Run, shown: Shown) -> None:
-    assert len(notebook.only(run.summary, publish_rate=4.0)["cells"]) == 3
+    assert len(notebook.only(run.summary, publish_rate=4.0).cells) == 3
     notebook.draw("latency", run, publish_rate=9.0)
     assert "9 notifications/s" in shown.seen[0].alt
     notebook.draw("delay", run)
@@ -213,23 +213,25 @@ def test_a_table_of_metrics_tells_the_cells_apart(run: Run) -> None:
 
 def test_the_cost_model_is_shown_with_its_check_and_multiplied() -> None:
     """Costs as they were made (50 µs a ping, 25 a delivery), and nothing for what has no model."""
-    model = {"costs": summarise(measured())}
-    planned_for = cast(Run, SimpleNamespace(summary=model, run={"machine": {"memory_kb": 4_000_000}}))
-    models = cost_tables.models(planned_for)
-    assert len(models) == len(model["costs"]["series"])
+    costs = model_of(measured())
+    assert costs is not None
+    machine = {"machine": {"memory_kb": 4_000_000}}
+    planned_for = cast(Run, SimpleNamespace(summary=SimpleNamespace(costs=costs), run=machine))
+    models = notebook.models(planned_for)
+    assert len(models) == len(costs.series)
     assert set(models["error there"]) <= {"+0%", "-0%"}
-    assert cost_tables.cost_of(planned_for, "websocket", "renewal") == pytest.approx(50)
-    assert cost_tables.cost_of(planned_for, "websocket", "renewal", "gthread") is None
-    loads = cost_tables.points(planned_for, "websocket", "delivery")["deliveries a second"]
+    assert notebook.cost_of(planned_for, "websocket", "renewal") == pytest.approx(50)
+    assert notebook.cost_of(planned_for, "websocket", "renewal", "gthread") is None
+    loads = notebook.points(planned_for, "websocket", "delivery")["deliveries a second"]
     assert list(loads) == sorted(loads)
-    plans = cost_tables.planned(planned_for, users=1_000_000, rate=0.1).set_index("transport")
+    plans = notebook.planned(planned_for, users=1_000_000, rate=0.1).set_index("transport")
     assert plans.loc["WebSocket", "cores"] == pytest.approx(0.1 * 25 + 50 / 25)
     assert "ports" in plans.loc["WebSocket", "one process ends at"]
 
 
 def test_what_has_no_costs_is_refused_with_the_reason(run: Run) -> None:
-    assert cost_tables.models(run).empty
-    plans = cost_tables.planned(run, users=1_000_000, rate=0.1)
+    assert notebook.models(run).empty
+    plans = notebook.planned(run, users=1_000_000, rate=0.1)
     assert all(why.startswith("not planned: ") for why in plans["one process ends at"])
 
 
@@ -281,7 +283,7 @@ def test_a_run_becomes_the_reference(run: Run, tmp_path: Path, monkeypatch: pyte
     rerun.keep(run.directory)
     assert sorted(path.name for path in target.iterdir()) == sorted(FILES)
     kept = bench.load(target).summary
-    assert {**kept, "inputs": None} == {**run.summary, "inputs": None}
+    assert msgspec.structs.replace(kept, inputs=run.summary.inputs) == run.summary
     rerun.keep(target)
     assert bench.load(target).summary == kept
     with pytest.raises(UsageError, match=r"holds no run\.json"):

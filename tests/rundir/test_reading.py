@@ -41,7 +41,7 @@ def test_a_run_has_frames_of_everything(whole: Path) -> None:
     assert (opened.cells["latency_ms_p50_low"] <= opened.cells["latency_ms_p50"]).all()
     assert len(opened.claims) == 11
     assert opened.run["schema"] == 3
-    assert opened.summary["valid"]
+    assert opened.summary.valid
 
 
 def test_a_trial_frame_holds_the_figures_found_for_it(whole: Path) -> None:
@@ -96,10 +96,29 @@ def test_a_stale_summary_is_not_believed(run: Path) -> None:
 
     store.analyse(run)
     summary = json.loads((run / "summary.json").read_text())
-    summary["claims"][0]["verdict"] = "forged"
+    summary["claims"][0]["why"] = "forged"
     (run / "summary.json").write_text(json.dumps(summary))
-    assert store.current(run)["claims"][0]["verdict"] == "forged"
+    assert store.current(run).claims[0].why == "forged"
     change_run(run, lambda record: record.update(id="another"))
-    assert store.current(run)["claims"][0]["verdict"] != "forged"
-    (run / "summary.json").write_text("{")
-    assert store.current(run)["run"] == "another"
+    assert store.current(run).claims[0].why != "forged"
+    for damaged in ("{", "[]", '{"analysis": "no", "inputs": 1}'):
+        (run / "summary.json").write_text(damaged)
+        assert store.current(run).run == "another"
+
+
+def test_a_summary_of_another_form_is_refused_in_a_sentence(run: Path) -> None:
+    """One that belongs to these files, says its digests, and yet was not written by this wirelab."""
+    from bench.analysis import store
+
+    store.analyse(run)
+    whole = json.loads((run / "summary.json").read_text())
+    for wrong, told in (
+        ({"claims": [{**whole["claims"][0], "verdict": "forged"}]}, r"claims\[0\]\.verdict"),
+        ({"costs": 3}, r"costs"),
+        ({"winner": "us"}, r"winner"),
+    ):
+        (run / "summary.json").write_text(json.dumps({**whole, **wrong}))
+        with pytest.raises(RunDirectoryError, match=rf"summary\.json is not as .*{told}.*: delete it"):
+            store.current(run)
+    store.analyse(run)
+    assert store.current(run).claims[0].verdict == whole["claims"][0]["verdict"]

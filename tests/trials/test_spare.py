@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
-from bench.analysis.store import analyse
+from bench.analysis.store import analyse, load
 from bench.commands.bench import perform
 from bench.evidence import gates
 from bench.rendering.report import report
@@ -120,11 +120,11 @@ def test_a_spoiled_trial_is_replaced_and_kept(
     assert [one["order"] for one in trials] == list(range(1, len(ids) + 1))
     assert [one["valid"] for one in trials] == [False, *[True] * (len(ids) - 1)]
     summary = analyse(path)
-    assert summary["valid"] is bool(spare_repeats)
-    (cell,) = (cell for cell in summary["cells"] if cell["transport"])
-    assert (cell["trials"], cell["valid_trials"]) == ((2, 1) if spare_repeats else (1, 0))
+    assert summary.valid is bool(spare_repeats)
+    (cell,) = (cell for cell in summary.cells if cell.transport)
+    assert (cell.trials, cell.valid_trials) == ((2, 1) if spare_repeats else (1, 0))
     told = capsys.readouterr().err
     assert ("spare repeat: 1 of 2 cells" in told) is bool(spare_repeats)
-    page = report.write(path).read_text(encoding="utf-8")
+    page = report.render(load(path).run, summary, [])
     assert ("(used for 1)" in page) is bool(spare_repeats)
     assert "the publisher was late" in page

@@ -185,14 +185,14 @@ def _fit_and_check(operation: str, fitted: list[Point], held_out: Point | None) 
         "held_out": {
             "cell": held_out.cell.id,
             "load": held_out.load,
-            "measured": held_out.cost._asdict(),
+            "measured": held_out.cost.as_data(),
             "predicted": predicted,
             "error": error,
         },
         "curve": np.stack([curve, forms.evaluate(form, parameters, curve)], axis=1).tolist(),
         "checked": checked,
         "why_not": None if checked else f"fitted on smaller loads, it misses the largest by {error:+.0%}",
-        "cost": _projected(form, [*fitted, held_out], abs(error))._asdict() if checked else None,
+        "cost": _projected(form, [*fitted, held_out], abs(error)).as_data() if checked else None,
     }
     return found
 
@@ -232,7 +232,7 @@ def _publish(cell: Cell) -> dict[str, Any] | None:
         "server_model": cell.settings["server_model"],
         "cell": cell.id,
         "load": float(cell.settings["publish_rate"]),
-        "cost": estimate._asdict(),
+        "cost": estimate.as_data(),
     }
 
 
@@ -248,7 +248,7 @@ def _shown(
     return {
         "cell": cell.id,
         "load": load,
-        "cost": None if cost is None else cost._asdict(),
+        "cost": None if cost is None else cost.as_data(),
         "busy_share": busy_share,
         "role": "not used" if why_not else role,
         "why_not": why_not,

@@ -20,12 +20,14 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from bench.analysis import theory
 from bench.analysis.costs.model import BAND
 from bench.analysis.estimate import Estimate
+from bench.analysis.summary import CostModel, CostSeries, Threads, Wire
 from bench.analysis.theory import THEORIES
 
 WAIT_S = 25.0
@@ -36,6 +38,8 @@ HEADER_BYTES = 52
 """IPv4 20, TCP 20, the timestamps option 12 (RFC 7323)."""
 SEGMENT_BYTES = 1448
 """Payload of a full packet on Ethernet: 1500 less the headers."""
+
+Entry = TypeVar("Entry", CostSeries, Wire, Threads)
 
 BUSY_MOST = BAND[1]
 """How busy a core may be kept: the most that was fitted."""
@@ -117,31 +121,34 @@ class Refused:
     mend: str
 
 
-def plan(model: dict[str, Any] | None, demand: Demand, machine_memory_kb: int | None) -> list[Plan | Refused]:
-    """A plan, or the reason why there is none, for each transport and server model of `summary["costs"]`.
+def plan(model: CostModel | None, demand: Demand, machine_memory_kb: int | None) -> list[Plan | Refused]:
+    """A plan, or the reason why there is none, for each transport and server model of `summary.costs`.
 
     Raises CannotPlan where the run has no costs at all."""
-    known = [] if model is None else model["wire"]
-    who = {(one["server_model"], one["transport"]) for one in known if one["transport"] in THEORIES}
-    found: list[Plan | Refused] = []
-    for server_model, transport in sorted(who, key=lambda pair: (pair[0], list(THEORIES).index(pair[1]))):
-        assert model is not None
-        found.append(_Costs(model, transport, server_model, demand).plan(machine_memory_kb))
-    if not found:
+    who = {
+        (one.server_model, one.transport)
+        for one in (model.wire if model else [])
+        if one.transport in THEORIES
+    }
+    if model is None or not who:
         raise CannotPlan(
             "this run has no costs of a server on loopback; `wirelab bench capacity` measures them"
         )
-    return found
+    in_order = sorted(who, key=lambda pair: (pair[0], list(THEORIES).index(pair[1])))
+    return [
+        _Costs(model, transport, server_model, demand).plan(machine_memory_kb)
+        for server_model, transport in in_order
+    ]
 
 
-def accepting(model: dict[str, Any], server_model: str, demand: Demand) -> Accepting | None:
+def accepting(model: CostModel, server_model: str, demand: Demand) -> Accepting | None:
     """What publishing to each user apart would add; None where its cost was not measured."""
-    measured = [one for one in model["publish"] if one["server_model"] == server_model]
+    measured = [one for one in model.publish if one.server_model == server_model]
     if not measured or not demand.rate:
         return None
-    most = max(measured, key=lambda one: float(one["load"]))
-    cost_us = float(most["cost"]["value"])
-    return Accepting(demand.users * demand.rate * cost_us / 1e6, cost_us, float(most["load"]))
+    most = max(measured, key=lambda one: one.load)
+    cost_us = most.cost.value
+    return Accepting(demand.users * demand.rate * cost_us / 1e6, cost_us, most.load)
 
 
 def rates(transport: str, demand: Demand) -> dict[str, float]:
@@ -153,7 +160,7 @@ def rates(transport: str, demand: Demand) -> dict[str, float]:
 class _Costs:
     """The costs of one transport on one server model, for one demand."""
 
-    def __init__(self, model: dict[str, Any], transport: str, server_model: str, demand: Demand) -> None:
+    def __init__(self, model: CostModel, transport: str, server_model: str, demand: Demand) -> None:
         self.model, self.transport, self.server_model = model, transport, server_model
         self.demand = demand
         self.rates = rates(transport, demand)
@@ -163,13 +170,13 @@ class _Costs:
         """The plan, or why there is none."""
         priced: dict[str, Estimate] = {}
         for operation in (*self.rates, "subscriber"):
-            series = self.nearest([one for one in self.mine("series") if one["operation"] == operation])
-            if series is None or not series["checked"]:
-                if series is None:
-                    return self.refused(f"the cost of a {operation} was not measured", MEASURE)
-                why = f"the cost of a {operation} is not projected: {series['why_not']}"
+            series = self.nearest(one for one in self.mine(self.model.series) if one.operation == operation)
+            if series is None:
+                return self.refused(f"the cost of a {operation} was not measured", MEASURE)
+            if series.cost is None:
+                why = f"the cost of a {operation} is not projected: {series.why_not}"
                 return self.refused(why, MEASURE_AGAIN)
-            measured_bytes = series["settings"]["payload_bytes"]
+            measured_bytes = _payload_bytes(series)
             told = self.demand.payload_bytes if self.demand.rate > 0 else 0
             if operation in self.rates and told > PAYLOAD_TIMES * measured_bytes:
                 why = (
@@ -177,7 +184,7 @@ class _Costs:
                     f"to copy {told:,} costs more"
                 )
                 return self.refused(why, MEASURE_PAYLOAD)
-            priced[operation] = Estimate(*series["cost"].values())
+            priced[operation] = series.cost
         wire = self.wire()
         if wire is None:
             return self.refused("its bytes on the wire were not measured", MEASURE)
@@ -200,15 +207,15 @@ class _Costs:
 
     def wire(self) -> dict[str, Estimate] | None:
         """Bandwidth up and down for all users, without and with headers; None where it was not measured."""
-        per_poll = self.nearest([one for one in self.mine("wire") if one["per_poll"]])
-        per_news = self.nearest([one for one in self.mine("wire") if one["per_notification"]])
+        per_poll = self.nearest([one for one in self.mine(self.model.wire) if one.per_poll])
+        per_news = self.nearest([one for one in self.mine(self.model.wire) if one.per_notification])
         if per_poll is None or (per_news is None and self.demand.rate > 0):
             return None
         found = {}
         for direction in ("up", "down"):
             totals = []
             for quantity in (f"bytes_{direction}", f"packets_{direction}"):
-                parts = [(Estimate(*per_poll["per_poll"][quantity].values()), self.polls)]
+                parts = [(getattr(per_poll.per_poll, quantity), self.polls)]
                 if per_news is not None:
                     parts.append((self.news(per_news, quantity), self.demand.rate))
                 totals.append(_sum(parts))
@@ -217,17 +224,20 @@ class _Costs:
             found[f"{direction}_wire"] = _sum([(totals[0], megabits), (totals[1], megabits * HEADER_BYTES)])
         return found
 
-    def news(self, measured: dict[str, Any], quantity: str) -> Estimate:
+    def news(self, measured: Wire, quantity: str) -> Estimate:
         """What one notification adds, of the payload asked for instead of the one measured."""
-        counts = measured["per_notification"]
-        longer = self.demand.payload_bytes - measured["settings"]["payload_bytes"]
-        full = max(0, math.ceil((counts["bytes_down"]["value"] + longer) / SEGMENT_BYTES) - 1)
+        counts = measured.per_notification
+        assert counts is not None
+        longer = self.demand.payload_bytes - _payload_bytes(measured)
+        full = max(0, math.ceil((counts.bytes_down.value + longer) / SEGMENT_BYTES) - 1)
         more = {"bytes_down": longer, "packets_down": full, "packets_up": full / 2}.get(quantity, 0)
-        return Estimate(*(None if side is None else side + more for side in counts[quantity].values()))  # type: ignore[arg-type]
+        one: Estimate = getattr(counts, quantity)
+        low, high = (None if side is None else side + more for side in (one.low, one.high))
+        return Estimate(one.value + more, low, high)
 
     def limits(self, cpu_us: float, memory_kb: float, machine_memory_kb: int | None) -> tuple[Limit, ...]:
         """What ends the growth of one process, smallest number of users first."""
-        told = (one["threads_per_subscriber"] for one in self.mine("threads"))
+        told = (one.threads_per_subscriber for one in self.mine(self.model.threads))
         threads = next((number for number in told if number is not None), None)
         found = [
             Limit("core", BUSY_MOST * 1e6 / cpu_us),
@@ -240,29 +250,30 @@ class _Costs:
             found.append(Limit("threads", THREADS / threads))
         return tuple(sorted(found, key=lambda limit: limit.users))
 
-    def mine(self, part: str) -> list[dict[str, Any]]:
-        """The model's entries about this transport and server model."""
-        return [
-            one
-            for one in self.model[part]
-            if (one["transport"], one["server_model"]) == (self.transport, self.server_model)
-        ]
+    def mine(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those about this transport and server model."""
+        mine = (self.transport, self.server_model)
+        return [one for one in entries if (one.transport, one.server_model) == mine]
 
-    def nearest(self, entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    def nearest(self, entries: Iterable[Entry]) -> Entry | None:
         """What was checked before what was not, and with the payload nearest to the one asked for."""
 
-        def distance(entry: dict[str, Any]) -> tuple[bool, int]:
-            payload = int(entry["settings"]["payload_bytes"])
-            return not entry.get("checked", True), abs(payload - self.demand.payload_bytes)
+        def distance(entry: Entry) -> tuple[bool, int]:
+            unchecked = isinstance(entry, CostSeries) and not entry.checked
+            return unchecked, abs(_payload_bytes(entry) - self.demand.payload_bytes)
 
         return min(entries, key=distance, default=None)
 
 
+def _payload_bytes(entry: CostSeries | Wire | Threads) -> int:
+    return int(entry.settings["payload_bytes"])
+
+
 def _sum(parts: list[tuple[Estimate, float]]) -> Estimate:
-    """Figures times factors, added up; without an interval where one of them has none."""
+    """Estimates times factors, added up; without an interval where one of them has none."""
 
     def total(side: int) -> float | None:
-        terms = [(figure[side], factor) for figure, factor in parts]
+        terms = [(estimate.sides[side], factor) for estimate, factor in parts]
         known = [term * factor for term, factor in terms if term is not None]
         return sum(known) if len(known) == len(terms) else None
 

@@ -49,7 +49,7 @@ def summarise(cells: list[Cell]) -> dict[str, Any]:
             values = np.array([bill.value(cell, metric) for cell in known], dtype=float)
             drawn = np.stack([cell.replicates[metric] for cell in known], axis=1)
             low, high = intervals.interval(drawn * weight @ solver[place])
-            found[name][quantity] = Estimate(float(values * weight @ solver[place]), low, high)._asdict()
+            found[name][quantity] = Estimate(float(values * weight @ solver[place]), low, high).as_data()
     return found
 
 

@@ -126,7 +126,7 @@ def _wire_bytes(of: Cell | None) -> Result:
     if isinstance(inside, str) or isinstance(packets, str):
         return inside if isinstance(inside, str) else packets
     around = packets.times(PACKET_HEADER_BYTES)
-    return Estimate(*(a + b for a, b in zip(inside, around, strict=True)))  # type: ignore[operator]
+    return Estimate(*(a + b for a, b in zip(inside.sides, around.sides, strict=True)))  # type: ignore[operator]
 
 
 def _divided(over: Result, under: Result) -> Result:

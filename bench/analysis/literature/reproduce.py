@@ -152,7 +152,7 @@ def ratio(over: Cell | None, under: Cell | None, metric: str) -> Result:
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    value, low, high = (None, None, None) if isinstance(row.result, str) else row.result
+    value, low, high = (None, None, None) if isinstance(row.result, str) else row.result.sides
     return {
         "case": row.case,
         "published": row.published,

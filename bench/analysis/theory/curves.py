@@ -21,6 +21,7 @@ import numpy as np
 from bench.analysis import theory
 from bench.analysis.cells import Cell
 from bench.analysis.theory import residuals
+from bench.analysis.theory.base import Theory
 from bench.analysis.theory.load import Load, load_of
 from bench.scenario.labels import series_key
 from clients import TRANSPORTS
@@ -78,8 +79,9 @@ def summarise(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Every curve through the given cells, which must be such as have a prediction.
 
     Each is `{"factor", "transport", "cells": [id, …], "at": [each cell's place, …], "x": [value of the
-    factor, …], METRIC: [value or null, …], "bands": {METRIC: [half the band's width or null, …]}}`. The
-    factors are those of FACTORS; the metrics LATENCIES and CALLS, in the units of the cells.
+    factor, …], METRIC: [value or null, …], "bands": {METRIC: {"low": [edge or null, …], "high": [edge or
+    null, …]}}}`. The factors are those of FACTORS; the metrics LATENCIES and CALLS, in the units of the
+    cells. No edge lies below 0.
     """
     found = []
     for name, factor in FACTORS.items():
@@ -112,17 +114,23 @@ def _curve(factor: Factor, cells: Sequence[Cell]) -> dict[str, Any]:
         load = factor.at(dataclasses.replace(loads[0], **measured), float(value))
         point = residuals.of_load(load)
         points.append(point)
-        bands.append(
-            {
-                metric: None if point[metric] is None else known.band(load, metric, point[metric])
-                for metric in factor.metrics
-            }
-        )
+        bands.append({metric: _edges(known, load, metric, point[metric]) for metric in factor.metrics})
     return {
         "cells": [cell.id for cell in kin],
         "at": at.tolist(),
         "transport": kin[0].transport,
         "x": x.tolist(),
         **{metric: [point[metric] for point in points] for metric in factor.metrics},
-        "bands": {metric: [band[metric] for band in bands] for metric in factor.metrics},
+        "bands": {
+            metric: {side: [edges[metric][side] for edges in bands] for side in ("low", "high")}
+            for metric in factor.metrics
+        },
     }
+
+
+def _edges(known: Theory, load: Load, metric: str, predicted: float | None) -> dict[str, float | None]:
+    """The edges of the band around a prediction."""
+    if predicted is None:
+        return {"low": None, "high": None}
+    half = known.band(load, metric, predicted)
+    return {"low": max(predicted - half, 0.0), "high": predicted + half}

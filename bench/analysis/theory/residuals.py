@@ -65,7 +65,8 @@ def of_load(load: Load) -> dict[str, Any]:
 
 def residuals(cell: Cell, predictions: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
     """For each metric of HELD_AGAINST with a prediction and a measurement: both, the interval, how far off it
-    is as a share of the prediction, the band's half width as such a share, and the outcome."""
+    and its interval are as a share of the prediction, the band's half width as such a share, and the
+    outcome."""
     found: dict[str, dict[str, Any]] = {}
     known = theory.of(cell.transport)
     for metric in HELD_AGAINST:
@@ -77,12 +78,17 @@ def residuals(cell: Cell, predictions: dict[str, Any] | None) -> dict[str, dict[
         if counts and prediction < COUNT_SLACK:
             continue
         band = known.band(load_of(cell), metric, prediction)
+        low_share, high_share = (
+            None if side is None else side / prediction - 1 for side in (figure.low, figure.high)
+        )
         found[metric] = {
             "predicted": prediction,
             "measured": figure.value,
             "low": figure.low,
             "high": figure.high,
             "residual_share": figure.value / prediction - 1,
+            "low_share": low_share,
+            "high_share": high_share,
             "band_share": band / prediction,
             "outcome": OUTCOMES[Band(prediction - band, prediction + band).outcome(figure)],
         }

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.analysis.summary import Summary
+
 
 @dataclass(frozen=True)
 class Row:
@@ -27,15 +29,24 @@ class Row:
         """Do all runs say the same?"""
         return len(set(self.verdicts)) == 1 and len(self.conditions) <= 1
 
+    def as_data(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "id": self.claim,
+            "verdicts": self.verdicts,
+            "conditions": self.conditions,
+            "agrees": self.agrees,
+        }
 
-def rows(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+
+def rows(summaries: Sequence[Summary]) -> list[Row]:
     """Every claim that any of the runs judged, in the order of the first that has it."""
-    judged = [{claim["id"]: claim for claim in summary["claims"]} for summary in summaries]
+    judged = [{claim.id: claim for claim in summary.claims} for summary in summaries]
     table = []
     for claim in dict.fromkeys(name for claims in judged for name in claims):
         mine = [claims.get(claim) for claims in judged]
-        verdicts = tuple("not judged" if one is None else str(one["verdict"]) for one in mine)
-        depends = (str(one["short"]) for one in mine if one is not None and one["verdict"] == "depends")
+        verdicts = tuple("not judged" if one is None else one.verdict for one in mine)
+        depends = (one.short for one in mine if one is not None and one.verdict == "depends")
         table.append(Row(claim, verdicts, tuple(dict.fromkeys(depends))))
     return table
 

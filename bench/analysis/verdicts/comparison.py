@@ -31,7 +31,7 @@ class Judged:
 
 def evidence(cell: str, metric: str, estimate: Estimate | None, band: str, says: str) -> dict[str, Any]:
     """One entry of a verdict's evidence."""
-    value, low, high = estimate if estimate is not None else (None, None, None)
+    value, low, high = estimate.sides if estimate is not None else (None, None, None)
     return {
         "cell": cell,
         "metric": metric,

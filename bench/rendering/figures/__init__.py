@@ -13,14 +13,15 @@ A notebook calls `figures.make("delay", run.summary)`; `figures.FIGURES` lists t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bench.analysis.summary import Summary
 from bench.rendering.figures import against, calls, costs, latency, million, saturation, trust
 from bench.rendering.figures.style import STYLE
 
@@ -34,7 +35,7 @@ LATE, COST, MILLION, TRUST = (
 )
 CHAPTERS = (LATE, COST, MILLION, TRUST)
 
-Maker = Callable[[dict[str, Any]], tuple[Figure | None, str]]
+Maker = Callable[[Summary], tuple[Figure | None, str]]
 
 
 class FigureMaker(NamedTuple):
@@ -131,7 +132,7 @@ FIGURES: dict[str, FigureMaker] = {
 """Every figure by its name, in the order of the report."""
 
 
-def make(name: str, summary: dict[str, Any]) -> tuple[Figure | None, str]:
+def make(name: str, summary: Summary) -> tuple[Figure | None, str]:
     """One figure with its caption, or None with what the run lacks for it. Raises KeyError for a name that
     is not in FIGURES."""
     with mpl.rc_context(STYLE):
@@ -143,13 +144,14 @@ def make(name: str, summary: dict[str, Any]) -> tuple[Figure | None, str]:
         return figure, caption
 
 
-def draw(summary: dict[str, Any], directory: Path) -> list[Drawn]:
-    """Draw every figure into `directory`, as NAME.svg and NAME.png, in the order of the report."""
+def draw(summary: Summary, directory: Path, only: Collection[str] = tuple(FIGURES)) -> list[Drawn]:
+    """Draw figures into `directory`, as NAME.svg and NAME.png, in the order of the report: all, or `only`
+    those of these names. What is there of others goes, since it may be of an earlier analysis."""
     directory.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, maker in FIGURES.items():
-        figure, caption = make(name, summary)
         svg, png = directory / f"{name}.svg", directory / f"{name}.png"
+        figure, caption = make(name, summary) if name in only else (None, "")
         if figure is not None:
             save(figure, svg, maker.title)
             save(figure, png, maker.title)
@@ -157,7 +159,7 @@ def draw(summary: dict[str, Any], directory: Path) -> list[Drawn]:
             continue
         svg.unlink(missing_ok=True)
         png.unlink(missing_ok=True)
-        if maker.usual:
+        if caption and maker.usual:
             drawn.append(Drawn(name, maker.title, maker.chapter, caption))
     return drawn
 

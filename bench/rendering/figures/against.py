@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.rendering import arrange
+from bench.analysis.summary import Summary
+from bench.rendering import arrange, names
 from bench.rendering.arrange import Cell
 from bench.rendering.figures.style import (
     FAINT,
@@ -33,7 +34,6 @@ from bench.rendering.figures.style import (
     plain_log,
 )
 from bench.rendering.looks import look
-from bench.scenario.labels import load_key, series_key
 from bench.words import number
 
 
@@ -71,7 +71,7 @@ Series = list[Cell]
 
 
 def against(
-    summary: dict[str, Any], factor: str, metrics: Sequence[str], least: int = LEAST
+    summary: Summary, factor: str, metrics: Sequence[str], least: int = LEAST
 ) -> tuple[Figure | None, str]:
     """A panel a load and metric, a line a transport; None where no load has at least so many values of the
     factor."""
@@ -79,7 +79,7 @@ def against(
     if not columns:
         return None, f"This run does not vary {FACTORS[factor].words}."
     shown = arrange.spread(columns, PANELS // len(metrics))
-    common, own = arrange.load_names([column[0][0] for column in shown], *FACTORS[factor].settings)
+    common, own = names.load_names([column[0][0] for column in shown], *FACTORS[factor].settings)
     panels = [(metric, column) for metric in metrics for column in shown]
     share = {"sharex": True, "sharey": "row" if len(shown) > 1 and len(metrics) > 1 else len(metrics) == 1}
     figure, axes = grid(len(panels), 4.3 if len(panels) == 1 else 3.9, **share)
@@ -87,18 +87,18 @@ def against(
     flagged = predicted = False
     for place, (panel, (metric, column)) in enumerate(zip(axes, panels, strict=True)):
         values = [
-            float(cell["metrics"][metric]["value"])
+            estimate.value
             for beside in shown
             for series in beside
             for cell in series
-            if cell["metrics"].get(metric)
+            if (estimate := cell.metrics.get(metric))
         ]
         _scales(panel, factor, column, values)
         ends[panel], marks, theory = _panel(panel, summary, factor, metric, column)
         flagged, predicted = flagged or marks, predicted or theory
         entitle(panel, own[place % len(shown)] if place < len(shown) else "")
         if place % 2 == 0 or len(shown) == 1:
-            panel.set_ylabel(arrange.label(metric))
+            panel.set_ylabel(names.label(metric))
         panel.set_xlabel(FACTORS[factor].label)
     floors = any(
         arrange.floor(summary, cell, metric) for metric, column in panels for kin in column for cell in kin
@@ -106,7 +106,7 @@ def against(
     key(figure, {"marker": "o", "markersize": 9, "linestyle": "none"}, predicted=predicted, floor=floors)
     name_ends(figure, ends)
     caption = (
-        f"{arrange.sentence(common)} Points: measured, against {FACTORS[factor].words}; medians over valid "
+        f"{names.sentence(common)} Points: measured, against {FACTORS[factor].words}; medians over valid "
         "trials with 95 % intervals."
     )
     if predicted:
@@ -119,48 +119,48 @@ def against(
         caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
     if flagged:
         caption += FLAGGED
-    drawn = {cell["id"] for column in shown for series in column for cell in series}
-    others = [cell for cell in _ours(summary, metrics) if cell["id"] not in drawn]
-    return figure, caption + arrange.left_out(len({load_key(cell) for cell in others}))
+    drawn = {cell.id for column in shown for series in column for cell in series}
+    others = [cell for cell in _ours(summary, metrics) if cell.id not in drawn]
+    return figure, caption + names.left_out(len({arrange.load_key(cell) for cell in others}))
 
 
-def suits(summary: dict[str, Any], factor: str, metrics: Sequence[str]) -> bool:
+def suits(summary: Summary, factor: str, metrics: Sequence[str]) -> bool:
     """Would a figure against the factor show at least half of our cells that have one of the metrics?"""
     drawn = sum(len(kin) for load in _loads(summary, factor, metrics, LEAST) for kin in load)
     return 0 < len(_ours(summary, metrics)) <= 2 * drawn
 
 
-def _ours(summary: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
+def _ours(summary: Summary, metrics: Sequence[str]) -> list[Cell]:
     return [cell for cell in arrange.cells_with(summary, metrics) if arrange.is_ours(cell)]
 
 
-def _loads(summary: dict[str, Any], factor: str, metrics: Sequence[str], least: int) -> list[list[Series]]:
+def _loads(summary: Summary, factor: str, metrics: Sequence[str], least: int) -> list[list[Series]]:
     """Our cells as series by load, both without the factor. Loads are left out in which no series has enough
     values of it, or one transport alone has more than one where others were measured too."""
     differing = FACTORS[factor].settings
     cells = _ours(summary, metrics)
     found: dict[str, dict[str, Series]] = {}
     for cell in cells:
-        load = found.setdefault(load_key(cell, *differing), {})
-        load.setdefault(series_key(cell, *differing), []).append(cell)
-    wanted = min(2, len({cell["transport"] for cell in cells}))
+        load = found.setdefault(arrange.load_key(cell, *differing), {})
+        load.setdefault(arrange.series_key(cell, *differing), []).append(cell)
+    wanted = min(2, len({cell.transport for cell in cells}))
     kept = []
     for load in found.values():
-        series = [sorted(kin, key=lambda cell: float(cell[factor])) for kin in load.values()]
-        values = [len({cell[factor] for cell in kin}) for kin in series]
-        lines = {kin[0]["transport"] for kin, count in zip(series, values, strict=True) if count >= SOME}
+        series = [sorted(kin, key=lambda cell: float(getattr(cell, factor))) for kin in load.values()]
+        values = [len({getattr(cell, factor) for cell in kin}) for kin in series]
+        lines = {kin[0].transport for kin, count in zip(series, values, strict=True) if count >= SOME}
         if max(values) >= least and len(lines) >= wanted:
             kept.append(series)
     # The fullest loads, in their usual order, the rarest notifications before the others.
     most = max((len(series) for series in kept), default=0)
     full = [series for series in kept if len(series) == most]
-    return sorted(full, key=lambda series: (str(series[0][0]["server_model"]), series[0][0]["publish_rate"]))
+    return sorted(full, key=lambda series: (str(series[0][0].server_model), series[0][0].publish_rate))
 
 
 def _scales(panel: Axes, factor: str, column: list[Series], values: list[float]) -> None:
     """The scales of a panel, from all values of its metric in this figure: panels in a row share them."""
     positive = [value for value in values if value > 0]
-    longest = max(float(cell[factor]) for series in column for cell in series)
+    longest = max(float(getattr(cell, factor)) for series in column for cell in series)
     # A slow short poll is off the scale on which the transits can be told apart.
     squeezed = factor == "one_way_ms" and max(values, default=0) > SQUEEZED * longest
     if (FACTORS[factor].logarithmic or squeezed) and positive:
@@ -171,8 +171,8 @@ def _scales(panel: Axes, factor: str, column: list[Series], values: list[float])
         panel.set_ylim(0, (max(values, default=0) or 1) * 1.12)
     if FACTORS[factor].logarithmic:
         panel.set_xscale("log")
-    ticks = sorted({float(cell[factor]) for series in column for cell in series})
-    written = arrange.bytes_text if factor == "payload_bytes" else number
+    ticks = sorted({float(getattr(cell, factor)) for series in column for cell in series})
+    written = names.bytes_text if factor == "payload_bytes" else number
     kept = legible(ticks, logarithmic=FACTORS[factor].logarithmic)
     panel.set_xticks(ticks, [written(tick) if tick in kept else "" for tick in ticks])
     panel.minorticks_off()
@@ -190,47 +190,47 @@ def legible(ticks: Sequence[float], *, logarithmic: bool) -> set[float]:
 
 
 def _panel(
-    panel: Axes, summary: dict[str, Any], factor: str, metric: str, column: list[Series]
+    panel: Axes, summary: Summary, factor: str, metric: str, column: list[Series]
 ) -> tuple[list[End], bool, bool]:
     """One panel; returns the ends to be named, whether any point is flagged and whether theory was drawn."""
     among = [cell for series in column for cell in series]
-    measured = [kin for series in column if (kin := [cell for cell in series if cell["metrics"].get(metric)])]
+    measured = [kin for series in column if (kin := [cell for cell in series if cell.metrics.get(metric)])]
     if factor == "one_way_ms" and metric.startswith("latency"):
-        _transits(panel, max(float(cell[factor]) for cell in among))
+        _transits(panel, max(float(getattr(cell, factor)) for cell in among))
     # On a logarithmic scale what is nothing stands at the bottom, and is named so.
     floor = panel.get_ylim()[0]
     ends = []
     flagged = theory = False
     for series in measured:
-        style = look(series[0]["transport"])
-        curve = predicted_curve(summary, factor, metric, {cell["id"] for cell in series})
+        style = look(series[0].transport)
+        curve = predicted_curve(summary, factor, metric, {cell.id for cell in series})
         if curve is not None:
             theory = True
             panel.plot(curve.x, curve.y, color=style.colour, **PREDICTED)
             panel.fill_between(curve.x, curve.low, curve.high, color=style.colour, alpha=0.13, linewidth=0)
         places = {} if curve is None else curve.at
-        x = [places.get(cell["id"], float(cell[factor])) for cell in series]
-        y = [max(float(cell["metrics"][metric]["value"]), floor) for cell in series]
+        estimates = [estimate for cell in series if (estimate := cell.metrics[metric])]
+        x = [places.get(cell.id, float(getattr(cell, factor))) for cell in series]
+        y = [max(estimate.value, floor) for estimate in estimates]
         panel.plot(
             x, y, color=style.colour, linestyle="none" if curve else style.line, linewidth=2.2,
             marker=style.marker, markersize=9, clip_on=False, zorder=3,
         )  # fmt: skip
-        for at, value, cell in zip(x, y, series, strict=True):
-            low, high = (cell["metrics"][metric][side] for side in ("low", "high"))
-            if low is not None:
-                low, high = max(low, floor), max(high, floor)
+        for at, value, cell, estimate in zip(x, y, series, estimates, strict=True):
+            if estimate.interval is not None:
+                low, high = (max(side, floor) for side in estimate.interval)
                 panel.vlines(at, low, high, color=style.colour, linewidth=4, alpha=0.5)
-            if arrange.figure_mark(metric, cell):
+            if names.mark(metric, cell):
                 flag(panel, at, value)
                 flagged = True
-        name = arrange.transport_name(series[0], among)
-        none = "" if any(cell["metrics"][metric]["value"] for cell in series) else ": none"
+        name = names.transport_name(series[0], among)
+        none = "" if any(estimate.value for estimate in estimates) else ": none"
         ends.append(End(x[-1], y[-1], name.replace(", ", ",\n") + none, style.colour))
         _floor(panel, summary, factor, metric, series)
     return ends, flagged, theory
 
 
-class Curve(NamedTuple):
+class Predicted(NamedTuple):
     """A predicted curve, the edges of the band around it, and each cell's place along it."""
 
     x: list[float]
@@ -240,15 +240,15 @@ class Curve(NamedTuple):
     at: dict[str, float]
 
 
-def predicted_curve(summary: dict[str, Any], factor: str, metric: str, mine: set[str]) -> Curve | None:
+def predicted_curve(summary: Summary, factor: str, metric: str, mine: set[str]) -> Predicted | None:
     """The predicted curve through the cells of these ids; None where there is none."""
-    for curve in summary["curves"]:
-        y = curve.get(metric, [None])
+    for curve in summary.curves:
+        y = curve.whole(metric)
         # A transport that asks nothing has a curve of zeros, which has no place on a logarithmic scale.
-        if curve["factor"] == factor and mine & set(curve["cells"]) and None not in y and any(y):
-            edges = list(zip(y, curve["bands"][metric], strict=True))
-            low, high = [max(at - band, 0.0) for at, band in edges], [at + band for at, band in edges]
-            return Curve(curve["x"], y, low, high, dict(zip(curve["cells"], curve["at"], strict=True)))
+        if curve.factor == factor and mine & set(curve.cells) and y and any(y):
+            band = curve.bands[metric]
+            low, high = ([edge or 0.0 for edge in side] for side in (band.low, band.high))
+            return Predicted(curve.x, y, low, high, dict(zip(curve.cells, curve.at, strict=True)))
     return None
 
 
@@ -275,13 +275,13 @@ def _transits(panel: Axes, longest_ms: float) -> None:
         )
 
 
-def _floor(panel: Axes, summary: dict[str, Any], factor: str, metric: str, series: Series) -> None:
+def _floor(panel: Axes, summary: Summary, factor: str, metric: str, series: Series) -> None:
     """The bare server under the same loads, hollow."""
-    style = look(series[0]["transport"])
+    style = look(series[0].transport)
     points = [
-        (float(cell[factor]), bare["metrics"][metric]["value"])
+        (float(getattr(cell, factor)), estimate.value)
         for cell in series
-        if (bare := arrange.floor(summary, cell, metric)) is not None
+        if (bare := arrange.floor(summary, cell, metric)) and (estimate := bare.metrics[metric])
     ]
     if points:
         panel.plot(

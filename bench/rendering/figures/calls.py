@@ -7,13 +7,14 @@ has a prediction (`bench/analysis/theory/curves.py`), else at the one that was a
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.analysis.summary import Summary
 from bench.evidence.metrics import METRICS
-from bench.rendering import arrange
+from bench.rendering import arrange, names
 from bench.rendering.arrange import Cell
 from bench.rendering.figures.style import (
     FAINT,
@@ -49,32 +50,32 @@ PANELS = (
 )
 
 
-def per_interval(summary: dict[str, Any]) -> tuple[Figure | None, str]:
+def per_interval(summary: Summary) -> tuple[Figure | None, str]:
     """Both panels against λT; None where the run has too few values of it."""
     cells = [
         cell
         for cell in arrange.cells_with(summary, [PANELS[0].metric])
-        if cell["transport"] == "short-poll" and arrange.is_ours(cell)
+        if cell.notifications_per_interval is not None and arrange.is_ours(cell)
     ]
-    asked = {cell["id"]: cell["publish_rate"] * cell["poll_interval_s"] for cell in cells}
+    asked = {cell.id: cell.notifications_per_interval or 0.0 for cell in cells}
     if len({round(value, 9) for value in asked.values()}) < LEAST:
         return None, f"This run has fewer than {LEAST} values of λT, the notifications due in one interval."
-    curves = [curve for curve in summary["curves"] if curve["factor"] == "notifications_per_interval"]
-    came = {name: at for curve in curves for name, at in zip(curve["cells"], curve["at"], strict=True)}
+    curves = [curve for curve in summary.curves if curve.factor == "notifications_per_interval"]
+    came = {name: at for curve in curves for name, at in zip(curve.cells, curve.at, strict=True)}
     figure, axes = grid(2, 4.6)
     flagged = False
     for axis, panel in zip(axes, PANELS, strict=True):
         axis.set_xscale("log")
         percent = 100.0 if METRICS[panel.metric].kind == "share" else 1.0
         flagged |= _points(axis, panel.metric, percent, cells, {**asked, **came})
-        drawn = [curve for curve in curves if None not in curve[panel.metric]]
-        for curve in drawn:
-            y = [value * percent for value in curve[panel.metric]]
-            axis.plot(curve["x"], y, color=INK, **PREDICTED)
+        drawn = [(curve.x, whole) for curve in curves if (whole := curve.whole(panel.metric))]
+        for x, whole in drawn:
+            axis.plot(x, [value * percent for value in whole], color=INK, **PREDICTED)
         if drawn:
-            at = int(len(drawn[0]["x"]) * panel.along)
+            x, whole = drawn[0]
+            at = int(len(x) * panel.along)
             axis.annotate(
-                panel.formula, (drawn[0]["x"][at], drawn[0][panel.metric][at] * percent), xytext=(-12, -14),
+                panel.formula, (x[at], whole[at] * percent), xytext=(-12, -14),
                 textcoords="offset points", fontsize=17, ha="right", path_effects=HALO,
             )  # fmt: skip
         axis.set_ylabel(panel.label)
@@ -97,31 +98,34 @@ def per_interval(summary: dict[str, Any]) -> tuple[Figure | None, str]:
 
 def _points(axis: Axes, metric: str, percent: float, cells: list[Cell], at: dict[str, float]) -> bool:
     """Draw the cells with their intervals, the first of each T named; returns whether any is flagged."""
-    style = look("short-poll")
-    intervals = sorted({cell["poll_interval_s"] for cell in cells})
+    intervals = sorted({cell.poll_interval_s for cell in cells})
     flagged = False
     for cell in cells:
-        figure, x = cell["metrics"].get(metric), at[cell["id"]]
-        if figure is None:
+        style = look(cell.transport)
+        estimate, x = cell.metrics.get(metric), at[cell.id]
+        if estimate is None:
             continue
-        y = figure["value"] * percent
-        if figure["low"] is not None:
-            low, high = figure["low"] * percent, figure["high"] * percent
-            axis.vlines(x, low, high, color=style.colour, linewidth=4, alpha=0.5)
+        y = estimate.value * percent
+        if estimate.interval is not None:
+            low, high = estimate.interval
+            axis.vlines(x, low * percent, high * percent, color=style.colour, linewidth=4, alpha=0.5)
         axis.plot(
             x, y, marker=style.marker, color=style.colour, markersize=10, clip_on=False, zorder=3,
-            markerfacecolor=FILLS[intervals.index(cell["poll_interval_s"]) % len(FILLS)],
+            markerfacecolor=FILLS[intervals.index(cell.poll_interval_s) % len(FILLS)],
         )  # fmt: skip
-        if arrange.figure_mark(metric, cell):
+        if names.mark(metric, cell):
             flag(axis, x, y)
             flagged = True
     if len(intervals) > 1 and metric == PANELS[0].metric:
         for interval in intervals:
-            mine = [cell for cell in cells if cell["poll_interval_s"] == interval]
-            first = min(mine, key=lambda cell: at[cell["id"]])
+            mine = [
+                (at[cell.id], estimate.value * percent, look(cell.transport).colour)
+                for cell in cells
+                if cell.poll_interval_s == interval and (estimate := cell.metrics.get(metric))
+            ]
+            x, y, colour = min(mine, key=lambda one: one[0])
             axis.annotate(
-                f"T = {interval:g} s", (at[first["id"]], first["metrics"][metric]["value"] * percent),
-                xytext=(9, 7), textcoords="offset points", color=style.colour, fontweight="bold",
-                fontsize=LABEL_SIZE, path_effects=HALO,
+                f"T = {interval:g} s", (x, y), xytext=(9, 7), textcoords="offset points", color=colour,
+                fontweight="bold", fontsize=LABEL_SIZE, path_effects=HALO,
             )  # fmt: skip
     return flagged

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.rendering import arrange
+from bench.analysis.summary import Summary
+from bench.rendering import arrange, names
 from bench.rendering.arrange import Cell
 from bench.rendering.figures.style import (
     FLOOR,
@@ -36,12 +38,12 @@ LEAST_MS = 1e-3
 """What is earlier is drawn here: a logarithmic axis has no zero."""
 
 
-def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
+def distribution(summary: Summary) -> tuple[Figure | None, str]:
     """A panel a load, a curve a transport, with the predicted one beside it."""
     groups = [
         group
-        for cells in arrange.loads(summary)
-        if (group := [cell for cell in cells if cell["valid"] and cell["latency_quantiles_ms"]])
+        for cells in arrange.loads(summary.cells)
+        if (group := [cell for cell in cells if cell.valid and cell.latency_quantiles_ms])
     ]
     if not groups:
         return None, "Latency was not measured in any valid cell."
@@ -50,7 +52,7 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     fewer = sorted((group for group in groups if group not in most), key=lambda group: -_transports(group))
     chosen = arrange.spread(most, PANELS) + fewer[: max(0, PANELS - len(most))]
     shown = [group for group in groups if group in chosen]
-    common, own = arrange.load_names([group[0] for group in shown])
+    common, own = names.load_names([group[0] for group in shown])
     figure, axes = grid(len(shown), 5.0 if len(shown) == 1 else 4.3, sharex=True, sharey=True)
     floors = False
     for panel, group, title in zip(axes, shown, own, strict=True):
@@ -63,10 +65,10 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         panel.set_ylabel("deliveries that came\nwithin this latency (%)")
     for panel in axes[-2:]:
         panel.set_xlabel("delivery latency (ms from when due; log scale)")
-    theory = any((cell["predicted"] or {}).get("latency_quantiles_ms") for group in shown for cell in group)
+    theory = any(_predicted_ms(cell) for group in shown for cell in group)
     key(figure, {"linewidth": 2.8}, predicted=theory, floor=floors)
     caption = (
-        f"{arrange.sentence(common)} Thick: measured, the median over valid trials. Dashed: predicted, with "
+        f"{names.sentence(common)} Thick: measured, the median over valid trials. Dashed: predicted, with "
         "what theory cannot know as measured in the same cell: the rate as it came out, the time until "
         "acceptance, the server's CPU for one delivery or request, and a poller's time to ask again. Steep "
         "and to the left is better."
@@ -75,16 +77,26 @@ def distribution(summary: dict[str, Any]) -> tuple[Figure | None, str]:
         caption += (
             " Dotted, with a hollow mark: the bare server, the harness's own floor, subtracted nowhere."
         )
-    caption += arrange.left_out(len(groups) - len(shown))
-    if any(cell["steady_trials"] < cell["valid_trials"] for group in shown for cell in group):
+    caption += names.left_out(len(groups) - len(shown))
+    if any(cell.steady_trials < cell.valid_trials for group in shown for cell in group):
         caption += " Cells marked “not steady” were saturated or fell behind: their latency decides nothing."
     return figure, caption
+
+
+def _drawn(latency_ms: list[float]) -> npt.NDArray[np.float64]:
+    """Latencies as a logarithmic axis can show them."""
+    late: npt.NDArray[np.float64] = np.maximum(np.array(latency_ms), LEAST_MS)
+    return late
+
+
+def _predicted_ms(cell: Cell) -> list[float] | None:
+    return cell.predicted.latency_quantiles_ms if cell.predicted else None
 
 
 def _limits(shown: list[list[Cell]], label: float) -> tuple[float, float]:
     """From where to where latency is drawn (ms), with room for a label of that share of the axis to the left
     of the fastest curve. The first percent is left out: a single early delivery would squeeze the rest."""
-    all_ms = np.array([cell["latency_quantiles_ms"] for group in shown for cell in group])
+    all_ms = np.array([cell.latency_quantiles_ms for group in shown for cell in group])
     floor = np.maximum(all_ms, LEAST_MS).min(axis=0)
     most = np.log(float(all_ms.max()) * 1.2 + LEAST_MS)
     beside = np.log(float(np.interp(LEVELS[-1], np.linspace(0, 100, len(floor)), floor)))
@@ -92,30 +104,30 @@ def _limits(shown: list[list[Cell]], label: float) -> tuple[float, float]:
     return float(np.exp(left)), float(np.exp(most))
 
 
-def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> bool:
+def _panel(panel: Axes, group: list[Cell], summary: Summary) -> bool:
     """One load; returns whether the bare server's curve was drawn."""
-    shares = np.array(summary["quantiles"]) * 100.0
+    shares = np.array(summary.quantiles) * 100.0
     middle = int(np.searchsorted(shares, 50))
     panel.set_xscale("log")
     panel.set_ylim(0, 100)
     labels = []
     floors = False
     for cell in group:
-        style = look(cell["transport"])
+        style = look(cell.transport)
         bare = arrange.floor(summary, cell, "latency_ms_p50")
-        if bare is not None and bare["latency_quantiles_ms"]:
-            late = np.maximum(np.array(bare["latency_quantiles_ms"]), LEAST_MS)
+        if bare is not None and bare.latency_quantiles_ms:
+            late = _drawn(bare.latency_quantiles_ms)
             panel.plot(late, shares, color=style.colour, marker=style.marker, markevery=[middle], **FLOOR)
             floors = True
-        latency = np.maximum(np.array(cell["latency_quantiles_ms"]), LEAST_MS)
+        latency = _drawn(cell.latency_quantiles_ms or [])
         panel.plot(latency, shares, color=style.colour, linestyle=style.line, linewidth=2.8)
         panel.plot(latency[middle], 50, color=style.colour, marker=style.marker, markersize=9)
-        predicted = (cell["predicted"] or {}).get("latency_quantiles_ms")
-        if predicted:
-            panel.plot(np.maximum(np.array(predicted), LEAST_MS), shares, color=style.colour, **PREDICTED)
-        name = arrange.transport_name(cell, group).replace(", ", "\n")
-        steady = "" if cell["steady_trials"] >= cell["valid_trials"] else "\nnot steady"
-        mark = arrange.figure_mark("latency_ms_mean", cell)
+        predicted_ms = _predicted_ms(cell)
+        if predicted_ms:
+            panel.plot(_drawn(predicted_ms), shares, color=style.colour, **PREDICTED)
+        name = names.transport_name(cell, group).replace(", ", "\n")
+        steady = "" if cell.steady_trials >= cell.valid_trials else "\nnot steady"
+        mark = names.mark("latency_ms_mean", cell)
         p50 = number(float(latency[middle]), 2)
         labels.append((float(latency[middle]), latency, f"{name}\np50 {p50} ms{mark}{steady}", style.colour))
     labels.sort(key=lambda one: one[0])
@@ -140,41 +152,47 @@ def _panel(panel: Axes, group: list[Cell], summary: dict[str, Any]) -> bool:
 
 
 PERCENTILES = (50, 90, 99, 99.9)
-CLOCKS = (
-    ("latency_quantiles_ms", "", {"linewidth": 2.8}),
-    ("naive_latency_quantiles_ms", "from written", {"linewidth": 1.6, "linestyle": ":"}),
-    ("response_quantiles_ms", "request to answer", {"linewidth": 1.6, "linestyle": (0, (6, 2, 1, 2))}),
+DUE: tuple[str, dict[str, Any]] = ("", {"linewidth": 2.8})
+WRITTEN: tuple[str, dict[str, Any]] = ("from written", {"linewidth": 1.6, "linestyle": ":"})
+ANSWERED: tuple[str, dict[str, Any]] = (
+    "request to answer",
+    {"linewidth": 1.6, "linestyle": (0, (6, 2, 1, 2))},
 )
-"""Three clocks of one delivery: the distribution, what it is called at the curve's end, how it is drawn."""
+"""Three clocks of one delivery: what each is called at its curve's end, and how it is drawn."""
 
 
-def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
+def naive(summary: Summary) -> tuple[Figure | None, str]:
     """Latency from when a notification was due beside what other clocks show, by percentile: of the loads
     with most transports, under the one in which the publisher's lateness hides most."""
     groups = [
         group
-        for cells in arrange.loads(summary)
-        if (group := [cell for cell in cells if cell["valid"] and cell["naive_latency_quantiles_ms"]])
+        for cells in arrange.loads(summary.cells)
+        if (group := [cell for cell in cells if cell.valid and cell.naive_latency_quantiles_ms])
     ]
     if not groups:
         return None, "When the publisher wrote each notification is not known in this run."
-    group = max(groups, key=lambda group: (_transports(group), max(map(_hidden_ms, group))))
+    group = max(groups, key=lambda group: (_transports(group), max(cell.hidden_ms or 0.0 for cell in group)))
     figure, (panel,) = grid(1, 5.2)
     # A percentile stands at the number of deliveries among which one is later: 10, 100, 1,000.
-    rarity = 1.0 / (1.0 - np.array(summary["quantiles"]))
+    rarity = 1.0 / (1.0 - np.array(summary.quantiles))
     drawn = rarity > 1.6
     ends, values = [], []
     for cell in group:
-        style = look(cell["transport"])
-        for kind, clock, line in CLOCKS:
-            if cell[kind] is None:
+        style = look(cell.transport)
+        whole_ms = _drawn(cell.latency_quantiles_ms or [])
+        for quantiles_ms, clock, line in (
+            (cell.latency_quantiles_ms, *DUE),
+            (cell.naive_latency_quantiles_ms, *WRITTEN),
+            (cell.response_quantiles_ms, *ANSWERED),
+        ):
+            if quantiles_ms is None:
                 continue
-            late = np.maximum(np.array(cell[kind]), LEAST_MS)
+            late = _drawn(quantiles_ms)
             panel.plot(rarity, late, color=style.colour, **({"linestyle": style.line} | line))
             values.append(late[drawn])
-            name = ", ".join(filter(None, (arrange.transport_name(cell, group), clock)))
+            name = ", ".join(filter(None, (names.transport_name(cell, group), clock)))
             text = f"{name}, {number(late[-1], 2)} ms"
-            if kind != "naive_latency_quantiles_ms" or late[-1] < 0.95 * cell["latency_quantiles_ms"][-1]:
+            if clock != WRITTEN[0] or late[-1] < 0.95 * whole_ms[-1]:
                 ends.append(End(rarity[-1], late[-1], text, style.colour))
     panel.set_xscale("log")
     panel.set_yscale("log")
@@ -189,7 +207,7 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
     plain_log(panel.yaxis)
     name_ends(figure, {panel: ends})
     return figure, (
-        f"{arrange.sentence(arrange.load_name(group[0]))} Thick, under the transport's name: latency from "
+        f"{names.sentence(names.load_name(group[0]))} Thick, under the transport's name: latency from "
         "when a notification was due, which every other figure here shows. Dotted: the naive clock, which "
         "starts when the publisher has written it, and hides how late that was. Dash-dotted: request to "
         "answer, as a load generator prints it, which is no latency of a notification at all."
@@ -197,9 +215,4 @@ def naive(summary: dict[str, Any]) -> tuple[Figure | None, str]:
 
 
 def _transports(group: list[Cell]) -> int:
-    return len({cell["transport"] for cell in group})
-
-
-def _hidden_ms(cell: Cell) -> float:
-    """How much of the last percentile the naive clock hides in this cell: only to choose what to show."""
-    return float(cell["latency_quantiles_ms"][-1] - cell["naive_latency_quantiles_ms"][-1])
+    return len({cell.transport for cell in group})

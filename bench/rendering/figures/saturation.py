@@ -2,17 +2,16 @@
 
 Rules: a step that keeps the budget is filled, one that breaks it is crossed, and one of which the harness
 could not tell is hollow; what broke the budget is written where the curve ends.
-`bench/analysis/saturation.py` has the form of `summary["saturation"]` and of each cause.
+`bench/analysis/saturation.py` has the form of `summary.saturation` and of each cause.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.rendering import arrange
+from bench.analysis.summary import SaturationSeries, Summary
+from bench.rendering import arrange, names
 from bench.rendering.figures import against
 from bench.rendering.figures.style import (
     INK,
@@ -26,9 +25,6 @@ from bench.rendering.figures.style import (
     plain_log,
 )
 from bench.rendering.looks import look
-from bench.scenario.labels import load_key
-
-Series = dict[str, Any]
 
 CAUSES = {
     "died": "the server died",
@@ -46,50 +42,46 @@ CAUSES = {
 """What is written where a budget broke, by the name of its cause."""
 
 
-def budget(summary: dict[str, Any]) -> tuple[Figure | None, str]:
+def budget(summary: Summary) -> tuple[Figure | None, str]:
     """A panel a load: p99 against the number of subscribers, with the budget as a line."""
-    found = summary.get("saturation")
-    loads: dict[str, list[Series]] = {}
-    for series in found["series"] if found else []:
-        if any(step["p99_ms"] for step in series["steps"]):
-            loads.setdefault(load_key(series, "subscribers"), []).append(series)
+    found = summary.saturation
+    loads: dict[str, list[SaturationSeries]] = {}
+    for series in found.series if found else []:
+        if any(step.p99_ms for step in series.steps):
+            loads.setdefault(arrange.load_key(series, "subscribers"), []).append(series)
     if not found or not loads:
         return None, "This run did not step its load up against a budget of latency."
-    rising = sorted(
-        loads.values(), key=lambda group: (str(group[0]["server_model"]), group[0]["publish_rate"])
-    )
+    rising = sorted(loads.values(), key=lambda group: (str(group[0].server_model), group[0].publish_rate))
     shown = arrange.spread(rising, PANELS)
-    common, own = arrange.load_names([{**group[0], "subscribers": 0} for group in shown], "subscribers")
+    common, own = names.load_names([group[0] for group in shown], "subscribers")
     figure, axes = grid(len(shown), 4.6, sharex=True, sharey=True)
     ends = {}
     for panel, group, title in zip(axes, shown, own, strict=True):
-        ends[panel] = _panel(panel, group, summary)
+        ends[panel] = _panel(panel, group, found.p99_budget_ms, summary)
         entitle(panel, title)
         panel.set_xlabel("subscribers (log scale)")
     for panel in axes[::2]:
         panel.set_ylabel("latency, p99 (ms, log scale)")
-    steps = [step for group in shown for series in group for step in series["steps"] if step["p99_ms"]]
-    low, high = min(step["p99_ms"] for step in steps), max(step["p99_ms"] for step in steps)
-    axes[0].set_ylim(min(low, found["p99_budget_ms"]) / 1.6, max(high, found["p99_budget_ms"]) * 1.6)
+    drawn = [step.p99_ms for group in shown for series in group for step in series.steps if step.p99_ms]
+    axes[0].set_ylim(min(*drawn, found.p99_budget_ms) / 1.6, max(*drawn, found.p99_budget_ms) * 1.6)
     for panel in axes:
         plain_log(panel.xaxis)
         plain_log(panel.yaxis)
     name_ends(figure, ends)
     says = " ".join(
-        f"{arrange.transport_name(series, group)}{f' ({title})' if title else ''}: {series['says']}"
+        f"{names.transport_name(series, group)}{f' ({title})' if title else ''}: {series.says}"
         for group, title in zip(shown, own, strict=True)
         for series in group
     )
     return figure, (
-        f"{arrange.sentence(common)} Points: the median p99 of each step's valid trials, filled where most "
+        f"{names.sentence(common)} Points: the median p99 of each step's valid trials, filled where most "
         "repeats kept the budget, crossed where they broke it, hollow where neither is known. Dashed: "
         f"predicted, up to where a queue grows and theory ends. {says}"
     )
 
 
-def _panel(panel: Axes, group: list[Series], summary: dict[str, Any]) -> list[End]:
+def _panel(panel: Axes, group: list[SaturationSeries], budget_ms: float, summary: Summary) -> list[End]:
     """One load; returns the ends to be named."""
-    budget_ms = summary["saturation"]["p99_budget_ms"]
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.axhline(budget_ms, color=INK, linewidth=1.4)
@@ -99,31 +91,31 @@ def _panel(panel: Axes, group: list[Series], summary: dict[str, Any]) -> list[En
         size=LABEL_SIZE,
     )  # fmt: skip
     ends = []
-    for series in sorted(group, key=lambda one: arrange.rank(one["transport"])):
-        style = look(series["transport"])
-        steps = [step for step in series["steps"] if step["p99_ms"]]
+    for series in sorted(group, key=lambda one: arrange.rank(one.transport)):
+        style = look(series.transport)
+        steps = [(step, step.p99_ms) for step in series.steps if step.p99_ms]
         if not steps:
             continue
         panel.plot(
-            [step["subscribers"] for step in steps], [step["p99_ms"] for step in steps], color=style.colour,
+            [step.subscribers for step, _ in steps], [p99_ms for _, p99_ms in steps], color=style.colour,
             linestyle=style.line, linewidth=2.2,
         )  # fmt: skip
-        mine = {step["cell"] for step in steps}
+        mine = {step.cell for step, _ in steps if step.cell}
         curve = against.predicted_curve(summary, "subscribers", "latency_ms_p99", mine)
         if curve is not None:
             panel.plot(curve.x, curve.y, color=style.colour, **PREDICTED)
-        for step in steps:
-            kept = step["kept"] * 2 > step["repeats"]
-            broke = not kept and series["beyond"] is not None and step["subscribers"] >= series["beyond"]
+        for step, p99_ms in steps:
+            broke = step.outcome == "broke"
             panel.plot(
-                step["subscribers"], step["p99_ms"], color=style.colour,
+                step.subscribers, p99_ms, color=style.colour,
                 marker="X" if broke else style.marker, markersize=11 if broke else 9,
                 markeredgecolor=INK if broke else style.colour,
-                markerfacecolor=style.colour if kept or broke else "white",
+                markerfacecolor="white" if step.outcome == "unknown" else style.colour,
             )  # fmt: skip
-        name = arrange.transport_name(series, group).replace(", ", ",\n")
-        if series["why"]:
-            start = "then" if series["beyond"] is None else f"from {series['beyond']:,}"
-            name += f"\n{start}: {CAUSES.get(series['why'], series['why'])}"
-        ends.append(End(steps[-1]["subscribers"], steps[-1]["p99_ms"], name, style.colour))
+        name = names.transport_name(series, group).replace(", ", ",\n")
+        if series.why:
+            start = "then" if series.beyond is None else f"from {series.beyond:,}"
+            name += f"\n{start}: {CAUSES.get(series.why, series.why)}"
+        last, p99_ms = steps[-1]
+        ends.append(End(last.subscribers, p99_ms, name, style.colour))
     return ends

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.rendering import arrange
+from bench.rendering import names
 from bench.words import number
 
 INK = "#222222"
@@ -174,7 +174,7 @@ def flag(panel: Axes, x: float, y: float) -> None:
         x, y, marker="o", markersize=17, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.6
     )
     panel.annotate(
-        arrange.OUTSIDE,
+        names.OUTSIDE,
         (x, y),
         xytext=(9, 7),
         textcoords="offset points",
@@ -185,7 +185,7 @@ def flag(panel: Axes, x: float, y: float) -> None:
 
 
 FLAGGED = (
-    f" A ring and {arrange.OUTSIDE}: measured outside the band around the prediction; see “What does theory "
+    f" A ring and {names.OUTSIDE}: measured outside the band around the prediction; see “What does theory "
     "miss?”."
 )
 

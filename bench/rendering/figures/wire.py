@@ -1,6 +1,6 @@
 """What delivering one notification puts on the wire: head, framing and payload of each transport, as bars.
 
-Rules: it draws the sums of `clients.explain.exchange` and counts nothing itself; parts differ by hatching
+Rules: it draws the sums of `clients.explain.exchange`; parts differ by hatching
 too, and are named where they stand.
 """
 
@@ -13,10 +13,12 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.rendering import arrange
 from bench.rendering.figures.style import INK, STYLE, WIDTH
 from bench.rendering.looks import PART_COLOURS, look
-from clients.explain.exchange import Exchange
+from clients.explain.exchange import Exchange, Sums
 from clients.explain.spans import PARTS
+from clients.headers import HEADER_SETS
 
 HATCHES = {"head": "///", "framing": "xxx", "payload": ""}
 CAPTION = (
@@ -27,7 +29,12 @@ CAPTION = (
 
 def delivery(found: Mapping[str, Mapping[str, Exchange]]) -> tuple[Figure, str]:
     """A row a transport and header set; `found` maps header sets to transports to exchanges."""
-    rows = [(kind, name, each) for kind, mine in found.items() for name, each in mine.items()]
+    rows = [
+        (kind, name, found[kind][name].sums("deliver"))
+        for kind in HEADER_SETS
+        if kind in found
+        for name in sorted(found[kind], key=arrange.rank)
+    ]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 1.1 + 0.55 * len(rows)), layout="constrained")
         panel = figure.subplots()
@@ -48,24 +55,19 @@ def delivery(found: Mapping[str, Mapping[str, Exchange]]) -> tuple[Figure, str]:
 
 def delivery_bytes(found: Mapping[str, Exchange]) -> dict[str, float]:
     """What each transport takes for one delivery, in bytes, under its name for readers."""
-    return {look(name).label: sum(_parts(each).values()) for name, each in found.items()}
+    return {look(name).label: found[name].sums("deliver").whole for name in sorted(found, key=arrange.rank)}
 
 
-def _parts(found: Exchange) -> dict[str, int]:
-    return {part: sum(side[part] for side in found.totals("deliver").values()) for part in PARTS}
-
-
-def _bar(panel: Axes, row: int, found: Exchange) -> None:
+def _bar(panel: Axes, row: int, sums: Sums) -> None:
     left = 0
-    for part, count in _parts(found).items():
+    for part, count in zip(PARTS, sums, strict=True):
         hatched: Any = {"hatch": HATCHES[part], "edgecolor": "white", "linewidth": 0.4}
         panel.barh(row, count, left=left, height=0.62, color=PART_COLOURS[part], **hatched)
         left += count
-    framing = _parts(found)["framing"]
-    words = f"{left:,}" + (f", {framing} of them framing" if framing else "")
+    words = f"{sums.whole:,}" + (f", {sums.framing} of them framing" if sums.framing else "")
     panel.annotate(
         words,
-        (left, row),
+        (sums.whole, row),
         xytext=(7, 0),
         textcoords="offset points",
         va="center",
@@ -74,10 +76,10 @@ def _bar(panel: Axes, row: int, found: Exchange) -> None:
     )
 
 
-def _name_parts(panel: Axes, found: Exchange) -> None:
+def _name_parts(panel: Axes, sums: Sums) -> None:
     """Above the first bar, over their own bytes. Framing is too little to write over: its bar tells it."""
     left = 0
-    for part, count in _parts(found).items():
+    for part, count in zip(PARTS, sums, strict=True):
         if part != "framing" and count:
             panel.annotate(
                 part, (left + count / 2, -0.36), xytext=(0, 3), textcoords="offset points", ha="center",

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.analysis import store
-from bench.analysis.store import load
+from bench.analysis.summary import GateCount, Summary
 from bench.errors import RunDirectoryError
-from bench.rendering import arrange, figures
+from bench.rendering import arrange, figures, names
 from bench.rendering.looks import VERDICT_COLOURS, look
 from bench.systems import registry
 from bench.words import listed
@@ -45,17 +45,17 @@ VERDICTS = (
 """In which order, and under what name, the first screen tells the claims."""
 
 
-def write(directory: Path) -> Path:
-    """Write report.html and figures/ into a run directory; returns the report's path.
+def write(
+    directory: Path, run: dict[str, Any], summary: Summary, only: Collection[str] = tuple(figures.FIGURES)
+) -> Path:
+    """Write report.html and figures/ into a run directory; returns the report's path. `run` is its run.json;
+    `only` names the figures, where not all are wanted.
 
     Raises `bench.errors.RunDirectoryError`.
     """
-    directory = Path(directory)
-    run = load(directory).run
-    summary = store.current(directory)
     target = directory / "report.html"
     try:
-        drawn = figures.draw(summary, directory / "figures")
+        drawn = figures.draw(summary, directory / "figures", only)
         target.write_text(render(run, summary, drawn), encoding="utf-8")
     except OSError as error:
         raise RunDirectoryError(
@@ -64,7 +64,7 @@ def write(directory: Path) -> Path:
     return target
 
 
-def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Drawn]) -> str:
+def render(run: dict[str, Any], summary: Summary, drawn: list[figures.Drawn]) -> str:
     """The report as HTML."""
     environment = Environment(
         loader=PackageLoader("bench.rendering.report", ""),
@@ -75,29 +75,29 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
     )
     environment.filters["code"] = _code
     main, far = arrange.main_load(summary), arrange.far_load(summary)
-    cells = [cell for cell in summary["cells"] if cell["transport"] is not None]
+    cells = [cell for cell in summary.cells if cell.transport is not None]
     return environment.get_template("report.html").render(
         run=run,
         scenario=run.get("scenario", {}),
         summary=summary,
         date=_date(run.get("started_us")),
         arrange=arrange,
+        names=names,
         look=look,
         system_label=registry.label,
         verdict_colours=VERDICT_COLOURS,
         main=main,
-        answer=[metric for metric in ANSWER if any(cell["metrics"].get(metric) for cell in main)],
+        answer=[metric for metric in ANSWER if any(cell.metrics.get(metric) for cell in main)],
         sentences=list(dict.fromkeys(filter(None, (_sentence(main), _sentence(far))))),
         verdicts=[
             (verdict, name, claims)
             for verdict, name in VERDICTS
-            if (claims := [claim for claim in summary["claims"] if claim["verdict"] == verdict])
+            if (claims := [claim for claim in summary.claims if claim.verdict == verdict])
         ],
-        outcomes=arrange.outcomes(summary),
         on_loopback=not all(map(arrange.is_linked, cells)),
         on_link=any(map(arrange.is_linked, cells)),
-        loads=arrange.loads(summary),
-        others=[cell for cell in summary["cells"] if _is_other(cell)],
+        loads=arrange.loads(summary.cells),
+        others=[cell for cell in summary.cells if _is_other(cell)],
         chapters=[
             (chapter, mine)
             for chapter in figures.CHAPTERS
@@ -105,9 +105,9 @@ def render(run: dict[str, Any], summary: dict[str, Any], drawn: list[figures.Dra
         ],
         trust=figures.TRUST,
         slug=_slug,
-        invalid=[trial for trial in summary["trials"] if not trial["valid"]],
-        not_steady=[trial for trial in summary["trials"] if trial["valid"] and not trial["steady"]],
-        gates=_gates(summary),
+        invalid=[trial for trial in summary.trials if not trial.valid],
+        not_steady=[trial for trial in summary.trials if trial.valid and not trial.steady],
+        limit=_limit,
     )
 
 
@@ -123,23 +123,23 @@ def _slug(words: str) -> str:
 
 def _is_other(cell: arrange.Cell) -> bool:
     """Baselines without subscribers, and the bare server."""
-    return cell["transport"] is None or arrange.is_floor(cell)
+    return cell.transport is None or arrange.is_floor(cell)
 
 
 def _sentence(group: list[arrange.Cell]) -> str:
     """A load's mean latencies in words, and on loopback the bill; empty where none was measured."""
     late, bills = [], []
     for cell in group:
-        mean = cell["metrics"].get("latency_ms_mean")
-        cpu = cell["metrics"].get("server_cpu_us_per_delivery")
-        name = arrange.transport_name(cell, group).replace(", ", " at ", 1)
-        if cell["valid"] and mean is not None:
-            late.append(f"{arrange.value_text('latency_ms_mean', mean['value'])} ms by {name}")
-        if cell["valid"] and cpu is not None and not arrange.is_linked(cell):
-            bills.append(arrange.value_text("server_cpu_us_per_delivery", cpu["value"]))
+        mean = cell.metrics.get("latency_ms_mean")
+        cpu = cell.metrics.get("server_cpu_us_per_delivery")
+        name = names.transport_name(cell, group).replace(", ", " at ", 1)
+        if cell.valid and mean is not None:
+            late.append(f"{names.value_text('latency_ms_mean', mean.value)} ms by {name}")
+        if cell.valid and cpu is not None and not arrange.is_linked(cell):
+            bills.append(names.value_text("server_cpu_us_per_delivery", cpu.value))
     if not late:
         return ""
-    told = f"With {arrange.load_name(group[0])}, a delivery came on average {listed(late)} after it was due."
+    told = f"With {names.load_name(group[0])}, a delivery came on average {listed(late)} after it was due."
     if len(bills) == len(late):
         told += f" It cost the server, in the same order, {listed(bills)} µs of CPU."
     return told
@@ -160,25 +160,12 @@ def _inline(figure: figures.Drawn) -> Markup | None:
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{figure.title}"', 1))
 
 
-def _gates(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each gate over the whole run: how often it was asked, passed and failed, in the order first met."""
-    found: dict[str, dict[str, Any]] = {}
-    for trial in summary["trials"]:
-        for name, gate in trial["gates"].items():
-            entry = found.setdefault(
-                name, {"name": name, "passed": 0, "failed": 0, "silent": 0, "limit": set()}
-            )
-            kind = {True: "passed", False: "failed", None: "silent"}[gate.get("passed")]
-            entry[kind] += 1
-            entry["limit"].add(gate.get("limit"))
-    return [{**entry, "limit": _limit(entry["limit"])} for entry in found.values()]
-
-
-def _limit(limits: set[Any]) -> str:
-    known = sorted(limit for limit in limits if limit is not None)
-    if not known:
-        return arrange.ABSENT
-    return f"{known[0]:g}" if known[0] == known[-1] else f"{known[0]:.3g} to {known[-1]:.3g}"
+def _limit(gate: GateCount) -> str:
+    """The limit of a gate, or from where to where it lies."""
+    low, high = gate.limit_low, gate.limit_high
+    if low is None or high is None:
+        return names.ABSENT
+    return f"{low:g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
 def _date(started_us: int | None) -> str:

@@ -1,7 +1,8 @@
 """What one sees while a scenario runs: which trial, what is left, the latest figures.
 
 On a terminal a live display on stderr; else, and with --quiet, one plain line a trial. It computes nothing
-that is kept: the figures are a first look at each trial, the analysis has the last word.
+but how much time is left: the figures are the runner's first look at each trial, and the analysis has the
+last word.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from types import TracebackType
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from bench.rundir.trial import Trial
 from bench.scenario.scenario import Planned, Scenario
+from bench.trials.runner import Seen
 
 SHOWN = 8
 """Trials whose figures stay in sight."""
@@ -82,11 +83,11 @@ class Progress:
             self._bar.update(self._task, left=f"about {_minutes(self._left_s)} left")
             self._live.update(Group(self._table(), self._bar, f"{self._current} {stage} …"))
 
-    def end(self, trial: Trial) -> None:
+    def end(self, trial: Trial, seen: Seen) -> None:
         """A trial has ended, and its gates were asked."""
         planned = self._plan[trial.record["order"] - 1]
         self._left_s = max(0.0, self._left_s - planned.settings.expected_s)
-        figures = first_look(trial)
+        figures = first_look(trial, seen)
         self._latest.append((trial.id, figures))
         self._bar.advance(self._task)
         if not self._live:
@@ -109,18 +110,13 @@ class Progress:
         print(line, file=sys.stderr, flush=True)
 
 
-def first_look(trial: Trial) -> str:
+def first_look(trial: Trial, seen: Seen) -> str:
     """One line on a trial: its median latency and deliveries, or why it does not count."""
     parts = []
-    if trial.window_us:
-        start_us, end_us = trial.window_us
-        due_us = trial.deliveries["due_us"]
-        chosen = (due_us >= start_us) & (due_us < end_us)
-        if chosen.any():
-            latency_ms = float(np.median(trial.deliveries["received_us"][chosen] - due_us[chosen])) / 1000
-            parts.append(f"p50 {latency_ms:.1f} ms, {int(chosen.sum())} deliveries")
-        else:
-            parts.append("measured")
+    if seen.p50_ms is not None:
+        parts.append(f"p50 {seen.p50_ms:.1f} ms, {seen.deliveries} deliveries")
+    elif trial.window_us:
+        parts.append("measured")
     if not trial.record["valid"]:
         parts.append("INVALID: " + "; ".join(trial.record["why"]))
     elif not trial.record["steady"]:

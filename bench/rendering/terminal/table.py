@@ -7,7 +7,6 @@ so; a figure outside the band around its prediction is marked.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -15,11 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis import store
-from bench.analysis.store import load
-from bench.rendering import arrange
+from bench.analysis.summary import Summary
+from bench.rendering import arrange, names
+from bench.rendering.terminal.verdicts import print_claims
 
-VERDICT_STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", "inconclusive": "dim"}
 DIGITS = 2
 FULL_TABLES, FULL_COLUMNS = 2, 4
 """Up to this many loads, of so many cells each, get a table of their own; else there is a line a cell."""
@@ -37,14 +35,11 @@ COLUMNS = {
 """What a line a cell shows, and how it is headed."""
 
 
-def print_summary(directory: Path, console: Console | None = None) -> None:
-    """Print the run's figures, its verdicts, and the trials that do not count. Raises
-    `bench.errors.RunDirectoryError`."""
+def print_summary(run: dict[str, Any], summary: Summary, console: Console | None = None) -> None:
+    """Print the run's figures, its verdicts, and the trials that do not count. `run` is its run.json."""
     console = console or Console(highlight=False)
-    summary = store.current(directory)
-    run = load(directory).run
     _print_head(console, run, summary)
-    groups = arrange.loads(summary)
+    groups = arrange.loads(summary.cells)
     if len(groups) <= FULL_TABLES and all(len(group) <= FULL_COLUMNS for group in groups):
         for group in groups:
             console.print(_load_table(group))
@@ -52,67 +47,55 @@ def print_summary(directory: Path, console: Console | None = None) -> None:
         _print_cells(console, groups)
     _print_outside(console, summary)
     _print_saturation(console, summary)
-    _print_verdicts(console, summary)
+    print_claims(summary, console)
     _print_invalid(console, summary)
 
 
-def print_claims(directory: Path, console: Console | None = None) -> None:
-    """Print the verdicts alone. Raises `bench.errors.RunDirectoryError`."""
-    console = console or Console(highlight=False)
-    summary = store.current(directory)
-    _print_verdicts(console, summary)
-
-
-def _print_head(console: Console, run: dict[str, Any], summary: dict[str, Any]) -> None:
+def _print_head(console: Console, run: dict[str, Any], summary: Summary) -> None:
     scenario = run.get("scenario", {})
     console.print()
     console.print(Text(str(scenario.get("question", "")).strip(), style="bold"))
-    valid = sum(trial["valid"] for trial in summary["trials"])
-    state = "valid" if summary["valid"] else "NOT VALID"
-    cut = ", interrupted" if summary["interrupted"] else ""
-    console.print(f"run {run.get('id')}: {state}{cut}; {valid} of {len(summary['trials'])} trials valid.")
+    counts = summary.counts
+    state = "valid" if summary.valid else "NOT VALID"
+    cut = ", interrupted" if summary.interrupted else ""
+    console.print(f"run {run.get('id')}: {state}{cut}; {counts.valid} of {counts.all} trials valid.")
     console.print("Medians over valid trials, 95 % intervals in brackets; – is not measured.", style="dim")
 
 
 def _load_table(group: list[arrange.Cell]) -> Table:
-    title = arrange.load_name(group[0])
+    title = names.load_name(group[0])
     table = Table(
         box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
     )
     table.add_column("", no_wrap=True)
     for cell in group:
         least = INTERVAL_WIDTH if len(group) <= INTERVALS_ABREAST else None
-        table.add_column(
-            arrange.transport_name(cell, group), justify="right", overflow="fold", min_width=least
-        )
+        table.add_column(names.transport_name(cell, group), justify="right", overflow="fold", min_width=least)
     for metric in arrange.shown_metrics(group):
         values = [
-            arrange.figure_text(metric, cell["metrics"].get(metric), DIGITS)
-            + arrange.figure_mark(metric, cell)
+            names.estimate_text(metric, cell.metrics.get(metric), DIGITS) + names.mark(metric, cell)
             for cell in group
         ]
-        table.add_row(arrange.label(metric), *values)
-    table.add_row("valid trials", *(f"{cell['valid_trials']} of {cell['trials']}" for cell in group))
+        table.add_row(names.label(metric), *values)
+    table.add_row("valid trials", *(f"{cell.valid_trials} of {cell.trials}" for cell in group))
     return table
 
 
 def _print_cells(console: Console, groups: list[list[arrange.Cell]]) -> None:
     """A line a cell, under the name of its load."""
     cells = [cell for group in groups for cell in group]
-    metrics = [metric for metric in COLUMNS if any(cell["metrics"].get(metric) for cell in cells)]
+    metrics = [metric for metric in COLUMNS if any(cell.metrics.get(metric) for cell in cells)]
     console.print()
-    names = {
-        cell["id"]: "  " + arrange.transport_name(cell, cells).removesuffix(" connections") for cell in cells
-    }
+    named = {cell.id: "  " + names.transport_name(cell, cells).removesuffix(" connections") for cell in cells}
     room = WIDTH - (VALUE_WIDTH + 1) * len(metrics) - VALID_WIDTH - 1
-    width = min(max(map(len, names.values())), room)
+    width = min(max(map(len, named.values())), room)
     console.print(_lines(metrics, width, heading=True))
     for group in groups:
-        console.print(Text(arrange.load_name(group[0]), style="bold"))
+        console.print(Text(names.load_name(group[0]), style="bold"))
         lines = _lines(metrics, width, heading=False)
         for cell in group:
             values = [_value(metric, cell) for metric in metrics]
-            lines.add_row(names[cell["id"]], *values, f"{cell['valid_trials']}/{cell['trials']}")
+            lines.add_row(named[cell.id], *values, f"{cell.valid_trials}/{cell.trials}")
         console.print(lines)
     console.print(
         "\ncalls/del: requests for each delivery; µs/del: the server's CPU for each;\n"
@@ -133,46 +116,34 @@ def _lines(metrics: list[str], width: int, *, heading: bool) -> Table:
 
 
 def _value(metric: str, cell: arrange.Cell) -> str:
-    figure = cell["metrics"].get(metric)
+    figure = cell.metrics.get(metric)
     if figure is None:
-        return arrange.ABSENT
-    return arrange.value_text(metric, figure["value"], DIGITS) + arrange.figure_mark(metric, cell)
+        return names.ABSENT
+    return names.value_text(metric, figure.value, DIGITS) + names.mark(metric, cell)
 
 
-def _print_outside(console: Console, summary: dict[str, Any]) -> None:
+def _print_outside(console: Console, summary: Summary) -> None:
     """The footnote of the marked figures; those that no column shows are in the report."""
-    found = arrange.outside(summary)
-    if found:
-        judged = sum(arrange.outcomes(summary).values())
-        console.print(f"{arrange.OUTSIDE} outside the band around its prediction: {len(found)} of {judged}.")
+    found = summary.outcomes
+    if found.outside:
+        told = f"{found.outside} of {found.together}"
+        console.print(f"{names.OUTSIDE} outside the band around its prediction: {told}.")
 
 
-def _print_saturation(console: Console, summary: dict[str, Any]) -> None:
+def _print_saturation(console: Console, summary: Summary) -> None:
     """What each series of a search for saturation came to, and how many trials it had no need of."""
-    found = (summary["saturation"] or {"series": []})["series"]
-    own = arrange.load_names([{**series, "subscribers": 0} for series in found], "subscribers")[1]
+    found = summary.saturation.series if summary.saturation else []
+    own = names.load_names(found, "subscribers")[1]
     for series, load_ in zip(found, own, strict=True):
-        name = ", ".join(filter(None, (arrange.transport_name(series, found), load_)))
+        name = ", ".join(filter(None, (names.transport_name(series, found), load_)))
         console.print(Text(f"\n{name}", style="bold"))
-        skipped = sum(step["skipped"] for step in series["steps"])
-        spared = f" {skipped} trials of larger loads were skipped." if skipped else ""
-        console.print(f"  {series['says']}{spared}")
+        spared = f" {series.skipped} trials of larger loads were skipped." if series.skipped else ""
+        console.print(f"  {series.says}{spared}")
 
 
-def _print_verdicts(console: Console, summary: dict[str, Any]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    table.add_column("claim", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("why")
-    for claim in summary["claims"]:
-        verdict = Text(claim["verdict"], style=VERDICT_STYLES[claim["verdict"]])
-        table.add_row(claim["id"], verdict, claim["short"])
-    console.print(table)
-
-
-def _print_invalid(console: Console, summary: dict[str, Any]) -> None:
-    for trial in summary["trials"]:
-        if not trial["valid"]:
-            console.print(f"invalid: {trial['id']}: {'; '.join(trial['why'])}", style="red", soft_wrap=True)
-        elif not trial["steady"]:
-            console.print(f"not steady: {trial['id']}: {'; '.join(trial['not_steady_why'])}", soft_wrap=True)
+def _print_invalid(console: Console, summary: Summary) -> None:
+    for trial in summary.trials:
+        if not trial.valid:
+            console.print(f"invalid: {trial.id}: {'; '.join(trial.why)}", style="red", soft_wrap=True)
+        elif not trial.steady:
+            console.print(f"not steady: {trial.id}: {'; '.join(trial.not_steady_why)}", soft_wrap=True)

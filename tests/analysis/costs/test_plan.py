@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
@@ -11,13 +10,12 @@ from pathlib import Path
 import pytest
 import synthetic_run
 from made_cells import made
-from made_costs import ANSWER_BYTES, LOADS, NOTIFICATION_BYTES, measured
+from made_costs import ANSWER_BYTES, LOADS, NOTIFICATION_BYTES, measured, model_of
 from synthetic_run import cell, write_run
 
 import bench
 from bench.analysis.cells import Cell
 from bench.analysis.costs import plan
-from bench.analysis.costs.model import summarise
 from bench.analysis.costs.plan import Demand, Plan, Refused
 from bench.analysis.theory import bill
 
@@ -26,7 +24,7 @@ MILLION = Demand(1_000_000, rate=0.1, payload_bytes=200, poll_interval_s=5.0)
 
 def planned(cells: list[Cell], demand: Demand = MILLION) -> dict[str, Plan | Refused]:
     """The plan of each transport on gevent."""
-    found = plan.plan(summarise(cells), demand, machine_memory_kb=4_000_000)
+    found = plan.plan(model_of(cells), demand, machine_memory_kb=4_000_000)
     return {one.transport: one for one in found if one.server_model == "gevent"}
 
 
@@ -66,7 +64,7 @@ def test_a_million_users_by_hand() -> None:
     assert short.down_wire.value == pytest.approx(short.down.value + (0.2 + 0.1) * 52 * 8)
     assert held.up.value == pytest.approx((0.1 + renewed) * 110 * 8)
     assert push.up_wire.value == pytest.approx(0.04 * 110 * 8 + (0.08 + 0.1) * 52 * 8)
-    added = plan.accepting(summarise(measured()) or {}, "gevent", MILLION)
+    added = plan.accepting(model_of(measured()), "gevent", MILLION)
     assert added is not None
     assert added.cores == pytest.approx(25)
 
@@ -147,7 +145,7 @@ def test_the_nearest_payload_is_taken() -> None:
         for name in (bill.CPU_PER_DELIVERY, bill.CPU_PER_REQUEST):
             figure = one.metrics[name]
             if figure is not None:
-                one.metrics[name] = type(figure)(*(None if side is None else 1.04 * side for side in figure))
+                one.metrics[name] = figure.times(1.04)
                 one.replicates[name] = 1.04 * one.replicates[name]
     for payload, cost in ((200, 25.0), (20_000, 26.0)):
         found = planned([*small, *large], Demand(1_000_000, 0.1, payload, 5.0))["websocket"]
@@ -183,8 +181,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_costs_that_a_run_was_made_with_are_found(run: Path) -> None:
     """From its files: the inputs of the synthetic server, and a larger load predicted."""
-    model = bench.load(run).summary["costs"]
-    found = {(one["transport"], one["operation"]): one["cost"]["value"] for one in model["series"]}
+    model = bench.load(run).summary.costs
+    found = {(one.transport, one.operation): one.cost.value for one in model.series}
     renewal_us = 1650 * 0.5
     assert found == pytest.approx(
         {
@@ -198,8 +196,7 @@ def test_the_costs_that_a_run_was_made_with_are_found(run: Path) -> None:
         },
         rel=0.03,
     )
-    assert all(abs(one["held_out"]["error"]) < 0.05 for one in model["series"])
-    assert json.loads(json.dumps(model)) == model
+    assert all(abs(one.held_out.error) < 0.05 for one in model.series)
 
 
 def wirelab_plan(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 import pytest
-from made_costs import measured
+from made_costs import measured, model_of
 from made_loads import RATE, load
 
 from bench.analysis import theory
 from bench.analysis.cells import Measured
 from bench.analysis.claims import million
-from bench.analysis.costs import model, plan
+from bench.analysis.costs import plan
 from bench.analysis.theory import curves, residuals
 from bench.analysis.theory.base import COUNT_SLACK, LATENCY_SLACK_MS
 from bench.analysis.theory.load import load_of
@@ -100,14 +100,14 @@ def test_a_new_theory_is_a_file_and_a_line(monkeypatch: pytest.MonkeyPatch) -> N
     demand = plan.Demand(1_000_000, 0.1, 200, 5.0)
 
     def found() -> tuple[int, int, int, int, int]:
-        costs = model.summarise(cells)
+        costs = model_of(cells)
         latencies = [residuals.of_load(load_of(cell))["latency_ms_mean"] for cell in cells]
         try:
             plans = len(plan.plan(costs, demand, None))
         except plan.CannotPlan:
             plans = 0
         told = million.judge(Measured(tuple(cells), {})).comparisons
-        series = 0 if costs is None else len(costs["series"])
+        series = 0 if costs is None else len(costs.series)
         known = sum(one is not None for one in latencies)
         return known, len(curves.summarise(cells)), series, plans, len(told)
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from synthetic_run import article, change_run, write_run
 
 from bench.analysis import store
+from bench.analysis.summary import Summary
 from bench.analysis.verdicts import agreement
 from bench.cli import main
-from bench.commands import claims
+from bench.rendering.terminal.verdicts import print_side_by_side
 
 
-def summary(**verdicts: str) -> dict[str, Any]:
+def summary(**verdicts: str) -> Summary:
     """A summary with these verdicts; a condition may follow "depends"."""
     claims = []
     for claim, verdict in verdicts.items():
         word, _, condition = verdict.partition(" ")
-        claims.append({"id": claim, "verdict": word, "short": condition or f"{claim} {word}"})
-    return {"run": "a", "claims": claims}
+        claims.append(SimpleNamespace(id=claim, verdict=word, short=condition or f"{claim} {word}"))
+    return cast(Summary, SimpleNamespace(run="a", claims=claims))
 
 
 def test_runs_agree_when_every_verdict_is_the_same() -> None:
@@ -45,7 +47,7 @@ def test_what_depends_must_depend_on_the_same() -> None:
 def test_conditions_that_differ_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Both, under the table; one that all share is in the report of each."""
     runs = [summary(cheaper="depends on memory", calls="depends on λT"), summary(cheaper="depends on CPU")]
-    claims._print_side_by_side(runs, as_json=False)
+    print_side_by_side(["a", "b"], agreement.rows(runs))
     told = capsys.readouterr().out
     assert "cheaper: on memory\n  cheaper: on CPU\n" in told
     assert "on λT" not in told
