@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.rundir.trial import Columns, Trial
+from bench.systems.registry import SYSTEMS
 from clients import TRANSPORTS
 from clients.subscriber import Subscriber
 
@@ -69,9 +70,10 @@ class Window:
 
     @property
     def client(self) -> type[Subscriber] | None:
-        """The client of the trial's transport, with the transport's traits; None for a baseline, and for a
-        transport that this code does not know."""
-        return TRANSPORTS.get(self.record["transport"])
+        """The client by which the trial's system was spoken to, with the transport's traits; None for a
+        baseline, and for a transport that this code does not know."""
+        system = SYSTEMS.get(self.record["system"])
+        return (system.transports if system else TRANSPORTS).get(self.record["transport"])
 
     @property
     def asks_again(self) -> bool:
