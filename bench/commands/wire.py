@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import sys
+from http import HTTPStatus
 from typing import Any
 
 from clients.headers import HEADER_SETS
@@ -43,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         with contextlib.nullcontext(args.url) if args.url is not None else own_server() as url:
             found = {name: exchange(url, name, args.headers) for name in TRANSPORTS}
-            as_printed = printed(url) if args.transport == "websocket" else None
+            # The article's handshake stands beside ours, where there is one.
+            opens_by_handshake = TRANSPORTS[args.transport].good_status == HTTPStatus.SWITCHING_PROTOCOLS
+            as_printed = printed(url) if opens_by_handshake else None
     except ValueError as error:
         raise UsageError(str(error)) from None
     except (ClientError, ChildFailed) as error:

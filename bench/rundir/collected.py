@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,3 +29,12 @@ class Collected:
     samples: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     arrival: str | None = None
+
+    def read_rows(self, directory: Path) -> None:
+        """Read the raw columns that the load generator and the publisher wrote there. What is not there was
+        never written."""
+        for name in ("deliveries", "requests", "published"):
+            path = directory / f"{name}.i64"
+            if path.exists():
+                rows, width = np.fromfile(path, np.int64), getattr(self, name).shape[1]
+                setattr(self, name, rows[: len(rows) // width * width].reshape(-1, width))

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from msgspec.structs import asdict
 
 from bench.rundir.collected import Collected
@@ -30,6 +29,7 @@ from bench.scenario.scenario import Planned
 from bench.scenario.settings import MEMORY_SUBSCRIBERS
 from bench.systems.registry import SYSTEMS
 from bench.systems.system import Options
+from bench.trials import sampling
 from bench.trials.network import network
 from bench.trials.processes import resources
 from bench.trials.processes.child import Child, ChildFailed
@@ -68,7 +68,7 @@ def run(
         course.collect_what_there_is()
     finally:
         course.end()
-    course.read_rows()
+    course.collected.read_rows(scratch)
     return course.collected
 
 
@@ -107,7 +107,7 @@ class _Course:
             self.cohort()
         if self.generator:
             self.on_stage("joining")
-            self.ask(self.generator, {"do": "join"}, "joined", self.settings.join_s + JOIN_TIMEOUT_S)
+            self.generator.ask({"do": "join"}, "joined", self.settings.join_s + JOIN_TIMEOUT_S, self.check)
         self.measure()
         self.on_stage("draining")
         self.drain()
@@ -174,7 +174,7 @@ class _Course:
         assert self.generator is not None
         empty = self.collected.samples[-1]["server"]["file_descriptors"]
         order = {"do": "cohort", "subscribers": COHORT}
-        if error := self.ask(self.generator, order, "cohort_left", JOIN_TIMEOUT_S)["error"]:
+        if error := self.generator.ask(order, "cohort_left", JOIN_TIMEOUT_S, self.check)["error"]:
             raise ChildFailed(f"nothing could be published after the cohort: {error}")
         until_s = time.monotonic() + COHORT_LEAVE_TIMEOUT_S
         while time.monotonic() < until_s:
@@ -220,9 +220,10 @@ class _Course:
             if told["error"]:
                 self.note(f"publisher: {told['error']}")
         if self.generator:
-            until_us = time.time_ns() // 1000 + round((DRAIN_TIMEOUT_S + self.settings.poll_interval_s) * 1e6)
+            within_s = DRAIN_TIMEOUT_S + self.settings.poll_interval_s
+            until_us = time.time_ns() // 1000 + round(within_s * 1e6)
             order = {"do": "drain", "last_id": last_id, "until_us": until_us}
-            self.ask(self.generator, order, "drained", DRAIN_TIMEOUT_S + self.settings.poll_interval_s + 5)
+            self.generator.ask(order, "drained", within_s + 5, self.check)
             self.sample("drained")
 
     def collect(self) -> None:
@@ -236,18 +237,17 @@ class _Course:
             self.collected.arrival = told["arrival"]
             self.collected.errors += told["errors"]
             if told["not_kept"]:
-                raise ChildFailed(
-                    f"the generator could not keep {told['not_kept']} rows: ask for a smaller load"
-                )
+                not_kept = f"the generator could not keep {told['not_kept']} rows"
+                raise ChildFailed(f"{not_kept}: ask for a smaller load")
         if self.publisher:
             self.stopped(self.publisher)
 
     def stopped(self, child: Child) -> dict[str, Any]:
         """The answer to an order to stop; what was on its way before it is passed over."""
-        while True:
-            told: dict[str, Any] = json.loads(child.line(COLLECT_TIMEOUT_S))
-            if told["event"] == "stopped":
-                return told
+        told: dict[str, Any] = {"event": None}
+        while told["event"] != "stopped":
+            told = json.loads(child.line(COLLECT_TIMEOUT_S))
+        return told
 
     def collect_what_there_is(self) -> None:
         """After a failure: what the others hold is still worth keeping."""
@@ -256,23 +256,11 @@ class _Course:
         except ChildFailed as failure:
             self.note(str(failure))
 
-    def read_rows(self) -> None:
-        """Read the raw columns that the children wrote; what is not there was never written."""
-        for name, width in (("deliveries", 6), ("requests", 6), ("published", 4)):
-            path = self.scratch / f"{name}.i64"
-            if path.exists():
-                rows = np.fromfile(path, np.int64)
-                setattr(self.collected, name, rows[: len(rows) // width * width].reshape(-1, width))
-
     def end(self) -> None:
         """Leave no process behind: clients before the server."""
         for child in (self.publisher, self.generator, self.server, self.network):
             if child:
                 child.end()
-
-    def ask(self, child: Child, order: dict[str, Any], event: str, timeout_s: float) -> dict[str, Any]:
-        child.tell(order)
-        return child.expect(event, timeout_s, self.check)
 
     def check(self) -> None:
         """Raise ChildFailed as soon as the server, or a worker of it, or the link's relay has died."""
@@ -303,29 +291,10 @@ class _Course:
     def sample(self, edge: str, *, pss: bool = False) -> dict[str, Any]:
         """Read what everybody uses and keep it."""
         assert self.tree is not None
-        server = self.tree.sample(pss=pss)
-        sample: dict[str, Any] = {
-            "trial": self.planned.id,
-            "at_us": server.pop("at_us"),
-            "monotonic_us": server.pop("monotonic_us"),
-            "edge": edge,
-        }
-        for name, child in (("generator", self.generator), ("publisher", self.publisher)):
-            if child:
-                sample[name] = {
-                    "cpu_us": resources.cpu_us(child.pid),
-                    "waited_us": resources.waited_us(child.pid),
-                }
-        sample |= {
-            "server": server,
-            "cores": resources.cores(),
-            "socket_memory_kb": resources.socket_memory_kb(),
-        }
-        if self.network and self.generator:
-            relay = self.network.report() if edge in ("window_start", "window_end", "drained") else None
-            sample["link"] = {"wire": resources.interface_counts(self.generator.pid, "eth0"), "relay": relay}
-        self.collected.samples.append(sample)
-        return sample
+        children = {"generator": self.generator, "publisher": self.publisher}
+        taken = sampling.sample(self.tree, children, self.network, edge, pss=pss)
+        self.collected.samples.append({"trial": self.planned.id, **taken})
+        return self.collected.samples[-1]
 
     def note(self, error: str) -> None:
         self.collected.errors.append({"subscriber": None, "at_us": time.time_ns() // 1000, "error": error})

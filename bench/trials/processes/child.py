@@ -134,6 +134,13 @@ class Child:
             pass
         raise ChildFailed(f"the {self.name} answered {line.strip()[:200]!r} where {event!r} was due")
 
+    def ask(
+        self, order: dict[str, Any], event: str, timeout_s: float, check: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """Send one JSON line and return the event that answers it. Raises ChildFailed."""
+        self.tell(order)
+        return self.expect(event, timeout_s, check)
+
     def end(self) -> None:
         """End its whole group at once. Returns when it is gone; safe to call twice.
 
