@@ -110,7 +110,7 @@ def test_a_server_killed_in_mid_trial(tiny: Path, tmp_path: Path) -> None:
         tiny.read_text().replace("repeats = 2", "repeats = 1", 1).replace("trials = 2", "trials = 1")
     )
     process = subprocess.Popen(
-        [*WIRELAB, "bench", str(tiny), "--out", str(out)],
+        [*WIRELAB, "bench", str(tiny), "--out", str(out), "--no-report"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -130,6 +130,7 @@ def test_a_server_killed_in_mid_trial(tiny: Path, tmp_path: Path) -> None:
     assert "SIGKILL" in run["trials"][0]["why"][0]
     assert "INVALID: the window was never measured: the server was killed by SIGKILL" in rest
     assert json.loads((out / "summary.json").read_text())["valid"] is False
+    assert not (out / "report.html").exists()
 
 
 def test_too_few_file_descriptors_are_told_before_anything_starts(tiny: Path, tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def test_a_terminal_shows_it_live(tiny: Path, tmp_path: Path) -> None:
         ours, theirs = pty.openpty()
         out = tmp_path / f"out-{quiet}"
         process = subprocess.Popen(
-            [*WIRELAB, "bench", str(tiny), "--out", str(out), *(["--quiet"] if quiet else [])],
+            [*WIRELAB, "bench", str(tiny), "--no-report", "--out", str(out), *(["--quiet"] if quiet else [])],
             stdout=subprocess.DEVNULL,
             stderr=theirs,
             env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"},

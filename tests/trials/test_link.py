@@ -111,7 +111,7 @@ def test_a_starved_relay_is_told_and_wins_nothing(tmp_path: Path) -> None:
     """It gets its core one millisecond in twenty, so it forwards late."""
     (tmp_path / "linked.toml").write_text(SCENARIO.format(transports='"websocket"'))
     process = subprocess.Popen(
-        [*WIRELAB, "bench", "linked.toml", "--out", "out"],
+        [*WIRELAB, "bench", "linked.toml", "--no-report", "--out", "out"],
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -141,7 +141,9 @@ def test_a_starved_relay_is_told_and_wins_nothing(tmp_path: Path) -> None:
 def test_a_dead_relay_ends_the_trial(tmp_path: Path) -> None:
     """Killed in mid trial: it says so, and nothing is left."""
     (tmp_path / "linked.toml").write_text(SCENARIO.format(transports='"websocket"'))
-    process = subprocess.Popen([*WIRELAB, "bench", "linked.toml", "--out", "out"], cwd=tmp_path)
+    process = subprocess.Popen(
+        [*WIRELAB, "bench", "linked.toml", "--no-report", "--out", "out"], cwd=tmp_path
+    )
     killed = threading.Event()
     children: list[int] = []
     while process.poll() is None and not killed.is_set():
@@ -171,7 +173,7 @@ def test_without_namespaces_it_says_so_and_runs_on_loopback(tmp_path: Path) -> N
         "os.execv(sys.executable, [sys.executable, '-m', 'bench.cli', *sys.argv[1:]])\n"
     )
     done = subprocess.run(
-        [sys.executable, "without.py", "bench", "linked.toml", "--out", "out"],
+        [sys.executable, "without.py", "bench", "linked.toml", "--no-report", "--out", "out"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ Rules:
 - The interval comes from the bootstrap over trials (`bench/analysis/intervals.py`), widened on both sides by
   the error at the held-out load, so that it speaks of a prediction and not of the fit alone.
 
-`summary["costs"]` is null if there is no series, else as follows. An estimate is {"value", "low", "high"};
+`summary.costs` is null if there is no series, else as follows. An estimate is {"value", "low", "high"};
 errors are predicted/measured − 1; loads are operations a second, or subscribers.
 
     {"band": [0.3, 0.8], "most_error": 0.25,
