@@ -113,11 +113,6 @@ def analyse(directory: Path) -> Summary:
     return summary
 
 
-def current(directory: Path) -> Summary:
-    """summary.json if this analysis made it from the very files beside it, else a new one, not written."""
-    return load(directory).summary
-
-
 def input_digests(directory: Path) -> dict[str, str | None]:
     """SHA-256 of every file that the analysis reads; None where there is none."""
     found: dict[str, str | None] = {}

@@ -144,10 +144,7 @@ def _cell(name: str, group: list[TrialResult], minimum: int, seed: int) -> Cell:
 
 
 def _cell_json(cell: Cell, group: list[TrialResult]) -> dict[str, Any]:
-    shown = {
-        name: None if figure is None else {"value": figure.value, "low": figure.low, "high": figure.high}
-        for name, figure in cell.metrics.items()
-    }
+    shown = {name: estimate and estimate.as_data() for name, estimate in cell.metrics.items()}
     predictions = predicted(cell)
     quantiles = {name: _median_quantiles(group, name) for name in DISTRIBUTIONS}
     return {

@@ -98,12 +98,12 @@ def test_a_stale_summary_is_not_believed(run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     summary["claims"][0]["why"] = "forged"
     (run / "summary.json").write_text(json.dumps(summary))
-    assert store.current(run).claims[0].why == "forged"
+    assert store.load(run).summary.claims[0].why == "forged"
     change_run(run, lambda record: record.update(id="another"))
-    assert store.current(run).claims[0].why != "forged"
+    assert store.load(run).summary.claims[0].why != "forged"
     for damaged in ("{", "[]", '{"analysis": "no", "inputs": 1}'):
         (run / "summary.json").write_text(damaged)
-        assert store.current(run).run == "another"
+        assert store.load(run).summary.run == "another"
 
 
 def test_a_summary_of_another_form_is_refused_in_a_sentence(run: Path) -> None:
@@ -119,6 +119,6 @@ def test_a_summary_of_another_form_is_refused_in_a_sentence(run: Path) -> None:
     ):
         (run / "summary.json").write_text(json.dumps({**whole, **wrong}))
         with pytest.raises(RunDirectoryError, match=rf"summary\.json is not as .*{told}.*: delete it"):
-            store.current(run)
+            _ = store.load(run).summary
     store.analyse(run)
-    assert store.current(run).claims[0].verdict == whole["claims"][0]["verdict"]
+    assert store.load(run).summary.claims[0].verdict == whole["claims"][0]["verdict"]
