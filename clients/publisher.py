@@ -111,7 +111,7 @@ class Publisher:
     def __init__(self, url: str, stream: str = "main", *, payload_bytes: int = 100, seed: int = 0) -> None:
         """Connect to `url`; `run` publishes fillers of `payload_bytes`, drawn from the seed.
 
-        Raises ValueError for arguments that make no sense, and ConnectionLost where nobody answers.
+        Raises ValueError for arguments that make no sense, and ConnectionLost if nobody answers.
         """
         check_stream(stream)
         self.endpoint = Endpoint.of(url)

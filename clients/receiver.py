@@ -58,7 +58,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     notifications: list[Notification]
     cursor: Annotated[str, msgspec.Meta(min_length=1)]
     missed: _Count | None
-    """None where the size of the gap cannot be known."""
+    """None if the size of the gap cannot be known."""
 
 
 class Receiver:

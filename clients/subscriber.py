@@ -169,7 +169,7 @@ class Subscriber(ABC):
         return "kernel" if self._stamped else "handling"
 
     def wire(self) -> WireCounts | None:
-        """Return what went over the wire so far, on all connections; None where it cannot be measured."""
+        """Return what went over the wire so far, on all connections; None if it cannot be measured."""
         with self._lock:
             total = self._wire_before
             for connection in (self._finished, self._connection):

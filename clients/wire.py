@@ -190,7 +190,7 @@ class Connection:
         return data
 
     def counts(self) -> WireCounts | None:
-        """Return the counts so far; None where TCP_INFO is not to be had, or after `close`."""
+        """Return the counts so far; None if TCP_INFO is not to be had, or after `close`."""
         if not KERNEL_TELLS:
             return None
         try:
@@ -204,7 +204,7 @@ class Connection:
         return counts
 
     def ended(self) -> bool:
-        """Whether the peer is known to have ended the connection; always False where nobody can tell."""
+        """Whether the peer is known to have ended the connection; always False if nobody can tell."""
         if not KERNEL_TELLS:
             return False
         return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED

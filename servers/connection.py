@@ -147,7 +147,7 @@ class Connection(Server):  # type: ignore[misc]
         self.event.set()
 
     def send(self, data: str | bytes) -> None:
-        """Send one message; raises ConnectionClosed, or OSError where the peer takes nothing."""
+        """Send one message; raises ConnectionClosed, or OSError if the peer takes nothing."""
         self._send_event(Message(data=data))
 
     def send_batch(self, batch: Batch) -> None:

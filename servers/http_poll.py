@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def cursor_argument() -> str | None:
-    """The cursor that the request asks from; None where it names none and so joins at the head."""
+    """The cursor that the request asks from; None if it names none and so joins at the head."""
     cursors = request.args.getlist("after")
     if len(cursors) > 1:
         raise BadRequest("Give after only once.")

@@ -186,7 +186,7 @@ class Usage:
 def parse_draft(body: bytes | str) -> Draft:
     """Read `{"data":…,"due_us":…}`, JSON in UTF-8.
 
-    Raises BadNotification where it is not that, or where it holds what cannot be encoded for every
+    Raises BadNotification if it is not that, or where it holds what cannot be encoded for every
     reader: NaN, Infinity (also as 1e400), lone surrogates, nesting deeper than `MAX_NESTING`.
     """
     try:
@@ -266,7 +266,7 @@ class Stream:
         return any(usage.subscribers for usage in self.usage.values())
 
     def refuse_if_dropped(self) -> None:
-        """Raises StreamsFull where this stream has made way for another. The caller holds the lock."""
+        """Raises StreamsFull if this stream has made way for another. The caller holds the lock."""
         if self.dropped:
             raise StreamsFull(f"The stream {self.name} has just made way for another; try again.")
 
@@ -360,7 +360,7 @@ class Stream:
             usage.notifications += notifications
 
     def stats(self, transports: Iterable[str]) -> dict[str, Any]:
-        """What this stream holds and has served; ids are None where it holds nothing."""
+        """What this stream holds and has served; ids are None if it holds nothing."""
         with self._owner.lock:
             return {
                 "stream": self.name,

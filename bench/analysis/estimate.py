@@ -35,7 +35,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """From low to high; None where there is none."""
+        """From low to high; None if there is none."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     @classmethod

@@ -114,7 +114,7 @@ def analyse(directory: Path) -> Summary:
 
 
 def input_digests(directory: Path) -> dict[str, str | None]:
-    """SHA-256 of every file that the analysis reads; None where there is none."""
+    """SHA-256 of every file that the analysis reads; None if there is none."""
     found: dict[str, str | None] = {}
     for name in FILES:
         path = directory / name

@@ -92,7 +92,7 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> Summary:
 
 
 def _require_known(settings: list[dict[str, Any]]) -> None:
-    """Raise RunDirectoryError where a run names a setting or a value of one that is not known here."""
+    """Raise RunDirectoryError if a run names a setting or a value of one that is not known here."""
     for one in settings:
         try:
             msgspec.convert({name: one[name] for name in SETTINGS}, Settings)

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan and print. Raises UsageError where the directory is not a run."""
+    """Plan and print. Raises UsageError if the directory is not a run."""
     from bench.analysis import store
     from bench.analysis.costs.plan import CannotPlan, Demand, Plan, Refused, accepting, plan
     from bench.rendering.terminal.plan import print_plans, refusal

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish until told to stop. Raises UsageError where the server or the stream is not to be had."""
+    """Publish until told to stop. Raises UsageError if the server or the stream is not to be had."""
     from bench.errors import UsageError
     from clients.errors import ClientError, Refused
     from clients.publisher import Publisher, schedule

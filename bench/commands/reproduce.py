@@ -78,7 +78,7 @@ def _read(source: Path, name: str | None, chosen: list[Reproduction]) -> int:
 
 
 def _print(directory: Path, name: str | None) -> bool:
-    """Analyse a run and print its table. Returns whether the run is valid. Raises UsageError where it is no
+    """Analyse a run and print its table. Returns whether the run is valid. Raises UsageError if it is no
     reproduction, or not the one that was named."""
     from bench.analysis import store
     from bench.errors import UsageError

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Perform the exchange and print it. Raises UsageError where there is no such transport or server."""
+    """Perform the exchange and print it. Raises UsageError if there is no such transport or server."""
     from bench.errors import UsageError
     from bench.rendering.terminal.wire import Printer
     from bench.trials.processes.child import ChildFailed

@@ -31,7 +31,7 @@ def measure(toml: str, **changes: Any) -> Run:
     """Run a scenario, quietly, and open what it measured. `changes` are lines of it, `publish_rate=10`, to be
     put in place of those that it has.
 
-    The run stays in runs/, where `wirelab bench` would have put it. Raises UsageError where the scenario is
+    The run stays in runs/, where `wirelab bench` would have put it. Raises UsageError if the scenario is
     wrong, before anything is started, or where the run could not be made.
     """
     for key, value in changes.items():

@@ -49,7 +49,7 @@ def only(summary: Summary, **settings: Any) -> Summary:
 
 
 def found(run: Run, metric: str, **settings: Any) -> dict[str, float | None]:
-    """A metric of each transport, in the cells that have these settings: its value, None where it was not
+    """A metric of each transport, in the cells that have these settings: its value, None if it was not
     measured. Raises UsageError where several cells of a transport have them."""
     cells = [cell for cell in only(run.summary, **settings).cells if cell.transport is not None]
     values: dict[str, float | None] = {}
@@ -128,7 +128,7 @@ def points(run: Run, transport: str, operation: str, server_model: str = "gevent
 
 
 def cost_of(run: Run, transport: str, operation: str, server_model: str = "gevent") -> float | None:
-    """What one operation costs, in the unit of its series; None where it was not measured, or not checked."""
+    """What one operation costs, in the unit of its series; None if it was not measured, or not checked."""
     costs = [series.cost for series in _series(run, transport, operation, server_model) if series.cost]
     return costs[0].value if costs else None
 

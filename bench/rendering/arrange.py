@@ -96,7 +96,7 @@ def main_load(summary: Summary) -> list[Cell]:
 
 
 def far_load(summary: Summary) -> list[Cell]:
-    """The load across the longest link, the most transports measured, the busiest; empty where no load is
+    """The load across the longest link, the most transports measured, the busiest; empty if no load is
     linked."""
 
     def merit(group: list[Cell]) -> tuple[Any, ...]:

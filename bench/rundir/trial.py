@@ -43,13 +43,13 @@ class Trial:
 
     @property
     def window_us(self) -> tuple[int, int] | None:
-        """Start and end of the measured window in Unix microseconds; None where the trial never got there,
+        """Start and end of the measured window in Unix microseconds; None if the trial never got there,
         or where the end does not come after the start."""
         start, end = self.record.get("window_start_us"), self.record.get("window_end_us")
         return None if start is None or end is None or end <= start else (int(start), int(end))
 
 
 def check_of(record: dict[str, Any], checks: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The check of the link that a trial ran across; None where it has none."""
+    """The check of the link that a trial ran across; None if it has none."""
     fields = Link.of(SimpleNamespace(**record))._asdict().items()
     return next((check for check in checks if fields <= check.items()), None)

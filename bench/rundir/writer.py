@@ -41,7 +41,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, scenario: Scenario, command: str, facts: dict[str, Any]) -> None:
         """Make the directory; `facts` are machine, versions, commit and pinning, as run.json keeps them.
-        Raises UsageError where it holds something or cannot be written."""
+        Raises UsageError if it holds something or cannot be written."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
@@ -99,7 +99,7 @@ class RunDirectory:
         return path
 
     def add_probe(self, name: str, found: dict[str, Any] | None) -> None:
-        """Keep the raw evidence of one probe; None where it could not be had."""
+        """Keep the raw evidence of one probe; None if it could not be had."""
         self.record["probes"][name] = found
         self._save()
 

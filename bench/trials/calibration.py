@@ -17,7 +17,7 @@ Rules:
 
     {"transport": …, "system": …, "server_model": …, "load": "subscribers" or "publish_rate",
      "asked": [the file's loads], "core_busy_share": 0.78,
-     "found": [the shares found, null where an attempt did not end],
+     "found": [the shares found, null if an attempt did not end],
      "times": 0.82, "loads": [what was measured]}
 """
 
@@ -83,7 +83,7 @@ class _Search:
         return self.group.scaled(self.times)[-1 if self._found else 0]
 
     def note(self, share: float | None) -> None:
-        """How busy `next_attempt` kept the core; None where that is not known."""
+        """How busy `next_attempt` kept the core; None if that is not known."""
         if share:
             asked = self.group.core_busy_share
             if not self._found:

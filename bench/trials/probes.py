@@ -119,7 +119,7 @@ def as_printed(url: str) -> dict[str, Any]:
 def welcome(url: str) -> dict[str, Any]:
     """Several plain WebSocket clients, all connected at once, and the first message that each of them got.
 
-    A message is None where a client got none in time. The page itself is tested in a browser.
+    A message is None if a client got none in time. The page itself is tested in a browser.
     """
     host = urlsplit(url).netloc
     messages: list[str | None] = []

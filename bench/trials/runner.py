@@ -104,7 +104,7 @@ def _facts(scenario: Scenario) -> dict[str, Any]:
 
 
 def _require_file_descriptors(scenario: Scenario) -> None:
-    """Raise UsageError where the largest cell needs more than a process may have here."""
+    """Raise UsageError if the largest cell needs more than a process may have here."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A fresh connection begins before the one before it is given back.
     most = max(

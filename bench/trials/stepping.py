@@ -36,7 +36,7 @@ class Search:
             broken.append(settings.subscribers)
 
     def why_skip(self, repeat: int, settings: Any) -> str | None:
-        """Why a step need not be measured in this repeat; None where it has to be."""
+        """Why a step need not be measured in this repeat; None if it has to be."""
         broken = self._broken.get((repeat, *series_of(settings)), [])
         if len(broken) < STEPS_THAT_BREAK:
             return None

@@ -73,7 +73,7 @@ class Sums(NamedTuple):
 
     @property
     def price(self) -> float | None:
-        """Bytes of head and framing for each byte of payload; None where there is no payload."""
+        """Bytes of head and framing for each byte of payload; None if there is no payload."""
         return (self.head + self.framing) / self.payload if self.payload else None
 
 
@@ -111,7 +111,7 @@ class Exchange:
     headers: HeaderSet
     steps: list[Step] = field(default_factory=list)
     accept: Accept | None = None
-    """How the handshake's key became the accept value; None where there was no handshake."""
+    """How the handshake's key became the accept value; None if there was no handshake."""
     accept_received: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -233,7 +233,7 @@ class _Recorder:
     """Performs an exchange and notes each step."""
 
     def __init__(self, url: str, transport: str, headers: HeaderSet) -> None:
-        """Raises ValueError where the URL is none of ours."""
+        """Raises ValueError if the URL is none of ours."""
         self.endpoint = Endpoint.of(url)
         self.found = Exchange(transport, headers)
         self._started_s = time.perf_counter()

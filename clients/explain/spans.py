@@ -68,7 +68,7 @@ class Accept:
 
     key: str
     nonce_hex: str
-    """The 16 bytes that the key stands for; empty where it does not stand for any."""
+    """The 16 bytes that the key stands for; empty if it does not stand for any."""
     guid: str
     joined: str
     sha1_hex: str
@@ -157,7 +157,7 @@ SEPARATOR_WHY = (
 
 
 def parse_request(data: bytes) -> h11.Request:
-    """What h11 reads in a request; raises ValueError where it reads none."""
+    """What h11 reads in a request; raises ValueError if it reads none."""
     server = h11.Connection(h11.SERVER)
     server.receive_data(data)
     try:
@@ -194,7 +194,7 @@ class Answer:
     """Reads the answer to a request as it comes, by h11. Feed it until `ended`."""
 
     def __init__(self, request: bytes) -> None:
-        """Expect the answer to these bytes. Raises ValueError where they are no request."""
+        """Expect the answer to these bytes. Raises ValueError if they are no request."""
         self.data = b""
         """The answer's own bytes so far."""
         self.rest = b""
@@ -232,7 +232,7 @@ class Answer:
         return self.data[: _head(self.data)]
 
     def header(self, name: str) -> str | None:
-        """A header's value, by its name in lower case; None where there is none."""
+        """A header's value, by its name in lower case; None if there is none."""
         return next((v.decode("latin-1") for n, v in self._headers if n == name.encode("ascii")), None)
 
     def spans(self) -> list[Span]:
@@ -386,7 +386,7 @@ OPCODES = {
 def parse_frame(data: bytes) -> tuple[Opcode, bytes]:
     """What wsproto reads in one whole frame without extensions: opcode and unmasked payload.
 
-    Raises ValueError where it reads anything else than one frame.
+    Raises ValueError if it reads anything else than one frame.
     """
     # Who is asked to read decides whether a mask is demanded (RFC 6455, section 5.1).
     reader = FrameProtocol(client=not data[1] & 0x80, extensions=[])

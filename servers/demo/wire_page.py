@@ -35,7 +35,7 @@ class Kept:
         self._made: dict[str, tuple[float, bytes]] = {}
 
     def get(self, name: str, make: Callable[[], Any]) -> bytes | None:
-        """The result as JSON; None where the turn did not come. Raises what `make` raises."""
+        """The result as JSON; None if the turn did not come. Raises what `make` raises."""
         if not self._turn.acquire(timeout=TURN_S):
             return None
         try:

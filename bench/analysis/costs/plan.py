@@ -124,7 +124,7 @@ class Refused:
 def plan(model: CostModel | None, demand: Demand, machine_memory_kb: int | None) -> list[Plan | Refused]:
     """A plan, or the reason why there is none, for each transport and server model of `summary.costs`.
 
-    Raises CannotPlan where the run has no costs at all."""
+    Raises CannotPlan if the run has no costs at all."""
     who = {
         (one.server_model, one.transport)
         for one in (model.wire if model else [])
@@ -142,7 +142,7 @@ def plan(model: CostModel | None, demand: Demand, machine_memory_kb: int | None)
 
 
 def accepting(model: CostModel, server_model: str, demand: Demand) -> Accepting | None:
-    """What publishing to each user apart would add; None where its cost was not measured."""
+    """What publishing to each user apart would add; None if its cost was not measured."""
     measured = [one for one in model.publish if one.server_model == server_model]
     if not measured or not demand.rate:
         return None
@@ -206,7 +206,7 @@ class _Costs:
         return Refused(self.transport, self.server_model, why, mend)
 
     def wire(self) -> dict[str, Estimate] | None:
-        """Bandwidth up and down for all users, without and with headers; None where it was not measured."""
+        """Bandwidth up and down for all users, without and with headers; None if it was not measured."""
         per_poll = self.nearest([one for one in self.mine(self.model.wire) if one.per_poll])
         per_news = self.nearest([one for one in self.mine(self.model.wire) if one.per_notification])
         if per_poll is None or (per_news is None and self.demand.rate > 0):

@@ -20,7 +20,7 @@ class GateOfCell(Form, frozen=True):
 
 
 class Gate(Form, frozen=True):
-    """A gate asked of one trial. `passed` is None where there was nothing to measure it on."""
+    """A gate asked of one trial. `passed` is None if there was nothing to measure it on."""
 
     value: Number | None
     limit: Number | None

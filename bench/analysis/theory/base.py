@@ -72,7 +72,7 @@ class Theory:
     upkeep: ClassVar[Upkeep | None] = None
     """What an idle subscriber makes the server do; None if the transport has no bill."""
 
-    # --- latency and calls; None where there is no theory for it ---
+    # --- latency and calls; None if there is no theory for it ---
 
     def mean_latency_s(self, load: Load) -> float | None:
         """Mean delivery latency (s)."""

@@ -50,7 +50,7 @@ class FigureMaker(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawn:
-    """One figure of the report. `svg` and `png` are None where nothing was drawn; then `caption` says why."""
+    """One figure of the report. `svg` and `png` are None if nothing was drawn; then `caption` says why."""
 
     name: str
     title: str

@@ -73,7 +73,7 @@ Series = list[Cell]
 def against(
     summary: Summary, factor: str, metrics: Sequence[str], least: int = LEAST
 ) -> tuple[Figure | None, str]:
-    """A panel a load and metric, a line a transport; None where no load has at least so many values of the
+    """A panel a load and metric, a line a transport; None if no load has at least so many values of the
     factor."""
     columns = _loads(summary, factor, metrics, least)
     if not columns:
@@ -241,7 +241,7 @@ class Predicted(NamedTuple):
 
 
 def predicted_curve(summary: Summary, factor: str, metric: str, mine: set[str]) -> Predicted | None:
-    """The predicted curve through the cells of these ids; None where there is none."""
+    """The predicted curve through the cells of these ids; None if there is none."""
     for curve in summary.curves:
         y = curve.whole(metric)
         # A transport that asks nothing has a curve of zeros, which has no place on a logarithmic scale.

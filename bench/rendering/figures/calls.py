@@ -51,7 +51,7 @@ PANELS = (
 
 
 def per_interval(summary: Summary) -> tuple[Figure | None, str]:
-    """Both panels against λT; None where the run has too few values of it."""
+    """Both panels against λT; None if the run has too few values of it."""
     cells = [
         cell
         for cell in arrange.cells_with(summary, [PANELS[0].metric])

@@ -127,7 +127,7 @@ def _is_other(cell: arrange.Cell) -> bool:
 
 
 def _sentence(group: list[arrange.Cell]) -> str:
-    """A load's mean latencies in words, and on loopback the bill; empty where none was measured."""
+    """A load's mean latencies in words, and on loopback the bill; empty if none was measured."""
     late, bills = [], []
     for cell in group:
         mean = cell.metrics.get("latency_ms_mean")

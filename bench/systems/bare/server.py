@@ -84,7 +84,7 @@ class Log:
         return http(b'{"id":%d,"cursor":"bare.%d"}' % (self.newest, self.newest), "201 CREATED")
 
     def after(self, cursor: int) -> bytes | None:
-        """The answer to a poll from a cursor; None where there is nothing yet."""
+        """The answer to a poll from a cursor; None if there is nothing yet."""
         if cursor >= self.newest:
             return None
         if self.newest - cursor > len(self.held):

@@ -3,7 +3,7 @@
     python -m bench.trials.network.link_check server MOST  answers: UDP comes back as it was, TCP is accepted
     python -m bench.trials.network.link_check client MOST  asks, and tells one JSON line
 
-The client tells `round_trip_ms` and `connect_ms` (medians; null where nothing came back), `lost_percent` of
+The client tells `round_trip_ms` and `connect_ms` (medians; null if nothing came back), `lost_percent` of
 `round_trips` datagrams. It sends all of them on a schedule and waits for none (a lossy link would hold it
 up), and gives the last one `PATIENCE_S`; connections are made one beside the other.
 """

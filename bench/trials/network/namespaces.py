@@ -17,7 +17,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def make_user_namespace() -> None:
-    """Enter a new user namespace as its root. Raises OSError where the system does not allow it."""
+    """Enter a new user namespace as its root. Raises OSError if the system does not allow it."""
     user, group = os.geteuid(), os.getegid()
     _unshare(CLONE_NEWUSER, "user")
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")

@@ -51,7 +51,7 @@ class Network:
     """The namespaces and the relay of one trial. `settings` is anything with the fields of `Link`."""
 
     def __init__(self, link: Link, seed: str, *, scratch: Path, core: list[int] | None) -> None:
-        """Start the relay and wait until the link is up. Raises ChildFailed where it does not come up."""
+        """Start the relay and wait until the link is up. Raises ChildFailed if it does not come up."""
         self.link = link
         command = [sys.executable, "-m", "bench.trials.network.relay"]
         self.relay = Child("relay", command, errors=scratch / "relay.log", core=core, precedence=2)
@@ -85,7 +85,7 @@ class Network:
 
 
 def unavailable(scratch: Path) -> str | None:
-    """Why no link can be emulated here, in one line; None where it can."""
+    """Why no link can be emulated here, in one line; None if it can."""
     if not sys.platform.startswith("linux"):
         return "network namespaces are Linux's"
     try:

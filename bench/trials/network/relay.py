@@ -141,7 +141,7 @@ class Lateness:
             self._most_us = max(self._most_us, late)
 
     def percentile_ms(self, percent: float) -> float | None:
-        """The upper edge of the bucket that holds it; None where nothing was sent."""
+        """The upper edge of the bucket that holds it; None if nothing was sent."""
         total, seen = sum(self._counts), 0
         for bucket, count in enumerate(self._counts):
             seen += count
@@ -150,7 +150,7 @@ class Lateness:
         return None
 
     def most_ms(self) -> float | None:
-        """The largest; None where nothing was sent."""
+        """The largest; None if nothing was sent."""
         return self._most_us / 1000 if any(self._counts) else None
 
 

@@ -52,7 +52,7 @@ class Child:
         inside: str = "here",
     ) -> None:
         """Start `command`, pinned to `core` where one is given; `bench.trials.processes.launch` knows what
-        precedence is, and where inside. Raises ChildFailed where it cannot be started."""
+        precedence is, and where inside. Raises ChildFailed if it cannot be started."""
         self.name = name
         self._errors = errors
         self._ended = False
@@ -94,7 +94,7 @@ class Child:
         return self.process.poll() is None
 
     def tell(self, order: dict[str, Any]) -> None:
-        """Send one JSON line. Raises ChildFailed where nobody reads it."""
+        """Send one JSON line. Raises ChildFailed if nobody reads it."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(order) + "\n")
@@ -105,7 +105,7 @@ class Child:
     def line(self, timeout_s: float, check: Callable[[], None] = lambda: None) -> str:
         """The next line that it writes. `check` is called now and then meanwhile, and may raise.
 
-        Raises ChildFailed where it dies first, or takes longer than `timeout_s`.
+        Raises ChildFailed if it dies first, or takes longer than `timeout_s`.
         """
         until_s = time.monotonic() + timeout_s
         while True:
