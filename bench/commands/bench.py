@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     scenario = load(args.scenario)
     command = shlex.join(["wirelab", "bench", args.scenario])
     path, interrupted = perform(scenario, args.out, command, quiet=args.quiet)
-    return _tell(path, interrupted, with_report=args.report)
+    return _show(path, interrupted, with_report=args.report)
 
 
 def perform(scenario: Scenario, out: Path | None, command: str, *, quiet: bool) -> tuple[Path, bool]:
@@ -61,15 +61,16 @@ def perform(scenario: Scenario, out: Path | None, command: str, *, quiet: bool) 
     return runner.perform(scenario, out, command, lambda scenario: Progress(scenario, live=live))
 
 
-def _tell(path: Path, interrupted: bool, *, with_report: bool) -> int:
+def _show(path: Path, interrupted: bool, *, with_report: bool) -> int:
     """Analyse, print and report what was measured."""
     from bench.analysis import store
-    from bench.rendering.report import report
     from bench.rendering.terminal import table
 
     summary, run = store.analyse(path), store.load(path).run
     table.print_summary(run, summary)
     if with_report:
+        from bench.rendering.report import report
+
         print(f"report: {report.write(path, run, summary)}")
     else:
         print(f"run: {path}")

@@ -89,7 +89,7 @@ def about(run: Run) -> None:
         lines.append(f"**No link could be emulated here** ({why}): what asked for one ran on loopback.")
     lines += [
         f"**{registry.label(name)} could not run here** ({why}): its cells were left out."
-        for name, why in run.run["systems_unavailable"].items()
+        for name, why in sorted(run.run["systems_unavailable"].items())
     ]
     refused = [f"- `{one.id}`: {'; '.join(one.why)}" for one in run.summary.trials if not one.valid]
     if refused:

@@ -141,7 +141,7 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 def cells_with(summary: Summary, metrics: Sequence[str]) -> list[Cell]:
     """Valid cells with subscribers that have one of the metrics, the bare server's last. What is not
     about waiting is asked of cells that published."""
-    found = [
+    having = [
         cell
         for cell in summary.cells
         if cell.transport is not None
@@ -150,7 +150,7 @@ def cells_with(summary: Summary, metrics: Sequence[str]) -> list[Cell]:
             cell.metrics.get(metric) and (cell.publish_rate > 0 or METRICS[metric].idle) for metric in metrics
         )
     ]
-    return sorted(in_order(found), key=is_floor)
+    return sorted(in_order(having), key=is_floor)
 
 
 def on_one_network(summary: Summary, metrics: Sequence[str]) -> Summary:
@@ -171,8 +171,8 @@ def floor(summary: Summary, cell: Cell, metric: str) -> Cell | None:
 
 def is_outside(metric: str, cell: Cell) -> bool:
     """Does the metric lie outside the band around its prediction?"""
-    found = cell.residuals.get(metric)
-    return found is not None and found.outcome == "outside"
+    residual = cell.residuals.get(metric)
+    return residual is not None and residual.outcome == "outside"
 
 
 def outside(cells: Iterable[Cell]) -> list[tuple[Cell, str]]:

@@ -37,15 +37,15 @@ def transport_name(cell: Settings, among: Sequence[Settings] = (), *, system: bo
     """The transport's name, with what tells it from others of its kind among the given cells, and with
     `system` also the system, if it is not ours."""
     name = look(cell.transport).label
-    kin = [other for other in among if other.transport == cell.transport]
-    if len({other.poll_interval_s for other in kin}) > 1:
+    alike = [other for other in among if other.transport == cell.transport]
+    if len({other.poll_interval_s for other in alike}) > 1:
         name += f", T = {cell.poll_interval_s:g} s"
-    idle = {other.wait_s for other in kin if other.publish_rate == 0}
+    idle = {other.wait_s for other in alike if other.publish_rate == 0}
     if len(idle) > 1 and has_factor(cell.transport, "wait_s") and cell.publish_rate == 0:
         name += f", wait = {cell.wait_s:g} s"
     if cell.connection == "fresh":
         name += ", fresh connections"
-    if len({other.permessage_deflate for other in kin}) > 1 and cell.permessage_deflate:
+    if len({other.permessage_deflate for other in alike}) > 1 and cell.permessage_deflate:
         name += ", deflate"
     return f"{name}, {registry.label(cell.system)}" if system and not is_ours(cell) else name
 

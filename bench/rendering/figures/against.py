@@ -101,7 +101,7 @@ def against(
             panel.set_ylabel(names.label(metric))
         panel.set_xlabel(FACTORS[factor].label)
     floors = any(
-        arrange.floor(summary, cell, metric) for metric, column in panels for kin in column for cell in kin
+        arrange.floor(summary, cell, metric) for metric, column in panels for line in column for cell in line
     )
     key(figure, {"marker": "o", "markersize": 9, "linestyle": "none"}, predicted=predicted, floor=floors)
     name_ends(figure, ends)
@@ -126,7 +126,7 @@ def against(
 
 def suits(summary: Summary, factor: str, metrics: Sequence[str]) -> bool:
     """Would a figure against the factor show at least half of our cells that have one of the metrics?"""
-    drawn = sum(len(kin) for load in _loads(summary, factor, metrics, LEAST) for kin in load)
+    drawn = sum(len(line) for load in _loads(summary, factor, metrics, LEAST) for line in load)
     return 0 < len(_ours(summary, metrics)) <= 2 * drawn
 
 
@@ -146,9 +146,9 @@ def _loads(summary: Summary, factor: str, metrics: Sequence[str], least: int) ->
     wanted = min(2, len({cell.transport for cell in cells}))
     kept = []
     for load in found.values():
-        series = [sorted(kin, key=lambda cell: float(getattr(cell, factor))) for kin in load.values()]
-        values = [len({getattr(cell, factor) for cell in kin}) for kin in series]
-        lines = {kin[0].transport for kin, count in zip(series, values, strict=True) if count >= SOME}
+        series = [sorted(line, key=lambda cell: float(getattr(cell, factor))) for line in load.values()]
+        values = [len({getattr(cell, factor) for cell in line}) for line in series]
+        lines = {line[0].transport for line, count in zip(series, values, strict=True) if count >= SOME}
         if max(values) >= least and len(lines) >= wanted:
             kept.append(series)
     # The fullest loads, in their usual order, the rarest notifications before the others.
@@ -194,7 +194,7 @@ def _panel(
 ) -> tuple[list[End], bool, bool]:
     """One panel; returns the ends to be named, whether any point is flagged and whether theory was drawn."""
     among = [cell for series in column for cell in series]
-    measured = [kin for series in column if (kin := [cell for cell in series if cell.metrics.get(metric)])]
+    measured = [line for series in column if (line := [cell for cell in series if cell.metrics.get(metric)])]
     if factor == "one_way_ms" and metric.startswith("latency"):
         _transits(panel, max(float(getattr(cell, factor)) for cell in among))
     # On a logarithmic scale what is nothing stands at the bottom, and is named so.
