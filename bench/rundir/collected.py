@@ -1,4 +1,4 @@
-"""What a trial left behind, before it is kept: raw rows, samples, errors."""
+"""All that is collected from the processes of a trial before it is kept: raw rows, samples, errors."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.rundir.schema import RAW
 from bench.scenario.scenario import Planned
 
 Rows = npt.NDArray[np.int64]
 
 
+def no_rows(name: str) -> Rows:
+    """The raw rows of one kind when there are none."""
+    return np.empty((0, len(RAW[name])), np.int64)
+
+
 @dataclass
 class Collected:
-    """What a trial left behind. Rows are as bench/trials/generator.py and bench/trials/publisher.py write
-    them."""
+    """What one trial left behind. Rows have the columns of `RAW`."""
 
     planned: Planned
     exit: str = "finished"
     window_us: tuple[int, int] | None = None
-    deliveries: Rows = field(default_factory=lambda: np.empty((0, 6), np.int64))
-    requests: Rows = field(default_factory=lambda: np.empty((0, 6), np.int64))
-    published: Rows = field(default_factory=lambda: np.empty((0, 4), np.int64))
+    deliveries: Rows = field(default_factory=lambda: no_rows("deliveries"))
+    requests: Rows = field(default_factory=lambda: no_rows("requests"))
+    published: Rows = field(default_factory=lambda: no_rows("published"))
     subscribers: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     arrival: str | None = None
+    """Which clock the times of arrival are from: "kernel" or "handling"."""
 
     def read_rows(self, directory: Path) -> None:
-        """Read the raw columns that the load generator and the publisher wrote there. What is not there was
-        never written."""
-        for name in ("deliveries", "requests", "published"):
+        """Read the raw rows that the load generator and the publisher wrote there. A file that is missing was
+        never written; a row at the end that is not whole is left out."""
+        for name, columns in RAW.items():
             path = directory / f"{name}.i64"
             if path.exists():
-                rows, width = np.fromfile(path, np.int64), getattr(self, name).shape[1]
+                rows, width = np.fromfile(path, np.int64), len(columns)
                 setattr(self, name, rows[: len(rows) // width * width].reshape(-1, width))

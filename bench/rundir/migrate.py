@@ -1,7 +1,7 @@
-"""What older versions of run.json lack, filled in as it is read.
+"""Read older versions of run.json as the newest.
 
 Rules:
-- The files of a run stay as they were written; what is read of them has the form of `bench/rundir/schema.py`.
+- The files of a run stay as they were written.
 - A setting that a version did not have yet is filled in with what its runs had.
 """
 
@@ -23,11 +23,11 @@ LOOPBACK = {
 FIRST_HAD = {"connection": "kept", **LOOPBACK}
 """Schema 1: connections were always kept, and there were no links."""
 NOT_NOTED = {"settle_s": 1.0, "memory": False}
-"""Schema 1 had these, and noted them in the scenario's text alone; this is what they were if it is silent."""
+"""Schema 1 had these two, but only the scenario's text noted them; these are the defaults of that time."""
 
 
 def migrate(run: Record) -> Record:
-    """The run of any schema up to the present one, as the present one has it. Pure."""
+    """A run of any schema, as the newest schema has it. Pure."""
     if run["schema"] >= 3:
         return run
     scenario = run.get("scenario") or {}
@@ -53,14 +53,15 @@ def _settings(record: Record, lacked: Record) -> Record:
 
 
 def _calibration(found: Record) -> Record:
-    """A group's loads with the system that they were for: the bare server alone had no server model."""
+    """An entry of `calibrations` with its system: only the bare server had no server model."""
     return {"system": "bare" if found["server_model"] is None else "wirelab", **found}
 
 
 def _not_noted(scenario: Record) -> Record:
-    """What a scenario of schema 1 said by its `[defaults]` of settings that its trials do not name."""
+    """The settings of NOT_NOTED, as the `[defaults]` of the scenario's text have them, unless by a list."""
     try:
         defaults = tomllib.loads(scenario.get("toml", "")).get("defaults", {})
     except tomllib.TOMLDecodeError:
         defaults = {}
-    return {name: defaults.get(name, usual) for name, usual in NOT_NOTED.items()}
+    given = {name: defaults[name] for name in NOT_NOTED if not isinstance(defaults.get(name, []), list)}
+    return {**NOT_NOTED, **given}

@@ -1,10 +1,10 @@
-"""Open the files of a run directory: pandas frames for a notebook, the same arrays for the analysis. It knows
-no summary.
+"""Open the files of a run directory: as pandas frames for a notebook, as arrays for the analysis. This module
+knows no summary.
 
 Rules:
 - A run directory is read by its own content alone: no absolute path is kept or needed, so a directory that
   was moved to another machine loads, analyses and reports the same.
-- What is wrong with a directory is told in one sentence that says what to mend (`RunDirectoryError`).
+- If a directory is wrong, one sentence says what to mend (`RunDirectoryError`).
 - Files are read when first asked for; frames are cached on the `RunFiles` and belong to the caller.
 - What was not measured is missing (None, NaN, NA), never 0.
 """
@@ -126,8 +126,7 @@ class RunFiles:
 
 
 def read(directory: str | os.PathLike[str]) -> RunFiles:
-    """Open a run directory. Raises `RunDirectoryError` where it is missing, newer than this code, or
-    damaged."""
+    """Open a run directory. Raises `RunDirectoryError` if it is missing, newer than this code, or damaged."""
     path = Path(directory)
     if not path.is_dir():
         raise RunDirectoryError(
@@ -155,9 +154,9 @@ def read(directory: str | os.PathLike[str]) -> RunFiles:
         raise RunDirectoryError(f"{source} has no list of trials with ids: it was not written by wirelab")
     run = migrate(run)
     for trial in run["trials"]:
-        if lacking := [name for name in SETTINGS if name not in trial]:
+        if missing := [name for name in (*SETTINGS, "unreported") if name not in trial]:
             raise RunDirectoryError(
-                f"{source}: trial {trial['id']} does not name {lacking[0]}: it was not written by wirelab"
+                f"{source}: trial {trial['id']} does not name {missing[0]}: it was not written by wirelab"
             )
     return RunFiles(path, run)
 
@@ -171,17 +170,17 @@ def require_run(directory: Path) -> None:
 def _json_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    found = []
+    rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            found.append(json.loads(line))
+            rows.append(json.loads(line))
         except ValueError as error:
             raise RunDirectoryError(
                 f"{path}, line {number}, is not JSON ({error}): mend or delete that line"
             ) from error
-    return found
+    return rows
 
 
 def _group(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -31,7 +31,7 @@ import pyarrow as pa
 SCHEMA = 3
 """The version that is written, and the newest that is read."""
 NEVER = -1
-"""In the raw columns of a trial: what never came. It is null in the run's files."""
+"""In the raw rows of a trial: what never came. It is null in the run's files."""
 
 FILES = (
     "run.json",
@@ -42,7 +42,7 @@ FILES = (
     "resources.jsonl",
     "errors.jsonl",
 )
-"""All that a run directory holds when it is finished."""
+"""All files of a finished run."""
 
 INTEGERS: dict[str, tuple[str, ...]] = {
     "deliveries": ("id", "due_us", "accepted_us", "received_us", "handled_us"),
@@ -71,6 +71,12 @@ INTEGERS: dict[str, tuple[str, ...]] = {
         "total_segments_received",
     ),
 }
+RAW = {
+    "deliveries": ("subscriber", *INTEGERS["deliveries"]),
+    "requests": ("subscriber", *INTEGERS["requests"]),
+    "published": INTEGERS["published"],
+}
+"""The columns of the raw rows that a trial's load generator and publisher write, as 64-bit integers."""
 _TRIAL = pa.field("trial", pa.dictionary(pa.int32(), pa.string()))
 _SUBSCRIBER = pa.field("subscriber", pa.int32())
 SCHEMAS = {
@@ -86,7 +92,7 @@ SCHEMAS = {
 """The columns of each Parquet file."""
 
 OPTIONAL = re.compile(r"lost|empty_responses|skipped_ticks|(window|total)_.*")
-"""Columns that a run may lack and still be analysed: those of schema 1 have no totals."""
+"""Columns without which a run can be analysed: those of schema 1 have no totals."""
 REQUIRED = {
     name: [column for column in schema.names if not OPTIONAL.fullmatch(column)]
     for name, schema in SCHEMAS.items()

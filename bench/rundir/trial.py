@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy.typing as npt
@@ -26,9 +25,9 @@ class Trial:
     errors: list[dict[str, Any]] = field(default_factory=list)
     pinning: dict[str, list[int]] | None = None
     measured: dict[str, Any] = field(default_factory=dict)
-    """Which clocks and counters the run's system gave, as in run.json."""
+    """Which clocks and counters the run's machine has, as in run.json."""
     link_check: dict[str, Any] | None = None
-    """What the check of its link found before the first trial; None on loopback."""
+    """What the check of its link measured before the first trial; None on loopback."""
 
     @property
     def id(self) -> str:
@@ -43,13 +42,13 @@ class Trial:
 
     @property
     def window_us(self) -> tuple[int, int] | None:
-        """Start and end of the measured window in Unix microseconds; None if the trial never got there,
-        or where the end does not come after the start."""
+        """Start and end of the measured window in Unix microseconds; None if the trial never reached it, or
+        if the end does not come after the start."""
         start, end = self.record.get("window_start_us"), self.record.get("window_end_us")
         return None if start is None or end is None or end <= start else (int(start), int(end))
 
 
 def check_of(record: dict[str, Any], checks: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The check of the link that a trial ran across; None if it has none."""
-    fields = Link.of(SimpleNamespace(**record))._asdict().items()
-    return next((check for check in checks if fields <= check.items()), None)
+    """The check of the link that a trial ran across; None on loopback."""
+    link = {name: record[name] for name in Link._fields}
+    return next((check for check in checks if link.items() <= check.items()), None)

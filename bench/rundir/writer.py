@@ -2,9 +2,10 @@
 
 Rules:
 - A directory that holds anything is refused: results are never mixed or overwritten.
-- run.json is replaced as a whole after each trial, so at any time it is valid and names the finished ones.
-- A trial's columns are written as a piece when it ends; the pieces become the four files at the end, also
-  after an interruption. Only a harness that was killed leaves pieces behind.
+- run.json is replaced as a whole after each trial, so that it is valid at any time and names the finished
+  trials.
+- A trial's columns are written as a piece when it ends. The pieces are joined to the four files at the end,
+  also after an interruption. Only a harness that was killed leaves pieces behind.
 - It judges nothing: what gates say of a trial is handed to it.
 """
 
@@ -25,14 +26,14 @@ from msgspec.structs import asdict
 
 from bench.errors import UsageError
 from bench.rundir.collected import Collected
-from bench.rundir.schema import INTEGERS, NEVER, SCHEMA, SCHEMAS
+from bench.rundir.schema import INTEGERS, NEVER, RAW, SCHEMA, SCHEMAS
 from bench.rundir.trial import Trial, check_of
 from bench.scenario.scenario import Planned, Scenario
 from bench.systems.registry import SYSTEMS
 
 
 def default_directory(scenario: Scenario) -> Path:
-    """Where a run goes unless told: runs/<scenario>-<UTC time>."""
+    """Where a run goes unless the user names a directory: runs/<scenario>-<UTC time>."""
     return Path("runs") / f"{scenario.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
 
 
@@ -41,7 +42,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, scenario: Scenario, command: str, facts: dict[str, Any]) -> None:
         """Make the directory; `facts` are machine, versions, commit and pinning, as run.json keeps them.
-        Raises UsageError if it holds something or cannot be written."""
+        Raises UsageError if it holds anything or cannot be written."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
@@ -98,13 +99,13 @@ class RunDirectory:
         path.mkdir()
         return path
 
-    def add_probe(self, name: str, found: dict[str, Any] | None) -> None:
+    def add_probe(self, name: str, evidence: dict[str, Any] | None) -> None:
         """Keep the raw evidence of one probe; None if it could not be had."""
-        self.record["probes"][name] = found
+        self.record["probes"][name] = evidence
         self._save()
 
     def add_link(self, check: dict[str, Any]) -> None:
-        """Keep what the check of a link found."""
+        """Keep what the check of a link measured."""
         self.record["links"].append(check)
         self._save()
 
@@ -118,14 +119,14 @@ class RunDirectory:
         self.record["systems_unavailable"][name] = why
         self._save()
 
-    def add_calibration(self, found: dict[str, Any]) -> None:
-        """Keep by what the loads of a group were multiplied (`bench/trials/calibration.py`)."""
-        self.record["calibrations"].append(found)
+    def add_calibration(self, calibration: dict[str, Any]) -> None:
+        """Keep the number by which the loads of a group were multiplied (`bench/trials/calibration.py`)."""
+        self.record["calibrations"].append(calibration)
         self._save()
 
     def as_trial(self, collected: Collected) -> Trial:
-        """One trial as the analysis will read it, with what is known of the clocks and counters by now."""
-        trial = as_trial(collected, tables_of(collected), self.record["pinning"], self.record["links"])
+        """One trial as the analysis will read it, with the clocks and counters that are known by now."""
+        trial = as_trial(collected, self.record["pinning"], self.record["links"])
         self._note_measured(trial, collected)
         trial.measured = self.record["measured"]
         return trial
@@ -142,13 +143,13 @@ class RunDirectory:
         self._save()
 
     def skip(self, planned: Planned, why: str) -> None:
-        """Keep that a trial was not worth running, and why."""
+        """Keep why a trial was not run."""
         place = {"id": planned.id, "repeat": planned.repeat, "order": planned.order}
         self.record["skipped"].append({**place, **asdict(planned.settings), "why": why})
         self._save()
 
     def finish(self, *, interrupted: bool) -> None:
-        """Make the four Parquet files of the pieces."""
+        """Join the pieces of all trials to the four Parquet files."""
         for name, schema in SCHEMAS.items():
             with pq.ParquetWriter(self.path / f"{name}.parquet", schema, compression="zstd") as writer:
                 for piece in sorted(self._pieces.glob(f"*.{name}.parquet")):
@@ -159,7 +160,7 @@ class RunDirectory:
         self._save()
 
     def _note_measured(self, trial: Trial, collected: Collected) -> None:
-        """Which clocks and counters this system gave; the worst of all trials counts."""
+        """Note which clocks and counters this machine has; the worst of all trials counts."""
         measured = self.record["measured"]
         if collected.arrival and measured["arrival"] != "handling":
             measured["arrival"] = collected.arrival
@@ -179,7 +180,7 @@ class RunDirectory:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def _save(self) -> None:
-        """Replace run.json as a whole: a reader sees the old one or the new one."""
+        """Replace run.json as a whole, so that a reader sees either the old one or the new one."""
         text = json.dumps(self.record, indent=1, ensure_ascii=False)
         beside = self.path / "run.json.new"
         beside.write_text(text + "\n", encoding="utf-8")
@@ -191,32 +192,27 @@ def tables_of(collected: Collected) -> dict[str, pa.Table]:
     trial = collected.planned.id
     subscribers = collected.subscribers
     columns: dict[str, dict[str, Any]] = {
-        "deliveries": _columns(("subscriber", *INTEGERS["deliveries"]), collected.deliveries),
-        "requests": _columns(("subscriber", *INTEGERS["requests"]), collected.requests),
-        "published": _columns(INTEGERS["published"], collected.published),
+        **{name: _columns(names, getattr(collected, name)) for name, names in RAW.items()},
         "subscribers": {
             key: [row.get(key) for row in subscribers] for key in ("subscriber", *INTEGERS["subscribers"])
         },
     }
-    found = {}
+    tables = {}
     for name, schema in SCHEMAS.items():
         rows = len(next(iter(columns[name].values())))
         named = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([trial]))
         arrays = [named, *(pa.array(columns[name][field.name], field.type) for field in list(schema)[1:])]
-        found[name] = pa.Table.from_arrays(arrays, schema=schema)
-    return found
+        tables[name] = pa.Table.from_arrays(arrays, schema=schema)
+    return tables
 
 
 def as_trial(
-    collected: Collected,
-    tables: dict[str, pa.Table],
-    pinning: dict[str, list[int]] | None,
-    links: list[dict[str, Any]],
+    collected: Collected, pinning: dict[str, list[int]] | None, links: list[dict[str, Any]]
 ) -> Trial:
     """The trial as `bench.rundir.reader` gives it from a finished run."""
     parts = {
         name: {key: table.column(key).to_numpy() for key in table.column_names if key != "trial"}
-        for name, table in tables.items()
+        for name, table in tables_of(collected).items()
     }
     record = trial_record(collected)
     return Trial(
@@ -230,7 +226,7 @@ def as_trial(
 
 
 def trial_record(collected: Collected) -> dict[str, Any]:
-    """What run.json says of a trial, before its gates."""
+    """The entry of a trial in run.json, without what its gates say."""
     planned = collected.planned
     start_us, end_us = collected.window_us or (None, None)
     return {

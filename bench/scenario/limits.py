@@ -1,7 +1,7 @@
-"""What one machine can measure: limits that no single key of a scenario can tell.
+"""Limits of what one machine can measure, each over several keys of a scenario.
 
 Rules:
-- A scenario cannot ask for more than one machine's memory or half a day.
+- A scenario cannot ask for more than one machine's memory, or for more than MAXIMUM_HOURS.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a network between server and clients does to packets: profiles, and delays of a scenario's own.
 
 Rules:
-- A link is five numbers (`Link`) under a name. Profiles name their source; `constant` is a delay given in the
-  scenario as `one_way_ms`, pure: no jitter, no loss, no limit. `loopback` is no emulation at all.
+- A link has a name and four numbers (`Link`). Each profile names its source. `constant` is a delay alone,
+  which the scenario gives as `one_way_ms`: no jitter, no loss, no limit. `loopback` is no emulation at all.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ CONSTANT = "constant"
 class Link(NamedTuple):
     """What a link does to each packet, the same in both directions.
 
-    `jitter_ms` is uniform around the delay, and never lets one packet overtake another, so a dense stream of
-    packets is later than its mean; `loss_percent` is drawn for each packet by itself; `bandwidth_mbit` 0 is
-    no limit.
+    `jitter_ms` is uniform around the delay, but no packet overtakes another, so that a dense stream of
+    packets is later than the mean delay. `loss_percent` is drawn for each packet by itself. `bandwidth_mbit`
+    0 is no limit.
     """
 
     link: str = LOOPBACK
@@ -29,12 +29,12 @@ class Link(NamedTuple):
 
     @classmethod
     def of(cls, settings: Any) -> Link:
-        """The link of a trial's settings, which have its fields."""
+        """The link in the settings of a cell, which have its fields."""
         return cls(*(getattr(settings, name) for name in cls._fields))
 
 
 class Profile(NamedTuple):
-    """A link with the source of its figures."""
+    """A link with the source of its numbers."""
 
     link: Link
     source: str

@@ -1,8 +1,8 @@
 """A scenario's TOML file in, a checked `Scenario` out. Pure, but for reading the file.
 
 Rules:
-- A scenario is checked whole before anything starts. What is wrong is told by the key's name, with what
-  is allowed there; unknown keys are wrong too, so that a typing slip never measures something else.
+- A scenario is checked whole before anything starts. An error names the key that is wrong and what is allowed
+  there. Unknown keys are errors too, so that a mistyped key never measures something else.
 - Every factor may be one value or a list; lists make a grid. A factor that a transport does not know
   (`poll_interval_s` on a WebSocket) takes its first value there, and equal cells are measured once.
 - `link` names a link that is emulated between server and clients: `loopback` for none, a profile of
@@ -45,7 +45,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 LEAST_BANDWIDTH_MBIT = 0.5
 """A slower link than this would be full of its own check's packets."""
 CALIBRATION = "core_busy_share"
-"""What a group of cells may say besides factors."""
+"""The key of a group of cells that is not a factor."""
 CORE_BUSY_SHARE = Annotated[float, Meta(ge=0.05, le=0.9)]
 NO_TRANSPORT = "none"
 """The transport of a baseline in the file."""
@@ -109,7 +109,7 @@ def parse(toml: str) -> Scenario:
         where = f"cells group {number}"
         own = _table(group, where, CALIBRATION)
         values = {**DEFAULTS, **defaults, **own}
-        # Whichever of the two is nearer says what is in between.
+        # The link is given by `link` or by `one_way_ms`: a group that has either overrides both.
         between = next((given for given in (own, defaults) if {"link", "one_way_ms"} & set(given)), {})
         values["link"] = _between(between, links, where)
         values["one_way_ms"] = 0.0

@@ -54,7 +54,7 @@ class Calibrated:
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     """A checked scenario. `toml` is its source text; `cells` are distinct and in the file's order, and
-    `calibrated` tells whose loads are still to be multiplied."""
+    `calibrated` has the groups whose loads are still to be multiplied."""
 
     name: str
     question: str

@@ -117,7 +117,7 @@ def _core_busy_share(settings: Settings, seed: int, directory: writer.RunDirecto
     )
     if collected.exit != "finished":
         return None
-    measured = writer.as_trial(collected, writer.tables_of(collected), pinning, directory.record["links"])
+    measured = writer.as_trial(collected, pinning, directory.record["links"])
     window = Window.of(measured)
     if window is None or window.server_cpu_us is None or not window.elapsed_us:
         return None

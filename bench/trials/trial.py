@@ -46,8 +46,8 @@ COHORT_LEAVE_TIMEOUT_S = 5.0
 SAMPLE_EVERY_S = 1.0
 SETTLED_BEFORE_S = 0.15
 SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
-"""PSS is read so long before the window: walking the server's pages disturbs it for some milliseconds, and
-its threads are counted one by one, of which there may be two for each subscriber."""
+"""PSS is read so long before the window: to walk the server's pages disturbs it for some milliseconds. So
+does counting its threads one by one, and there may be two threads a subscriber."""
 
 
 def run(
@@ -169,8 +169,8 @@ class _Course:
         return self.network.inside(side) if self.network else "here"
 
     def cohort(self) -> None:
-        """A few subscribers join and leave, so that what the server keeps for good is not billed to the
-        others."""
+        """A few subscribers join and leave, so that the memory that the server keeps for good is not billed
+        to the others."""
         assert self.generator is not None
         empty = self.collected.samples[-1]["server"]["file_descriptors"]
         order = {"do": "cohort", "subscribers": COHORT}
@@ -185,7 +185,7 @@ class _Course:
         self.sample("warmed", pss=True)
 
     def measure(self) -> None:
-        """Settle, then the window: both edges are read, and once a second between them."""
+        """Settle, then the window. Samples are taken at both edges, and once a second between them."""
         settings = self.settings
         begin_us = time.time_ns() // 1000 + 50_000
         start_us = begin_us + round(settings.settle_s * 1e6)
@@ -212,7 +212,7 @@ class _Course:
             self.generator.expect("window_done", 10, self.check)
 
     def drain(self) -> None:
-        """All that was published is answered, and has reached everybody or never will."""
+        """Wait until all that was published is answered, and has reached every subscriber or never will."""
         last_id = None
         if self.publisher:
             told = self.publisher.expect("published", DRAIN_TIMEOUT_S, self.check)
@@ -227,7 +227,7 @@ class _Course:
             self.sample("drained")
 
     def collect(self) -> None:
-        """Have everybody write what they hold."""
+        """Have the load generator and the publisher write what they hold."""
         for child in (self.generator, self.publisher):
             if child:
                 child.tell({"do": "stop"})
@@ -250,7 +250,7 @@ class _Course:
         return told
 
     def collect_what_there_is(self) -> None:
-        """After a failure: what the others hold is still worth keeping."""
+        """After a failure: keep what the other processes hold."""
         try:
             self.collect()
         except ChildFailed as failure:

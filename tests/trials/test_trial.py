@@ -261,8 +261,7 @@ def test_a_dropped_notification_makes_the_trial_invalid(tmp_path: Path) -> None:
     """One delivery less than there should be."""
     collected, _ = run_short(tmp_path, "websocket")
     collected.deliveries = np.delete(collected.deliveries, 100, axis=0)
-    tables = writer.tables_of(collected)
-    outcome = gates.check(writer.as_trial(collected, tables, machine.pinning(), []))
+    outcome = gates.check(writer.as_trial(collected, machine.pinning(), []))
     assert "1 notifications were lost" in " ".join(outcome.why)
 
 
