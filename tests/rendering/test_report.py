@@ -217,3 +217,8 @@ def test_the_page_is_no_wider_than_a_phone(whole: str, article_run: Run, visit: 
             color_scheme=scheme,
         )
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_code_in_a_sentence_is_the_only_markup() -> None:
+    """A verdict's reason holds words from the run: they are escaped, inside and outside of backquotes."""
+    assert report._code("<b> `<i>`") == "&lt;b&gt; <code>&lt;i&gt;</code>"

@@ -333,13 +333,21 @@ def test_past_the_subscriber_limit_only_subscribers_are_refused(
         assert int(answer.headers["Retry-After"]) > 0
     assert ask(server, "GET", "/healthz").status == 200
     assert publish(server, "main", "still published").status == 201
-    assert ask(server, "GET", "/streams/main/short-poll").status == 200
-    assert ask(server, "GET", "/streams/main/long-poll?wait=0").status == 200
+    for poll in ("short-poll", "long-poll?wait=0"):
+        answer = ask(server, "GET", f"/streams/main/{poll}")
+        assert answer.status == 200
+        assert answer.headers["Cache-Control"] == "no-store"
     for client in clients:
         client.message()
         assert b"still published" in client.message()
         client.close()
     until(lambda: refused_upgrade(server, "/streams/main/websocket", {"Origin": "http://x"}).status == 403)
+    until(lambda: stats(server, "main")["transports"]["websocket"]["subscribers"] == 0)
+    # Their places are free again.
+    others = [RawWebSocket(server, "/streams/main/websocket") for _ in range(3)]
+    for other in others:
+        assert b"cursor" in other.message()
+        other.close()
 
 
 @pytest.mark.parametrize("model", MODELS)
