@@ -32,13 +32,14 @@ IN_CI = os.environ.get("CI") == "true"
 STOP_S = 15.0
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "alone: its subject is time, so no other test runs beside it")
+QUICK = {"analysis", "clients", "evidence", "rendering", "rundir", "scenario"}
+"""Rooms whose files take seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that run alone come last: until then the others need not wait for them."""
-    items.sort(key=runs_alone)
+    """Files that take long come first, so that no process has one left when the others are done. The tests
+    that run alone come last: until then nobody waits for them."""
+    items.sort(key=lambda item: (runs_alone(item), item.path.parent.name in QUICK))
 
 
 def runs_alone(item: pytest.Item) -> bool:

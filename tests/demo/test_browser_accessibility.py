@@ -14,16 +14,28 @@ RUN = """async () => {
   return violations.map(({ id, impact, nodes }) => [impact, id, nodes.map(({ target }) => String(target))]);
 }"""
 SERIOUS = ("serious", "critical")
-FILL_MS = 1500
-"""Time for a page to show what it shows when it runs."""
+OPEN = "#state[data-state=open]"
+FILLED = {
+    "/": ".log li",
+    "/wire": "#printed .step",
+    "/whiteboard": OPEN,
+    "/chat": OPEN,
+    "/sensors": ".sensor",
+    "/game": "#scores li",
+    "/welcome": "text=web Socket Works",
+    "/class": "#empty:visible",
+}
+"""What a page shows when it runs."""
 
 
 def test_nothing_serious_on_any_page(pages: Server, visit: Visits) -> None:
     """Each page as it opens, light and then dark; the race with its predictions open."""
-    opened = {page.path: visit(pages.url + page.path, color_scheme="light") for page in PAGES}
-    opened["/"].locator('[data-action="predict"]').click()
-    opened["/"].wait_for_timeout(FILL_MS)
-    for path, page in opened.items():
+    page = visit(pages.url)
+    for path in [page.path for page in PAGES]:
+        page.goto(pages.url + path)
+        page.locator(FILLED[path]).first.wait_for()
+        if path == "/":
+            page.locator('[data-action="predict"]').click()
         page.evaluate(AXE)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)

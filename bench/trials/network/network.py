@@ -118,8 +118,16 @@ def _measure(link: Link, seed: str, scratch: Path, core: list[int] | None) -> di
             most_s = 2 * (link.one_way_ms + link.jitter_ms) / 1000
             command = [sys.executable, "-m", "bench.trials.network.link_check", side, str(most_s)]
             errors = scratch / f"link-{side}.log"
+            # The check tells of the link: its ends take precedence, or it would tell who else had the core.
             ends.append(
-                Child(f"link's {side}", command, errors=errors, core=None, inside=network.inside(side))
+                Child(
+                    f"link's {side}",
+                    command,
+                    errors=errors,
+                    core=None,
+                    precedence=1,
+                    inside=network.inside(side),
+                )
             )
             if side == "server":
                 ends[0].expect("ready", START_TIMEOUT_S)
