@@ -16,17 +16,22 @@ process ends too.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
 from array import array
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bench.rundir.schema import NEVER
 from bench.systems.registry import SYSTEMS
 from clients.errors import ClientError
 from clients.publisher import Publisher, schedule
+
+ANSWER_TIMEOUT_S = 20.0
+READ_BYTES = 4096
 
 
 def publish(publisher: Publisher, settings: dict[str, Any], start_us: int, end_us: int) -> dict[str, Any]:
@@ -42,6 +47,22 @@ def publish(publisher: Publisher, settings: dict[str, Any], start_us: int, end_u
         error = str(failure)
     last_id = max((record.id for record in publisher.records if record.id is not None), default=None)
     return {"event": "published", "last_id": last_id, "error": error}
+
+
+def await_acceptance(url: str) -> None:
+    """Return when the server has accepted the publisher's connection, so that its descriptor and memory are
+    in the sample of the empty server.
+
+    A server accepts connections in their order, so one answer on a later connection tells it, whatever the
+    answer is. The server closes that connection itself (RFC 9112, section 9.6) before this returns. Raises
+    OSError if no answer comes."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), ANSWER_TIMEOUT_S) as later:
+        later.sendall(
+            f"GET /healthz HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode("ascii")
+        )
+        while later.recv(READ_BYTES):
+            pass
 
 
 def write(publisher: Publisher, path: Path) -> None:
@@ -61,6 +82,7 @@ def main() -> int:
     publisher = SYSTEMS[settings["system"]].publisher(
         settings["url"], settings["stream"], settings["payload_bytes"]
     )
+    await_acceptance(settings["url"])
     print(json.dumps({"event": "ready"}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)

@@ -350,7 +350,7 @@ def test_a_held_request_is_seen_held(served: Server, visit: Visits) -> None:
     expect(bar).to_have_count(1)
     height = lambda: float(bar.get_attribute("height") or 0)  # noqa: E731
     first = height()
-    until(lambda: height() > first + 10, page, 2, "that the bar grows")
+    until(lambda: height() > first + 10, page, 1, "that the bar grows")
     expect(lane(page, "websocket").locator(".held")).to_have_count(0)
 
 

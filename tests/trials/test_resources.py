@@ -1,9 +1,11 @@
 """What processes use, read while they use it. Elsewhere than on Linux nothing is measured or guessed."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -11,6 +13,18 @@ import pytest
 from bench.trials.processes import machine, resources
 
 BURN = "import time\nend = time.process_time() + {s}\nwhile time.process_time() < end: pass\n"
+
+
+@contextlib.contextmanager
+def waiting(code: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that runs this code, has said a line, and waits for one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield child
+        child.communicate("\n")
 
 
 def test_cpu_time_is_the_process_clock() -> None:
@@ -44,13 +58,8 @@ def test_threads_that_ended_still_count() -> None:
         "while len(os.listdir('/proc/self/task')) > 1: time.sleep(0.001)\n"
         "print('done', flush=True); input()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
+    with waiting(code) as child:
         used = resources.ProcessTree(child.pid).sample()
-        child.communicate("\n")
     assert used["cpu_us"] >= 200_000
     assert used["threads"] == 1
 
@@ -96,14 +105,9 @@ def test_context_switches_are_those_of_every_thread() -> None:
         "threading.Thread(target=wait, daemon=True).start(); done.wait()\n"
         "print('done', flush=True); input()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
+    with waiting(code) as child:
         used = resources.ProcessTree(child.pid).sample()
         first = psutil.Process(child.pid).num_ctx_switches()
-        child.communicate("\n")
     assert used["threads"] == 2
     assert used["voluntary_switches"] >= 100 > first.voluntary
     assert used["involuntary_switches"] >= 0

@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from bench.rundir.trial import Trial
 from bench.scenario.parse import parse
 from bench.trials import runner, trial
 from bench.trials.processes import machine
+from bench.trials.publisher import await_acceptance
 from clients.publisher import schedule
 
 Started = Callable[[str], list[int]]
@@ -137,6 +139,27 @@ def test_a_memory_trial_begins_with_a_cohort(tmp_path: Path) -> None:
     assert edges["settled"]["pss_kb"] > edges["warmed"]["pss_kb"]
     assert {row["joined_id"] for row in collected.subscribers} == {1}
     assert collected.deliveries[:, 1].min() == 2
+
+
+def test_the_publisher_is_ready_when_its_connection_is_accepted() -> None:
+    """Not when the kernel has queued it: the empty server's descriptors would be one too few."""
+    accepted = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+
+        def accept_late() -> None:
+            time.sleep(0.2)
+            accepted.append(server.accept()[0])
+            later, _ = server.accept()
+            later.recv(4096)
+            later.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            later.close()
+
+        threading.Thread(target=accept_late).start()
+        with socket.create_connection((host, port)):
+            await_acceptance(f"http://{host}:{port}")
+            assert len(accepted) == 1
+    accepted[0].close()
 
 
 @pytest.mark.parametrize(("publish_rate", "published"), [(0, False), (20, True)])
