@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from bench.evidence.metrics.metric import Metric
 from bench.evidence.window import Window
-
-MEMORY_MINIMUM_SUBSCRIBERS = 200
-"""Below this many subscribers the allocator's steps are as large as the figure, so none is given."""
+from bench.scenario.settings import MEMORY_SUBSCRIBERS
 
 TICKED_MINIMUM_US = 100_000
 """User and system time are counted in ticks of 10 ms: below this much CPU one tick is over a tenth of it, so
@@ -71,7 +69,7 @@ def _involuntary_switches_per_second(window: Window) -> float | None:
 
 def _growth_per_subscriber(window: Window, part: str, field: str | None) -> float | None:
     """Growth (kB a subscriber) from the state after a warm-up cohort had left to all subscribers settled."""
-    if not window.has_subscribers or window.subscribers < MEMORY_MINIMUM_SUBSCRIBERS:
+    if not window.has_subscribers or window.subscribers < MEMORY_SUBSCRIBERS:
         return None
     warmed, settled = window.at("warmed", part, field), window.at("settled", part, field)
     return None if warmed is None or settled is None else (settled - warmed) / window.subscribers
