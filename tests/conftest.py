@@ -12,6 +12,7 @@ Rules:
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -28,10 +29,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 if TYPE_CHECKING:
     from bench.analysis.store import Run
 
+# A shell without job control ignores SIGINT for what it starts in the background, and children inherit that:
+# the tests that interrupt a child would wait for nothing.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 IN_CI = os.environ.get("CI") == "true"
 STOP_S = 15.0
-
-
 QUICK = {"analysis", "clients", "evidence", "rendering", "rundir", "scenario"}
 """Rooms whose files take seconds."""
 
