@@ -10,18 +10,21 @@ Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIR
 - No proxy in front is trusted: headers that only a proxy may set are ignored, whoever sends them.
 - Rare garbage collections: the interpreter's default looks through all that thousands of waiting
   clients hold after every few requests, a tenth of the CPU; what the collector is for, cycles, are few.
-- SIGTERM answers held polls and closes WebSockets (`stop`), which gunicorn by itself does not.
+- However it ends, held polls are answered and WebSockets closed (`ending.py`), which gunicorn by itself does
+  not.
+- SIGHUP is a reload, as gunicorn means it, for who starts gunicorn. With `WIRELAB_HANGUP=end` (`wirelab
+  serve` and `wirelab demo` set it) it is the end: nobody sees what goes on after the terminal was closed.
+  With `stay` (they set it under `nohup`) it is ignored.
 """
 
-import _thread
 import errno
 import gc
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
-import time
 import weakref
 from typing import Any
 
@@ -29,7 +32,10 @@ from servers import one_process, responses
 from servers.settings import from_environ
 
 SPARE_CONNECTIONS = 64
-SERVER_MODELS = {"gevent": "gevent", "gthread": "servers.thread_worker.ThreadWorker"}
+SERVER_MODELS = {
+    "gevent": "servers.gevent_worker.GeventWorker",
+    "gthread": "servers.thread_worker.ThreadWorker",
+}
 # What a peer that has gone, or that was cut, makes of a read or a write.
 GONE = {
     errno.EBADF,
@@ -40,13 +46,16 @@ GONE = {
     errno.EPIPE,
     errno.ETIMEDOUT,
 }
-STOP_POLLING_S = 1.0
+HANG_UPS = ("reload", "end", "stay")
 GARBAGE_COLLECTION_THRESHOLDS = (20_000, 20, 20)
 
 settings = from_environ()
 server_model = os.environ.get("WIRELAB_SERVER_MODEL", "gevent")
 if server_model not in SERVER_MODELS:
     raise ValueError(f"WIRELAB_SERVER_MODEL={server_model!r} must be one of {', '.join(SERVER_MODELS)}")
+hang_up = os.environ.get("WIRELAB_HANGUP", "reload")
+if hang_up not in HANG_UPS:
+    raise ValueError(f"WIRELAB_HANGUP={hang_up!r} must be one of {', '.join(HANG_UPS)}")
 
 wsgi_app = "servers.app:app()"
 bind = "127.0.0.1:8000"
@@ -73,6 +82,8 @@ def on_starting(server: Any) -> None:
     if server.cfg.workers > 1:
         print(one_process.ONE_PROCESS_ONLY.format(workers=server.cfg.workers), file=sys.stderr, flush=True)
         sys.exit(one_process.EXIT_CODE)
+    if hang_up != "reload":
+        server.handle_hup = server.handle_term if hang_up == "end" else lambda: None
 
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
@@ -112,29 +123,12 @@ def post_request(worker: Any, request: Any, environ: dict[str, Any], response: A
 
 
 def post_worker_init(worker: Any) -> None:
-    """Take over the signals to stop and, for the first worker, say that the server answers."""
-    streams = worker.wsgi.extensions["streams"]
+    """Hand the worker what it ends and, for the first one, say that the server answers."""
+    worker.streams = worker.wsgi.extensions["streams"]
     worker.idle_sockets = weakref.WeakSet()
-    leave = worker.handle_exit
-
-    def stop() -> None:
-        streams.stop()
-        time.sleep(STOP_POLLING_S)
-        # Clients had time to see Connection: close. Connections that are still open and unused can be cut.
-        for idle in list(worker.idle_sockets):
-            try:
-                idle.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def handle_exit(signal_number: int, frame: Any) -> None:
-        # Not in the handler itself: it may have interrupted the holder of a lock that is needed.
-        _thread.start_new_thread(stop, ())
-        leave(signal_number, frame)
-
-    # Ctrl-C (INT, or QUIT by way of the arbiter) says goodbye as TERM does.
-    worker.handle_exit = worker.handle_quit = handle_exit
-    worker.init_signals()
+    if hang_up != "reload":
+        # A terminal that closes tells the worker too, not only its master.
+        signal.signal(signal.SIGHUP, worker.handle_exit if hang_up == "end" else signal.SIG_IGN)
     if worker.age == 1:
         for listener in worker.sockets:
             print(f"wirelab: serving on {_url(listener)} ({server_model})", flush=True)

@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -79,6 +80,9 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
     settings = _within_file_descriptors(settings)
     os.set_inheritable(listener.fileno(), True)
     environ = os.environ | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
+    # `nohup` has the signal ignored, and means that the server stays.
+    stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    environ["WIRELAB_HANGUP"] = "stay" if stays else "end"
     if listening:
         environ |= listening(listener.getsockname()[1])
     command = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf"]

@@ -10,11 +10,26 @@ from typing import Any
 from gunicorn.workers import gthread
 
 from servers.connection import linger
+from servers.ending import Ending
 
 
-class ThreadWorker(gthread.ThreadWorker):  # type: ignore[misc]
+class ThreadWorker(Ending, gthread.ThreadWorker):  # type: ignore[misc]
+    """Ends as `ending.py` says."""
+
     def handle(self, conn: Any) -> Any:
         keep = super().handle(conn)
         if keep is False:
             linger(conn.sock)
         return keep
+
+    def handle_exit(self, signal_number: int, frame: Any) -> None:
+        super().handle_exit(signal_number, frame)
+        # The loop may be waiting for its clients.
+        self.method_queue.defer(lambda: None)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            # gunicorn would keep the port until the last client has gone.
+            for listener in self.sockets:
+                listener.close()

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import signal
 import socket
 import struct
@@ -748,18 +747,3 @@ def test_head_has_the_headers_and_no_body(any_server: Server, stream: str) -> No
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 50
     assert "no-body" not in any_server.log.read_text()
-
-
-def test_the_server_ends_when_the_master_is_killed(serve: Callable[..., Server]) -> None:
-    server = serve()
-    os.kill(server.process.pid, signal.SIGKILL)
-    server.process.wait()
-
-    def is_gone() -> bool:
-        try:
-            socket.create_connection(server.address, timeout=1).close()
-        except OSError:
-            return True
-        return False
-
-    until(is_gone)
