@@ -16,10 +16,12 @@ from werkzeug.routing import MapAdapter
 
 from servers import echo, one_process, welcome
 from servers.connection import Connection
+from servers.drafts import KEY_RULE, is_key, parse_draft
 from servers.pinger import Pinger
 from servers.problems import from_http_exception, from_refused, problem
+from servers.refusals import Refused
 from servers.settings import Settings, from_environ
-from servers.stream import Refused, Streams, parse_draft
+from servers.stream import Streams
 from servers.transports import TRANSPORTS
 from servers.upgrade import refuse_bad_handshakes
 
@@ -116,10 +118,16 @@ def _add_stream_routes(app: Flask, streams: Streams) -> None:
             return problem(415, "Send the notification with Content-Type: application/json.")
         if request.headers.get("Content-Encoding", "identity") != "identity":
             return problem(415, "Send the notification without Content-Encoding.")
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not is_key(key):
+            return problem(400, f"Idempotency-Key must be {KEY_RULE}.")
         body = request.get_data(cache=False)
         if len(body) < (request.content_length or 0):
             return problem(400, f"The body ended after {len(body)} of {request.content_length} bytes.")
-        accepted = stream.publish(parse_draft(body))
+        draft = parse_draft(body, stream.max_notification_bytes)
+        if draft.key is not None:
+            return problem(400, "By POST the key is the header Idempotency-Key, not a member.")
+        accepted = stream.publish(draft._replace(key=key))
         response = jsonify(accepted._asdict())
         response.status_code = 201
         return response

@@ -10,10 +10,11 @@ from http import HTTPStatus
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
-from servers.stream import (
+from servers.refusals import (
     BadCursor,
     BadName,
     BadNotification,
+    KeyReused,
     Refused,
     StreamsFull,
     SubscribersFull,
@@ -28,6 +29,7 @@ STATUS: dict[type[Refused], int] = {
     BadName: 400,
     BadNotification: 400,
     TooLarge: 413,
+    KeyReused: 422,
     StreamsFull: 503,
     SubscribersFull: 503,
 }

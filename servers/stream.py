@@ -14,13 +14,15 @@ Rules
 7. Bounds: notifications a stream, bytes a notification, bytes of all logs together (the oldest leave
    first, whosever they are), streams, notifications and bytes a batch, and `MAX_SHARED_BYTES` of
    built batches, and as much again for what transports wrap around them.
+8. An idempotency key is kept for as long as its notification, and counts in the bytes of the logs. Sent
+   again in the same stream, it gets the same answer and adds nothing. It stands for the data, as encoded:
+   with other data it is refused. `due_us` is not compared, since who tries again may name it anew: the first
+   counts.
 
 Only `threading` primitives are used, so the same code runs on threads and on gevent's greenlets.
 This module knows no transport.
 """
 
-import json
-import math
 import re
 import secrets
 import string
@@ -33,49 +35,19 @@ from dataclasses import asdict, dataclass
 from itertools import count, islice
 from typing import Any, NamedTuple
 
+from servers.drafts import ENVELOPE_BYTES, Draft
+from servers.refusals import BadCursor, BadName, KeyReused, StreamsFull, SubscribersFull, TooLarge
 from servers.settings import MIB, Settings
 
 MAX_BATCH_NOTIFICATIONS = 10_000
 MAX_BATCH_BYTES = 8 * MIB
 MAX_SHARED_BYTES = 32 * MIB
-MAX_NESTING = 100
-MAX_DUE_US = 1 << 53
 JOINED_BYTES = 64 * 1024
-ENVELOPE_BYTES = 1024
 
 NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 CURSOR = re.compile(r"([a-z0-9]{1,16})\.(0|[1-9][0-9]{0,15})", re.ASCII)
-# A string without end runs to the text's end, or each quote in it would be looked at as a beginning.
-BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+DATA = b'"data":'
 EPOCH_ALPHABET = string.ascii_lowercase + string.digits
-
-
-class Refused(Exception):
-    """The request cannot be met; the text tells the client what to mend."""
-
-
-class BadCursor(Refused):
-    """The cursor is malformed or lies beyond the head."""
-
-
-class BadNotification(Refused):
-    """The notification cannot be accepted."""
-
-
-class TooLarge(BadNotification):
-    """The notification exceeds a bound."""
-
-
-class StreamsFull(Refused):
-    """Every stream has subscribers, and there is room for no more."""
-
-
-class BadName(Refused):
-    """The name cannot be a stream's."""
-
-
-class SubscribersFull(Refused):
-    """There is room for no more subscribers."""
 
 
 class Position(NamedTuple):
@@ -100,17 +72,6 @@ class Waiter:
         self.event.set()
 
 
-class Draft(NamedTuple):
-    """A notification before it is accepted: its data, encoded, and when it was due, if said.
-
-    `source_length` is that of the JSON it came in: 1e15 takes four characters there and eighteen encoded.
-    """
-
-    data: bytes
-    due_us: int | None
-    source_length: int
-
-
 class Accepted(NamedTuple):
     """What a publisher is told."""
 
@@ -124,6 +85,16 @@ class Entry(NamedTuple):
     id: int
     age: int
     encoded: bytes
+    key: str | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.encoded) + (len(self.key) if self.key else 0)
+
+    def holds(self, data: bytes) -> bool:
+        """Whether this is the notification of these data; before them stand digits and fixed words only."""
+        start = self.encoded.index(DATA) + len(DATA)
+        return len(self.encoded) == start + len(data) + 1 and self.encoded.startswith(data, start)
 
 
 class Batch:
@@ -183,63 +154,6 @@ class Usage:
     notifications: int = 0
 
 
-def parse_draft(body: bytes | str) -> Draft:
-    """Read `{"data":…,"due_us":…}`, JSON in UTF-8.
-
-    Raises BadNotification if it is not that, or where it holds what cannot be encoded for every
-    reader: NaN, Infinity (also as 1e400), lone surrogates, nesting deeper than `MAX_NESTING`.
-    """
-    try:
-        text = body if isinstance(body, str) else body.decode()
-    except UnicodeDecodeError:
-        raise BadNotification("The body is not UTF-8; send JSON in UTF-8.") from None
-    if text.count("[") + text.count("{") > MAX_NESTING and _nesting(text) > MAX_NESTING:
-        raise BadNotification(f"The JSON is nested deeper than {MAX_NESTING} levels; flatten it.")
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
-    except ValueError as error:
-        raise BadNotification(f"The body is not JSON: {error}.") from None
-    if not isinstance(value, dict) or "data" not in value:
-        raise BadNotification('The body must be a JSON object with a "data" member.')
-    unknown = sorted(value.keys() - {"data", "due_us"})
-    if unknown:
-        raise BadNotification(f"Unknown member {unknown[0][:40]!a}; a notification has only data and due_us.")
-    due_us = value.get("due_us")
-    if "due_us" in value and (type(due_us) is not int or not 0 <= due_us < MAX_DUE_US):
-        raise BadNotification("due_us must be an integer, 0 <= due_us < 2^53, in microseconds of Unix time.")
-    try:
-        return Draft(_encode(value["data"]), due_us, len(body))
-    except UnicodeEncodeError:
-        raise BadNotification("The data holds a lone surrogate, which UTF-8 cannot encode.") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise BadNotification(f"The body is not JSON: {name} is not a JSON number.")
-
-
-def _finite(literal: str) -> float:
-    value = float(literal)
-    if not math.isfinite(value):
-        raise BadNotification(f"The number {literal[:40]} is too large: it would be read as infinite.")
-    return value
-
-
-def _nesting(text: str) -> int:
-    """The depth of brackets outside strings."""
-    depth = deepest = 0
-    for token in BRACKET_OR_STRING.finditer(text):
-        if token[0] in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token[0] in "]}":
-            depth -= 1
-    return deepest
-
-
-def _encode(data: Any) -> bytes:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
 def now_us() -> int:
     """Unix time in integer microseconds."""
     return time.time_ns() // 1000
@@ -250,6 +164,7 @@ class Stream:
 
     def __init__(self, name: str, owner: "Streams") -> None:
         self.name = name
+        self.max_notification_bytes = owner.settings.max_notification_bytes
         self.epoch = "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(8))
         self.entries: deque[Entry] = deque()
         self.head_id = 0
@@ -258,6 +173,7 @@ class Stream:
         self.usage: defaultdict[str, Usage] = defaultdict(Usage)
         self._owner = owner
         self.dropped = False
+        self._published: dict[str, Entry] = {}
         self._waiting: set[Waiter] = set()
         self._built: dict[Position, Batch] = {}
         self._built_bytes = 0
@@ -271,9 +187,20 @@ class Stream:
             raise StreamsFull(f"The stream {self.name} has just made way for another; try again.")
 
     def publish(self, draft: Draft) -> Accepted:
-        """Add a notification and wake whoever waits; raises TooLarge."""
+        """Add a notification and wake whoever waits; raises TooLarge or KeyReused.
+
+        If its key is that of a notification that is held, nothing is added and the answer is that one's.
+        """
         with self._owner.lock:
             self.refuse_if_dropped()
+            before = self._published.get(draft.key) if draft.key else None
+            if before:
+                if not before.holds(draft.data):
+                    raise KeyReused(
+                        f"This idempotency key has published other data in this stream, as id {before.id}; "
+                        "take a new key for each notification."
+                    )
+                return Accepted(before.id, f"{self.epoch}.{before.id}")
             accepted_us = now_us()
             new_id = self.head_id + 1
             due_us = accepted_us if draft.due_us is None else draft.due_us
@@ -283,16 +210,19 @@ class Stream:
                 accepted_us,
                 draft.data,
             )
-            limit = self._owner.settings.max_notification_bytes
+            limit = self.max_notification_bytes
             if len(encoded) > limit and draft.source_length > limit // 2 + ENVELOPE_BYTES:
                 raise TooLarge(
                     f"The notification takes {len(encoded)} bytes as encoded; "
                     f"max_notification_bytes is {limit}."
                 )
             self.head_id = new_id
-            self.entries.append(Entry(new_id, self._owner.next_age(), encoded))
-            self.bytes_held += len(encoded)
-            self._owner.bytes_held += len(encoded)
+            entry = Entry(new_id, self._owner.next_age(), encoded, draft.key)
+            self.entries.append(entry)
+            if draft.key:
+                self._published[draft.key] = entry
+            self.bytes_held += entry.size
+            self._owner.bytes_held += entry.size
             if len(self.entries) > self._owner.settings.max_notifications:
                 self.drop_oldest()
             self._owner.make_room()
@@ -302,9 +232,11 @@ class Stream:
 
     def drop_oldest(self) -> None:
         """Let the oldest notification go. The caller holds the lock."""
-        size = len(self.entries.popleft().encoded)
-        self.bytes_held -= size
-        self._owner.bytes_held -= size
+        entry = self.entries.popleft()
+        if entry.key:
+            del self._published[entry.key]
+        self.bytes_held -= entry.size
+        self._owner.bytes_held -= entry.size
         self.forget_built()
 
     def forget_built(self) -> None:

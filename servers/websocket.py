@@ -12,9 +12,11 @@ from simple_websocket import ConnectionClosed
 from wsproto.frame_protocol import CloseReason
 
 from servers.connection import GOING_AWAY, CloseWith, Connection
+from servers.drafts import parse_draft
 from servers.http_poll import cursor_argument
 from servers.pinger import Pinger
-from servers.stream import BadNotification, Position, Stream, Streams, TooLarge, Waiter, parse_draft
+from servers.refusals import BadNotification, KeyReused, TooLarge
+from servers.stream import Position, Stream, Streams, Waiter
 from servers.upgrade import upgrade_required
 
 TRANSPORT = "websocket"
@@ -35,7 +37,9 @@ def add_route(app: Flask, streams: Streams) -> None:
                     CloseReason.UNSUPPORTED_DATA, "Send notifications as text messages, not binary."
                 )
             try:
-                stream.publish(parse_draft(message))
+                stream.publish(parse_draft(message, stream.max_notification_bytes))
+            except KeyReused as error:
+                raise CloseWith(CloseReason.POLICY_VIOLATION, str(error)) from None
             except TooLarge as error:
                 raise CloseWith(CloseReason.MESSAGE_TOO_BIG, str(error)) from None
             except BadNotification as error:

@@ -47,8 +47,9 @@ from servers.demo.guard import COOKIE, PLAY_STREAMS, TEACHERS_ONLY, Guard
 from servers.demo.pages import add_pages
 from servers.demo.race import BadSettings, Race
 from servers.demo.sensor_feed import SensorFeed
+from servers.drafts import parse_draft
 from servers.problems import problem
-from servers.stream import Streams, now_us, parse_draft
+from servers.stream import Streams, now_us
 from servers.transports import TRANSPORTS
 
 CONTROL = "control"

@@ -17,7 +17,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from servers.stream import Streams, now_us, parse_draft
+from servers.drafts import parse_draft
+from servers.stream import Streams, now_us
 
 STREAM = "race"
 WATCHED_S = 5.0

@@ -12,7 +12,8 @@ import time
 from typing import NamedTuple
 
 from servers.demo.race import LOOK_S, WATCHED_S
-from servers.stream import Streams, parse_draft
+from servers.drafts import parse_draft
+from servers.stream import Streams
 
 STREAM = "sensors"
 

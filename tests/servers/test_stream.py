@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from servers.drafts import parse_draft
+from servers.refusals import BadNotification
 from servers.settings import Settings
 from servers.stream import (
     JOINED_BYTES,
     MAX_BATCH_BYTES,
     MAX_SHARED_BYTES,
-    BadNotification,
     Batch,
     Position,
     Streams,
     Waiter,
-    parse_draft,
 )
 
 SMALL = Settings(max_notifications=5, max_notification_bytes=400, max_log_bytes=1500, max_streams=3)

@@ -1,0 +1,33 @@
+"""Why a request cannot be met. `problems.py` gives each kind its HTTP status."""
+
+
+class Refused(Exception):
+    """The request cannot be met; the text tells the client what to mend."""
+
+
+class BadCursor(Refused):
+    """The cursor is malformed or lies beyond the head."""
+
+
+class BadName(Refused):
+    """The name cannot be a stream's."""
+
+
+class BadNotification(Refused):
+    """The notification cannot be accepted."""
+
+
+class TooLarge(BadNotification):
+    """The notification exceeds a bound."""
+
+
+class KeyReused(Refused):
+    """The idempotency key has been used in this stream for other data."""
+
+
+class StreamsFull(Refused):
+    """Every stream has subscribers, and there is room for no more."""
+
+
+class SubscribersFull(Refused):
+    """There is room for no more subscribers."""
