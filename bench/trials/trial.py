@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 import time
@@ -32,7 +31,7 @@ from bench.systems.system import Options
 from bench.trials import sampling
 from bench.trials.network import network
 from bench.trials.processes import resources
-from bench.trials.processes.child import Child, ChildFailed
+from bench.trials.processes.child import LOOK_S, Child, ChildFailed
 from bench.trials.processes.own_server import START_TIMEOUT_S, url_of
 
 STREAM = "main"
@@ -43,6 +42,7 @@ COLLECT_TIMEOUT_S = 60.0
 COHORT = 10
 """Subscribers of the warm-up cohort."""
 COHORT_LEAVE_TIMEOUT_S = 5.0
+DEATH_SEEN_S = 1.0
 SAMPLE_EVERY_S = 1.0
 SETTLED_BEFORE_S = 0.15
 SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
@@ -232,7 +232,7 @@ class _Course:
             if child:
                 child.tell({"do": "stop"})
         if self.generator:
-            told = self.stopped(self.generator)
+            told = self.generator.skip_to("stopped", COLLECT_TIMEOUT_S)
             self.collected.subscribers = told["subscribers"]
             self.collected.arrival = told["arrival"]
             self.collected.errors += told["errors"]
@@ -240,14 +240,7 @@ class _Course:
                 not_kept = f"the generator could not keep {told['not_kept']} rows"
                 raise ChildFailed(f"{not_kept}: ask for a smaller load")
         if self.publisher:
-            self.stopped(self.publisher)
-
-    def stopped(self, child: Child) -> dict[str, Any]:
-        """The answer to an order to stop; what was on its way before it is passed over."""
-        told: dict[str, Any] = {"event": None}
-        while told["event"] != "stopped":
-            told = json.loads(child.line(COLLECT_TIMEOUT_S))
-        return told
+            self.publisher.skip_to("stopped", COLLECT_TIMEOUT_S)
 
     def collect_what_there_is(self) -> None:
         """After a failure: keep what the other processes hold."""
@@ -274,12 +267,17 @@ class _Course:
             raise ChildFailed("the server lost a worker process")
 
     def why(self, failure: ChildFailed) -> str:
-        """What ended the trial: whoever fails once the relay has died fails because of it."""
+        """What ended the trial: whoever fails when the relay or the server dies fails because of it.
+
+        A client can see the reset before the death itself can be seen, so that is looked for a moment longer.
+        """
+        until_s = time.monotonic() + DEATH_SEEN_S
         try:
-            if self.network:
-                self.network.check()
-        except ChildFailed as relay:
-            return str(relay)
+            while self.server and time.monotonic() < until_s:
+                self.check()
+                time.sleep(LOOK_S)
+        except ChildFailed as cause:
+            failure = cause
         return str(failure)
 
     def sleep_until(self, at_s: float) -> None:

@@ -25,6 +25,7 @@ from bench.rundir.trial import Trial
 from bench.scenario.parse import parse
 from bench.trials import runner, trial
 from bench.trials.processes import machine
+from bench.trials.processes.child import ChildFailed
 from bench.trials.publisher import await_acceptance
 from clients.publisher import schedule
 
@@ -236,6 +237,21 @@ def test_a_killed_worker_makes_the_trial_invalid(tmp_path: Path, started: Starte
     collected, judged = run_short(tmp_path, "long-poll", on_stage=kill)
     assert "server" in collected.exit
     assert judged.record["valid"] is False
+
+
+@pytest.mark.parametrize("dies_after_s", [0.0, 0.3])
+def test_who_fails_because_the_server_died_is_not_the_reason(tmp_path: Path, dies_after_s: float) -> None:
+    """A publisher may see the reset, and exit, before the server's own death can be seen."""
+    dies_at_s = time.monotonic() + dies_after_s
+
+    class Dying:
+        death = staticmethod(lambda: "the server was killed by SIGKILL")
+        alive = property(lambda self: time.monotonic() < dies_at_s)
+
+    planned = parse(SCENARIO.format(transport="websocket")).plan()[0]
+    course = trial._Course(planned, 1, None, tmp_path, lambda stage: None)
+    course.server = Dying()  # type: ignore[assignment]
+    assert course.why(ChildFailed("the publisher exited with 1")) == "the server was killed by SIGKILL"
 
 
 def test_a_late_publisher_makes_the_trial_invalid(tmp_path: Path, started: Started) -> None:

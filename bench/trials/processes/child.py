@@ -141,6 +141,13 @@ class Child:
         self.tell(order)
         return self.expect(event, timeout_s, check)
 
+    def skip_to(self, event: str, timeout_s: float) -> dict[str, Any]:
+        """The next JSON line of that event; what comes before it is passed over. Raises ChildFailed."""
+        told: dict[str, Any] = {"event": None}
+        while told["event"] != event:
+            told = json.loads(self.line(timeout_s))
+        return told
+
     def end(self) -> None:
         """End its whole group at once. Returns when it is gone; safe to call twice.
 
