@@ -23,6 +23,7 @@ from servers.refusals import Refused
 from servers.settings import Settings, from_environ
 from servers.stream import Streams
 from servers.transports import TRANSPORTS
+from servers.unaccepted import Unaccepted
 from servers.upgrade import refuse_bad_handshakes
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> Flask:
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)
     app.extensions["settings"] = settings
+    app.extensions["unaccepted"] = Unaccepted(settings.max_unaccepted_bytes)
     app.extensions["pinger"] = Pinger(settings.ping_interval_s)
     app.extensions["sock"] = flask_sock.Sock(app)
     # flask-sock looks its connection class up by this name at each request.

@@ -20,6 +20,7 @@ from servers.refusals import (
     SubscribersFull,
     TooLarge,
 )
+from servers.unaccepted import UnacceptedFull
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -32,6 +33,7 @@ STATUS: dict[type[Refused], int] = {
     KeyReused: 422,
     StreamsFull: 503,
     SubscribersFull: 503,
+    UnacceptedFull: 503,
 }
 
 

@@ -30,6 +30,9 @@ class Settings:
     max_notifications: int = _setting(10_000, "notifications that a stream keeps", 1)
     max_notification_bytes: int = _setting(2 * MIB, "bytes of one notification, as encoded", 256)
     max_log_bytes: int = _setting(256 * MIB, "bytes of all streams' notifications together", 256)
+    max_unaccepted_bytes: int = _setting(
+        64 * MIB, "bytes that all peers have sent and that are not accepted yet", 256
+    )
     send_timeout_s: float = _setting(10.0, "seconds a peer may take nothing before it is cut", 0.1)
     ping_interval_s: float = _setting(25.0, "seconds between WebSocket pings", 0.1)
     allow_origins: tuple[str, ...] = field(
@@ -47,6 +50,11 @@ class Settings:
                 raise ValueError(f"{item.name} must be at least {least}, not {value}")
         if self.max_notification_bytes > self.max_log_bytes:
             raise ValueError("max_notification_bytes must not exceed max_log_bytes")
+        if self.max_unaccepted_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"max_unaccepted_bytes must be at least {self.max_body_bytes}, which one body may take "
+                "(8 times max_notification_bytes)"
+            )
 
     @property
     def max_body_bytes(self) -> int:
