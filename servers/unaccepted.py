@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from servers.stream import Refused
+from servers.refusals import Refused
 
 FREE_BYTES = 16 * 1024
 
