@@ -5,19 +5,23 @@ Rules:
 1. Iterating runs until `close()`. Lost connections and the answers 5xx, 408 and 429 are retried: the
    subscriber comes back after a pause and asks from its cursor. So nothing is delivered twice or left out
    unless the receiver's counters say so. Any other 4xx raises Refused: asking again would not help.
-2. The pause doubles from BACKOFF_FIRST_S to BACKOFF_MOST_S, each drawn between half of it and the whole,
-   and begins anew with the next batch. A Retry-After is obeyed, up to RETRY_AFTER_MOST_S. Up to half as
-   much again is added, since all clients that were refused together would come back together.
-3. A kept-alive connection that the server has ended meanwhile is replaced before the next request, without
+2. The pause doubles from BACKOFF_FIRST_S to BACKOFF_MOST_S, each drawn between half of it and the whole. It
+   begins anew when a connection has held: the server answered, and HELD_S have passed since the last pause.
+   A first batch alone does not count, since a server may accept, answer and close all day. A Retry-After is
+   obeyed, up to RETRY_AFTER_MOST_S. Up to half as much again is added, since all clients that were refused
+   together would come back together.
+3. So does a poll pause that was answered with nothing new well before the time for which it asked to be held,
+   and its connection is kept. What counts is what was seen: a proxy may drop `Connection: close`.
+4. A kept-alive connection that the server has ended meanwhile is replaced before the next request, without
    a pause: servers end connections that are idle for long, and a poller with a large T always is.
-4. With `connection="fresh"` each poll makes a connection of its own and says `Connection: close`, as
+5. With `connection="fresh"` each poll makes a connection of its own and says `Connection: close`, as
    clients without a pool of connections do. The server then ends it after its answer (RFC 9112, 9.6), and
    so keeps the port in TIME_WAIT; a client that ended it first would run out of ports at some hundred polls
    a second. Our end follows at once, before the next poll; the socket is given back only after that poll,
    when the last acknowledgement has come and can be counted.
-5. Whatever is random is drawn from the seed.
-6. Iterate from one thread or greenlet; `close` and `wire` may be called from any other.
-7. Nothing here imports gevent: blocking sockets and `threading` are all, so it runs on either.
+6. Whatever is random is drawn from the seed.
+7. Iterate from one thread or greenlet; `close` and `wire` may be called from any other.
+8. Nothing here imports gevent: blocking sockets and `threading` are all, so it runs on either.
 """
 
 from __future__ import annotations
@@ -41,6 +45,10 @@ from clients.wire import KERNEL_TELLS, NOTHING, Connection, Endpoint, WireCounts
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MOST_S = 5.0
 RETRY_AFTER_MOST_S = 60.0
+HELD_S = 2.0
+"""A connection that has lasted so long has held: the pauses begin anew."""
+EARLY_SHARE = 0.5
+"""A poll is answered early if less than this share of its wait has passed."""
 ANSWER_TIMEOUT_S = 30.0
 """How long an answer may take, on top of the time that a long poll asks to be held."""
 WAIT_MOST_S = 60.0
@@ -151,6 +159,11 @@ class Subscriber(ABC):
         self._stamped = KERNEL_TELLS
         self._connected = False
         self._failures = 0
+        """Pauses since a connection has held."""
+        self._answered = False
+        """Whether a batch has come since the last pause."""
+        self._resumed_s = 0.0
+        """When the last pause was over, by the monotonic clock."""
         # Received but not yet yielded: an iteration that stopped within a batch goes on with the rest.
         self._given: Iterator[Delivery] = iter(())
 
@@ -179,6 +192,7 @@ class Subscriber(ABC):
 
     def __iter__(self) -> Iterator[Delivery]:
         """Yield every delivery until `close()`; raises Refused, BadAnswer or BadBatch."""
+        self._resumed_s = time.monotonic()
         try:
             yield from self._given
             while not self._closed.is_set():
@@ -187,7 +201,8 @@ class Subscriber(ABC):
                 except ConnectionLost as lost:
                     self._drop()
                     if not self._closed.is_set():
-                        self._back_off(lost)
+                        self.last_error = str(lost)
+                        self._back_off(lost.retry_after_s)
         finally:
             self._drop()
             with self._lock:
@@ -218,6 +233,7 @@ class Subscriber(ABC):
 
         `held_s` is for how long the request asks to be held.
         """
+        asked_s = time.monotonic()
         sent_us, response = self._ask(request)
         connection = self._connection
         assert connection is not None
@@ -230,16 +246,12 @@ class Subscriber(ABC):
                     sent_us, connection.received_us, connection.handled_us, notifications, response.status
                 )
             )
-        if response.keep_alive and self.connection == "kept":
-            return self._given
-        unheld = connection.handled_us - sent_us < held_s * 1e6 / 2
-        if response.keep_alive or self.connection == "kept":
-            self._drop()
-        else:
+        if not response.keep_alive and self.connection == "fresh":
             self._finish(connection)
-        if not notifications and (unheld or self.connection == "kept"):
-            # A server that is stopping answers so. To ask again at once would be a busy loop.
-            raise ConnectionLost("the server closes the connection")
+        elif not response.keep_alive or self.connection == "fresh":
+            self._drop()
+        if not notifications and time.monotonic() - asked_s < held_s * EARLY_SHARE:
+            self._back_off()
         return self._given
 
     def _ask(self, request: str, good: int = 200) -> tuple[int, Response]:
@@ -292,7 +304,7 @@ class Subscriber(ABC):
         receiver = self.receiver
         missed_before = receiver.missed
         notifications = receiver.receive(batch)
-        self._failures = 0
+        self._answered = True
         if self.joined_cursor is None:
             self.joined_cursor = receiver.cursor
         if not notifications:
@@ -367,17 +379,20 @@ class Subscriber(ABC):
         self._wire_before = _sum(self._wire_before, connection.counts())
         connection.close()
 
-    def _back_off(self, lost: ConnectionLost) -> None:
+    def _back_off(self, retry_after_s: float | None = None) -> None:
         """Pause before the next attempt, unless closed meanwhile."""
-        self.last_error = str(lost)
+        if self._answered and time.monotonic() - self._resumed_s >= HELD_S:
+            self._failures = 0
         pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures, 16))
         self._failures += 1
-        if lost.retry_after_s is None:
+        if retry_after_s is None:
             pause_s *= self._random.uniform(0.5, 1.0)
         else:
-            pause_s = max(pause_s, min(lost.retry_after_s, RETRY_AFTER_MOST_S))
+            pause_s = max(pause_s, min(retry_after_s, RETRY_AFTER_MOST_S))
             pause_s *= self._random.uniform(1.0, 1.5)
         self._closed.wait(pause_s)
+        self._answered = False
+        self._resumed_s = time.monotonic()
 
 
 def _sum(total: WireCounts | None, counts: WireCounts | None) -> WireCounts | None:
