@@ -11,10 +11,11 @@ import flask_sock
 from flask import Flask, Request, Response, jsonify, request
 from flask.sessions import SessionInterface
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import ClientDisconnected, HTTPException, InternalServerError, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import MapAdapter
 
 from servers import echo, one_process, welcome
+from servers.bodies import Bodies, end_unread
 from servers.connection import Connection
 from servers.drafts import KEY_RULE, is_key, parse_draft
 from servers.pinger import Pinger
@@ -73,11 +74,11 @@ def app() -> Flask:
 def create_app(settings: Settings) -> Flask:
     """An application with streams of its own; they are at `.extensions["streams"]`."""
     app = Application("servers", static_folder=None, template_folder="demo/templates")
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)
     app.extensions["settings"] = settings
-    app.extensions["unaccepted"] = Unaccepted(settings.max_unaccepted_bytes)
+    unaccepted = app.extensions["unaccepted"] = Unaccepted(settings.max_unaccepted_bytes)
+    bodies = app.extensions["bodies"] = Bodies(unaccepted)
     app.extensions["pinger"] = Pinger(settings.ping_interval_s)
     app.extensions["sock"] = flask_sock.Sock(app)
     # flask-sock looks its connection class up by this name at each request.
@@ -90,15 +91,16 @@ def create_app(settings: Settings) -> Flask:
     refuse_bad_handshakes(app, settings)
     for transport in TRANSPORTS.values():
         transport.add_route(app, streams)
-    echo.add_routes(app, streams)
+    echo.add_routes(app, streams, bodies, settings)
     welcome.add_routes(app, streams)
-    _add_stream_routes(app, streams)
-    _add_error_handlers(app, settings)
+    _add_stream_routes(app, streams, bodies, settings)
+    _add_error_handlers(app)
 
     @app.after_request
     def say_goodbye(response: Response) -> Response:
         if streams.stopping:
             response.headers["Connection"] = "close"
+        end_unread(request.environ, response)
         return response
 
     return app
@@ -112,7 +114,9 @@ def refuse_without_host() -> Response | None:
     return None
 
 
-def _add_stream_routes(app: Flask, streams: Streams) -> None:
+def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: Settings) -> None:
+    max_body_bytes, body_limit = settings.max_body_bytes, settings.body_limit
+
     @app.post("/streams/<name>/notifications")
     def publish(name: str) -> Response:
         stream = streams.get(name)
@@ -123,13 +127,11 @@ def _add_stream_routes(app: Flask, streams: Streams) -> None:
         key = request.headers.get("Idempotency-Key")
         if key is not None and not is_key(key):
             return problem(400, f"Idempotency-Key must be {KEY_RULE}.")
-        body = request.get_data(cache=False)
-        if len(body) < (request.content_length or 0):
-            return problem(400, f"The body ended after {len(body)} of {request.content_length} bytes.")
-        draft = parse_draft(body, stream.max_notification_bytes)
-        if draft.key is not None:
-            return problem(400, "By POST the key is the header Idempotency-Key, not a member.")
-        accepted = stream.publish(draft._replace(key=key))
+        with bodies.read(request.environ, max_body_bytes, body_limit) as body:
+            draft = parse_draft(body, stream.max_notification_bytes)
+            if draft.key is not None:
+                return problem(400, "By POST the key is the header Idempotency-Key, not a member.")
+            accepted = stream.publish(draft._replace(key=key))
         response = jsonify(accepted._asdict())
         response.status_code = 201
         return response
@@ -147,7 +149,7 @@ def _add_stream_routes(app: Flask, streams: Streams) -> None:
         return Response("ok\n", content_type="text/plain", headers={"Cache-Control": "no-store"})
 
 
-def _add_error_handlers(app: Flask, settings: Settings) -> None:
+def _add_error_handlers(app: Flask) -> None:
     app.register_error_handler(Refused, from_refused)
 
     @app.errorhandler(ConnectionError)
@@ -161,14 +163,6 @@ def _add_error_handlers(app: Flask, settings: Settings) -> None:
 
     @app.errorhandler(HTTPException)
     def http_exception(error: HTTPException) -> Response:
-        if isinstance(error, RequestEntityTooLarge):
-            return problem(
-                413,
-                f"A body may take {settings.max_body_bytes} bytes at the most "
-                f"(max_notification_bytes is {settings.max_notification_bytes}).",
-            )
-        if isinstance(error, ClientDisconnected):
-            return problem(400, "The body ended before its last chunk.", Connection="close")
         if isinstance(error, InternalServerError):
             return problem(500, "The server failed on this request; its log tells more.")
         return from_http_exception(error)

@@ -9,13 +9,15 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_sock import Sock
 
+from servers.bodies import Bodies
 from servers.connection import GOING_AWAY, Connection
 from servers.pinger import Pinger
+from servers.settings import Settings
 from servers.stream import Streams, Waiter
 from servers.upgrade import upgrade_required
 
 
-def add_routes(app: Flask, streams: Streams) -> None:
+def add_routes(app: Flask, streams: Streams, bodies: Bodies, settings: Settings) -> None:
     """`GET /echo` with Upgrade, and `POST /echo`"""
     sock: Sock = app.extensions["sock"]
     pinger: Pinger = app.extensions["pinger"]
@@ -42,9 +44,13 @@ def add_routes(app: Flask, streams: Streams) -> None:
 
     @app.post("/echo", endpoint="echo by post")
     def echo_by_post() -> Response:
+        body = bodies.read(request.environ, settings.max_body_bytes, settings.body_limit)
         # What was sent may say that it is a page: no browser is to believe it here.
-        return Response(
-            request.get_data(),
+        response = Response(
+            body.data,
             content_type=request.content_type or "application/octet-stream",
             headers={"Cache-Control": "no-store", "Content-Security-Policy": "sandbox"},
         )
+        # Until the peer has taken it, it is held.
+        response.call_on_close(body.release)
+        return response

@@ -21,6 +21,14 @@ class TooLarge(BadNotification):
     """The notification exceeds a bound."""
 
 
+class BodyTooLarge(Refused):
+    """The request's body exceeds what is taken at its address."""
+
+
+class BodyIncomplete(Refused):
+    """The request's body ended too soon."""
+
+
 class KeyReused(Refused):
     """The idempotency key has been used in this stream for other data."""
 

@@ -65,6 +65,11 @@ class Settings:
         """
         return 8 * self.max_notification_bytes
 
+    @property
+    def body_limit(self) -> str:
+        """Which setting `max_body_bytes` comes from, for who has exceeded it."""
+        return f"max_notification_bytes is {self.max_notification_bytes}"
+
 
 def to_environ(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, the inverse of `from_environ`."""

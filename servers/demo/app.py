@@ -39,8 +39,9 @@ from typing import Any
 
 import flask_sock
 import segno
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 
+from servers.bodies import Bodies
 from servers.demo import classroom, wire_page
 from servers.demo.classroom import BadReport, ClassFull, Classroom, TooSoon
 from servers.demo.guard import COOKIE, PLAY_STREAMS, TEACHERS_ONLY, Guard
@@ -145,7 +146,7 @@ def _add_race(
         if not guard.is_teacher(request.environ):
             return problem(403, TEACHERS_ONLY)
         transport = _body().get("transport")
-        if transport is not None and transport not in TRANSPORTS:
+        if transport is not None and transport not in tuple(TRANSPORTS):
             raise BadRequest(f"transport must be null or one of {', '.join(TRANSPORTS)}.")
         cuts.cut(transport)
         tell({"cut": transport})
@@ -245,14 +246,13 @@ def _add_teacher(app: Flask, streams: Streams, guard: Guard) -> None:
 
 
 def _body(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """The request's JSON object, an empty one where there is no body; raises BadRequest."""
-    raw = request.get_data(cache=False)
-    if len(raw) > most_bytes:
-        raise BadRequest(f"The body may take {most_bytes} bytes at the most.")
-    try:
-        value = json.loads(raw or b"{}")
-    except (ValueError, RecursionError):
-        raise BadRequest("The body is not JSON.") from None
+    """The request's JSON object, an empty one where there is no body; raises BadRequest or BodyTooLarge."""
+    bodies: Bodies = current_app.extensions["bodies"]
+    with bodies.read(request.environ, most_bytes, "the limit of this address") as raw:
+        try:
+            value = json.loads(raw or b"{}")
+        except (ValueError, RecursionError):
+            raise BadRequest("The body is not JSON.") from None
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object.")
     return value

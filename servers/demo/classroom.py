@@ -258,7 +258,7 @@ class Classroom:
 
 
 def _number(name: str, value: Any, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadReport(f"{name} must hold numbers.")
     if not least <= value <= most:
         raise BadReport(f"{name} must be {least:g} to {most:g}.")

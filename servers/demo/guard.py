@@ -25,6 +25,7 @@ from flask import Flask, Response, request
 from wsproto.frame_protocol import CloseReason
 
 from clients.explain.exchange import STREAM as WIRE_STREAM
+from servers.bodies import Bodies
 from servers.connection import CloseWith, Connection
 from servers.demo.wire_page import from_this_machine
 from servers.problems import problem
@@ -98,16 +99,23 @@ class Guard:
 
     def refuse_publish(self, stream: str, body: str | bytes, environ: dict[str, Any]) -> None:
         """Raises CloseWith, with the code and the reason of a close frame, where rule 3 or 6 forbids it."""
-        if self.is_teacher(environ) or (stream == WIRE_STREAM and from_this_machine(environ)):
+        if self.may_publish_anything(stream, environ):
             return
-        if stream not in PLAY_STREAMS:
-            raise CloseWith(CloseReason.POLICY_VIOLATION, NOT_A_PLAY_STREAM)
+        self.refuse_stream(stream)
         if len(body) > MAX_PUBLISH_BYTES:
             raise CloseWith(CloseReason.MESSAGE_TOO_BIG, TOO_LONG)
         if self.publishes.take(client(environ)):
             raise CloseWith(CloseReason.TRY_AGAIN_LATER, self.publishes.sentence)
         if _bears_teachers_mark(body):
             raise CloseWith(CloseReason.POLICY_VIOLATION, TEACHERS_MARK)
+
+    def refuse_stream(self, stream: str) -> None:
+        """Raises CloseWith where students may not publish to this stream at all."""
+        if stream not in PLAY_STREAMS:
+            raise CloseWith(CloseReason.POLICY_VIOLATION, NOT_A_PLAY_STREAM)
+
+    def may_publish_anything(self, stream: str, environ: dict[str, Any]) -> bool:
+        return self.is_teacher(environ) or (stream == WIRE_STREAM and from_this_machine(environ))
 
     def protect(self, app: Flask, settings: Settings) -> None:
         """Hold every request of the application against the rules."""
@@ -135,8 +143,13 @@ class Guard:
                 ):
                     return problem(429, self.asks.sentence, Retry_After=_whole(wait_s))
                 return None
+            if self.may_publish_anything(stream[1], request.environ):
+                return None
             try:
-                self.refuse_publish(stream[1], request.get_data(), request.environ)
+                self.refuse_stream(stream[1])
+                bodies: Bodies = app.extensions["bodies"]
+                with bodies.read(request.environ, MAX_PUBLISH_BYTES, "a student's publish") as body:
+                    self.refuse_publish(stream[1], body, request.environ)
             except CloseWith as refusal:
                 headers = {"Retry_After": "1"} if refusal.code == CloseReason.TRY_AGAIN_LATER else {}
                 return problem(status[CloseReason(refusal.code)], refusal.reason, **headers)
@@ -155,6 +168,8 @@ class Guard:
                         guard.refuse_publish(stream[1], message, self.environ)
                     on_message(message)
 
+                if stream and not guard.may_publish_anything(stream[1], self.environ):
+                    self.max_message_size = MAX_PUBLISH_BYTES
                 super().listen(guarded, on_end)
 
         return GuardedConnection

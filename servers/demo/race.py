@@ -8,7 +8,6 @@ Rules:
 3. Changed settings start a new schedule. Poisson gaps have no memory, so nothing is lost by that.
 """
 
-import math
 import random
 import string
 import threading
@@ -138,6 +137,6 @@ def _check(name: str, value: Any) -> Any:
     kind, least, most = NUMBERS[name]
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
         raise BadSettings(f"{name} must be {'a whole number' if kind is int else 'a number'}.")
-    if not (math.isfinite(value) and least <= value <= most):
+    if not least <= value <= most:
         raise BadSettings(f"{name} must be {least:g} to {most:g}.")
     return kind(value)

@@ -234,11 +234,16 @@ def test_watchers_are_bounded() -> None:
 
 
 def test_bad_bodies_are_told(pages: Server) -> None:
-    """400 with a sentence, and 415 for what is not JSON."""
-    for body in ("nonsense", "[]", '"text"', "[" * 5000, json.dumps({"a": "x" * 20_000})):
+    """400 with a sentence, 413 for what is too large, and 415 for what is not JSON."""
+    for body in ("nonsense", "[]", '"text"', "[" * 5000, '{"publish_rate":' + "9" * 5000 + "}"):
         answer = ask(pages, "POST", "/demo/state", body)
         assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json"), body
-    assert ask(pages, "POST", "/demo/cut", {"transport": "pigeon"}).status == 400
+    assert ask(pages, "POST", "/demo/state", json.dumps({"a": "x" * 20_000})).status == 413
+    assert ask(pages, "POST", "/demo/state", '{"publish_rate":' + "9" * 4000 + "}").status == 400
+    latency = '{"student":"long-number","latencies_ms":[-' + "9" * 3000 + "]}"
+    assert ask(pages, "POST", "/class/report", latency).status == 400
+    for transport in ("pigeon", ["websocket"], {}, 1, "\ud800"):
+        assert ask(pages, "POST", "/demo/cut", {"transport": transport}).status == 400
     assert ask(pages, "POST", "/demo/clear", {"stream": "race"}).status == 400
     assert ask(pages, "POST", "/class/report", {"student": "x"}).status == 400
     assert ask(pages, "POST", "/demo/watch", "{}", Content_Type="text/plain").status == 415
