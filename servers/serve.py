@@ -2,16 +2,24 @@
 
 It binds the address itself, so that port 0 can be named when it is known and a taken port is told in
 one sentence, and then becomes gunicorn: there is one way to serve.
+
+Rules:
+- What is served is set by the options alone. Variables by which gunicorn, or the application in it, would be
+  changed without a word are taken out of its environment (`NOT_FOR_GUNICORN`), and it is said which.
+- The code that is served is the one that this file belongs to, whatever the working directory holds: Python's
+  safe path is on, and gunicorn, which adds its working directory to the places to import from, has ours.
 """
 
 import argparse
 import dataclasses
 import os
+import re
 import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from servers.settings import Settings, to_environ
@@ -20,6 +28,10 @@ SERVER_MODELS = ("gevent", "gthread")
 # Beside the subscribers' own: the interpreter's, and connections that are refused or only ask.
 SPARE_FILE_DESCRIPTORS = 160
 BACKLOG = 4096
+CODE = Path(__file__).absolute().parents[1]
+NOT_FOR_GUNICORN = re.compile(
+    r"(GUNICORN_|WIRELAB_|LISTEN_).*|WEB_CONCURRENCY|SENDFILE|FORWARDED_ALLOW_IPS|PORT"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,15 +91,31 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
         return 2
     settings = _within_file_descriptors(settings)
     os.set_inheritable(listener.fileno(), True)
-    environ = os.environ | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
+    environ = _environ() | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
     # `nohup` has the signal ignored, and means that the server stays.
     stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     environ["WIRELAB_HANGUP"] = "stay" if stays else "end"
     if listening:
         environ |= listening(listener.getsockname()[1])
     command = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf"]
+    os.chdir(CODE)
     sys.stdout.flush()
     return os.execve(sys.executable, [*command, "--bind", f"fd://{listener.fileno()}"], environ)
+
+
+def _environ() -> dict[str, str]:
+    """Our environment, without what would change the server beside its options."""
+    left_out = sorted(filter(NOT_FOR_GUNICORN.fullmatch, os.environ))
+    if left_out:
+        print(
+            f"wirelab serve: not used: {', '.join(left_out)}; give options of wirelab's, or start gunicorn "
+            "yourself with -c python:servers.gunicorn_conf",
+            file=sys.stderr,
+            flush=True,
+        )
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    # PWD: by this name gunicorn looks for the directory among the places to import from.
+    return kept | {"PYTHONSAFEPATH": "1", "PWD": str(CODE)}
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -113,7 +113,9 @@ def _qr(url: str) -> str:
 
 def _rehearse(students: int, port: int, token: str | None) -> None:
     """Start the simulated students, a process of their own that ends with the server."""
-    environ = os.environ | ({"WIRELAB_TEACHER_TOKEN": token} if token else {})
+    from bench.trials.processes import surroundings
+
+    environ = surroundings.environment() | ({"WIRELAB_TEACHER_TOKEN": token} if token else {})
     command = [
         sys.executable,
         "-m",
@@ -122,7 +124,7 @@ def _rehearse(students: int, port: int, token: str | None) -> None:
         str(students),
         str(os.getpid()),
     ]
-    subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL)
+    subprocess.Popen(command, cwd=surroundings.CODE, env=environ, stdin=subprocess.DEVNULL)
     print(f"{students} simulated students are joining: they subscribe, report and draw a little.")
 
 

@@ -20,6 +20,7 @@ from bench.errors import UsageError
 from bench.rendering.looks import look
 from bench.rundir import writer as runs
 from bench.scenario.parse import parse
+from bench.trials.processes import surroundings
 
 SERVED_BY = ("transport", "system", "server_model")
 """Cells that share these spend their time alike."""
@@ -52,7 +53,13 @@ def measure(toml: str, **changes: Any) -> Run:
             "--no-report",
         ]
         ended = subprocess.run(
-            [*command, "--out", str(directory)], cwd=scratch, capture_output=True, text=True, check=False
+            [*command, "--out", str(directory)],
+            cwd=scratch,
+            env=surroundings.environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
     if ended.returncode not in (0, 1):
         raise UsageError(

@@ -18,6 +18,8 @@ Schema versions:
    connection until everything had been drained (`total_…`).
 3. Each trial names all its settings, and what was `implementation` is `system`; also what its system does not
    tell (`unreported`), and which systems could not run (`systems_unavailable`).
+   Later runs also have, and nobody who reads a run may depend on it: `environment`, what its processes were
+   started in (`bench/trials/processes/surroundings.py`).
 
 Older versions are read as the newest: `bench/rundir/migrate.py`.
 """

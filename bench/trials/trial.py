@@ -60,7 +60,7 @@ def run(
 ) -> Collected:
     """Run one trial; raw files pass through the empty directory `scratch`. Never raises for a trial's own
     failure."""
-    course = _Course(planned, seed, pinning, scratch, on_stage)
+    course = _Course(planned, seed, pinning, scratch.absolute(), on_stage)
     try:
         course.run()
     except ChildFailed as failure:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import msgspec
 import numpy as np
 import pytest
@@ -142,3 +146,44 @@ def test_the_transits_are_named_along_their_lines() -> None:
         start, end = (panel.transData.transform((x, int(words.get_text()[0]) * x)) for x in (0.0, 1.0))
         along = np.degrees(np.arctan2(end[1] - start[1], end[0] - start[0]))
         assert words.get_rotation() == pytest.approx(along)
+
+
+USERS = [
+    {"text.usetex": True, "font.size": 40},
+    {"axes.prop_cycle": mpl.cycler(color=["red"]), "figure.dpi": 30, "savefig.dpi": 20},
+    {"lines.linewidth": 9, "axes.facecolor": "black", "svg.image_inline": False, "path.simplify": False},
+]
+
+
+@pytest.mark.parametrize("settings", USERS)
+def test_a_users_settings_change_no_figure(settings: dict[str, Any], quick_run: Run, tmp_path: Path) -> None:
+    """Nor do we change them."""
+    drawn = []
+    for name, theirs in (("plain", {}), ("theirs", settings)):
+        with mpl.rc_context(theirs):
+            figures.draw(quick_run.summary, tmp_path / name, ["latency"])
+            assert all(mpl.rcParams[key] == value for key, value in theirs.items())
+        drawn.append([(tmp_path / name / f"latency.{kind}").read_bytes() for kind in ("svg", "png")])
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "variables"),
+    [(b"", {"MPLBACKEND": "nonsense"}), (b"font.size: \xff", {}), (b"", {"MATPLOTLIBRC": "/nowhere"})],
+)
+def test_settings_that_let_nobody_import_matplotlib(
+    file: bytes, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """A backend that does not exist, a file that is no text."""
+    if file:
+        (tmp_path / "matplotlibrc").write_bytes(file)
+    code = "from bench.rendering import figures; print(figures.mpl.get_backend is not None)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
+# Before matplotlib, which some settings of a user's let nobody import.
+from bench.rendering.plain import mpl
+
+# isort: split
 from matplotlib.figure import Figure
 
 from bench.analysis.summary import Summary

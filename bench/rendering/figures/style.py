@@ -21,12 +21,13 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.rendering import names
+from bench.rendering.plain import PLAIN
 from bench.words import number
 
 INK = "#222222"
 FAINT = "#767676"
 BAND = "#E9E4D4"
-STYLE: Any = {
+STYLE: Any = PLAIN | {
     "svg.hashsalt": "wirelab",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",

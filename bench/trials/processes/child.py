@@ -6,6 +6,9 @@ Rules:
 - If the harness is killed outright, the kernel ends the child (PR_SET_PDEATHSIG, Linux).
 - A child writes its errors to a file, and its answers, one a line, to a pipe that a thread reads. So waiting
   for an answer has a time limit, and ends at once when the child has died.
+- The pipe is always read, whether somebody wants the lines or not: a child whose output nobody takes would
+  stand still at 64 KiB. Only the newest lines are kept (`Lines`).
+- A child has the environment and the working directory of `bench.trials.processes.surroundings`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -23,9 +25,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.trials.processes import surroundings
+from bench.trials.processes.lines import END, LINE_MOST, Lines
+
 LOOK_S = 0.1
-LINES = 1000
-"""Lines that may wait to be read; a child that writes more waits itself."""
 
 
 class ChildFailed(Exception):
@@ -56,13 +59,11 @@ class Child:
         self.name = name
         self._errors = errors
         self._ended = False
-        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=LINES)
+        self._lines = Lines()
 
         cores = "any" if core is None else ",".join(map(str, core))
         launch = [
-            sys.executable,
-            "-m",
-            "bench.trials.processes.launch",
+            *(sys.executable, "-m", "bench.trials.processes.launch"),
             cores,
             str(precedence),
             str(os.getpid()),
@@ -75,8 +76,11 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
+                    cwd=surroundings.CODE,
+                    env=surroundings.environment(),
                     text=True,
                     encoding="utf-8",
+                    errors="replace",
                     start_new_session=True,
                 )
         except OSError as error:
@@ -109,17 +113,14 @@ class Child:
         """
         until_s = time.monotonic() + timeout_s
         while True:
-            try:
-                line = self._lines.get(timeout=LOOK_S)
-            except queue.Empty:
-                check()
-                if time.monotonic() > until_s:
-                    raise ChildFailed(f"the {self.name} did not answer within {timeout_s:.0f} s") from None
-                continue
-            if line is None:
-                self._lines.put(None)
+            line = self._lines.next(LOOK_S)
+            if line == END:
                 raise ChildFailed(self.death())
-            return line
+            if line is not None:
+                return line
+            check()
+            if time.monotonic() > until_s:
+                raise ChildFailed(f"the {self.name} did not answer within {timeout_s:.0f} s")
 
     def expect(
         self, event: str, timeout_s: float, check: Callable[[], None] = lambda: None
@@ -181,6 +182,6 @@ class Child:
     def _read(self) -> None:
         assert self.process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
-            for line in self.process.stdout:
-                self._lines.put(line)
-        self._lines.put(None)
+            while line := self.process.stdout.readline(LINE_MOST):
+                self._lines.add(line)
+        self._lines.end()

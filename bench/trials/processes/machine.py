@@ -1,5 +1,11 @@
 """Where and with what a run was made: the machine, the versions, the commit. Facts that name no person or
-path."""
+path.
+
+Rules:
+- The commit is that of the code that runs, which need not be that of the working directory, whatever
+  variables of git's are set. A plain install has no commit; `versions` tells its version.
+- The machine is what this process may use of it: its cores are those of its affinity.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +18,10 @@ from typing import Any
 
 import psutil
 
+from bench.trials.processes import surroundings
+
 PACKAGES = (
+    "wirelab",
     "flask",
     "flask-sock",
     "simple-websocket",
@@ -23,6 +32,7 @@ PACKAGES = (
     "httptools",
     "msgspec",
 )
+GIT_TIMEOUT_S = 10
 
 
 def facts() -> dict[str, Any]:
@@ -33,6 +43,7 @@ def facts() -> dict[str, Any]:
         "versions": versions(),
         "commit": head,
         "dirty": dirty,
+        "environment": surroundings.recorded(),
         "pinning": pinning(),
         "precedence": precedence(),
     }
@@ -42,7 +53,7 @@ def describe() -> dict[str, Any]:
     """The machine, as run.json keeps it; what the system does not report is None."""
     return {
         "cpu_model": _cpu_model(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "memory_kb": psutil.virtual_memory().total // 1024,
         "kernel": platform.release(),
         "system": platform.system(),
@@ -60,21 +71,43 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def commit() -> tuple[str | None, bool | None]:
-    """The commit that this code is at, and whether files differ from it; None outside a git checkout."""
-    root = Path(__file__).resolve().parents[3]
-    if not (root / ".git").exists():
+def cores() -> int | None:
+    """How many cores this process may run on, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def commit(code: Path = surroundings.CODE) -> tuple[str | None, bool | None]:
+    """The commit that the code in this directory is at, and whether files differ from it; None if it is no
+    git checkout of this code."""
+    if not (code / ".git").exists():
         return None, None
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10, check=True
-        )
-        status = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, timeout=10, check=True
-        )
+        # An install within a checkout of something else is not at that one's commit.
+        _git(code, "ls-files", "--error-unmatch", "servers/__init__.py")
+        head = _git(code, "rev-parse", "--verify", "HEAD")
+        changes = _git(code, "status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
     except (OSError, subprocess.SubprocessError):
         return None, None
-    return head.stdout.strip(), bool(status.stdout.strip())
+    return head, bool(changes)
+
+
+def _git(code: Path, *words: str) -> str:
+    """What git says of the checkout that is at `code`, and of no other. Raises SubprocessError."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # The checkout may belong to another user.
+    told = ["git", "-c", "safe.directory=*", f"--git-dir={code / '.git'}", f"--work-tree={code}", *words]
+    done = subprocess.run(
+        told,
+        cwd=code,
+        env=environ | {"GIT_OPTIONAL_LOCKS": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=GIT_TIMEOUT_S,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 def pinning() -> dict[str, list[int]] | None:
