@@ -86,6 +86,7 @@ def create_app(settings: Settings) -> Flask:
     app.config["SOCK_SERVER_OPTIONS"] = {
         "max_message_bytes": settings.max_body_bytes,
         "permessage_deflate": settings.permessage_deflate,
+        "unaccepted": app.extensions["unaccepted"],
     }
     app.before_request(refuse_without_host)
     refuse_bad_handshakes(app, settings)

@@ -7,12 +7,13 @@ It is simple-websocket's server with its reader thread, and these rules:
    by TCP; nothing is queued here.
 3. A batch that was encoded for everybody is written as it is: a server's frames carry no mask
    (RFC 6455, section 5.1), so all connections share its bytes.
-4. The close frame says why (RFC 6455, section 7.4.1). After it, what still comes in is read and
-   dropped until the peer closes, `LINGER_S` at the most: closing with unread input would reset the
-   connection, and the peer might never see the reason.
+4. The close frame says why (RFC 6455, section 7.4.1). Once a message or frame was refused, nothing more is
+   looked at: what still comes in is dropped until the peer closes, `LINGER_S` at the most. (Closing with
+   unread input would reset the connection, and the peer might never see the reason.)
 5. permessage-deflate is agreed to only where the settings allow it: it costs CPU and memory that the
    other transports do not pay.
 6. The socket is shut down here and closed by gunicorn, which counts its connections by it.
+7. A peer that sends without pause takes turns with all others (`turns.py`), also once it was refused.
 """
 
 import socket
@@ -25,22 +26,42 @@ from simple_websocket import ConnectionClosed, Server
 from wsproto.connection import Connection as WebSocket
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
-from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import LocalProtocolError, generate_accept_token, split_comma_header
+from wsproto.utilities import LocalProtocolError, generate_accept_token
 
+from servers import extensions
+from servers.incoming import Incoming, LengthGate
+from servers.refusals import BadNotification, KeyReused, Refused, StreamsFull, TooLarge
 from servers.settings import PONG_PATIENCE_S
-from servers.stream import Batch
+from servers.stream import JOINED_BYTES, Batch
+from servers.turns import Turn
+from servers.unaccepted import Claim, Unaccepted, UnacceptedFull
 
 GOING_AWAY = CloseReason.GOING_AWAY
 LINGER_S = 2.0
 RECEIVE_BYTES = 16 * 1024
+# A thousand times as much may come out of it.
+RECEIVE_COMPRESSED_BYTES = 1024
 MAX_REASON_BYTES = 123
 PING_FRAME = b"\x89\x00"
+TEXT, BINARY = 0x81, 0x82
+CLOSE_CODES: dict[type[Refused], CloseReason] = {
+    BadNotification: CloseReason.INVALID_FRAME_PAYLOAD_DATA,
+    KeyReused: CloseReason.POLICY_VIOLATION,
+    StreamsFull: CloseReason.TRY_AGAIN_LATER,
+    TooLarge: CloseReason.MESSAGE_TOO_BIG,
+    UnacceptedFull: CloseReason.TRY_AGAIN_LATER,
+}
+# What is dropped needs no place of its own.
+_dropped = bytearray(64 * 1024)
+
+
+def _ignore(*_: object) -> None:
+    """Nothing is to be done."""
 
 
 class CloseWith(Exception):
-    """A message handler raises this to close the connection with a code and a reason."""
+    """A message handler raises this, or Refused, to close the connection with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -50,16 +71,16 @@ class CloseWith(Exception):
 
 def text_frame(body: bytes) -> bytes:
     """An unmasked, unfragmented text frame (RFC 6455, section 5.2)."""
-    return text_header(len(body)) + body
+    return frame_header(TEXT, len(body)) + body
 
 
-def text_header(size: int) -> bytes:
-    """What goes before a text of so many bytes."""
+def frame_header(first_byte: int, size: int) -> bytes:
+    """What goes before a payload of so many bytes."""
     if size < 126:
-        return b"\x81%c" % size
+        return b"%c%c" % (first_byte, size)
     if size < 1 << 16:
-        return b"\x81\x7e" + size.to_bytes(2, "big")
-    return b"\x81\x7f" + size.to_bytes(8, "big")
+        return b"%c\x7e%b" % (first_byte, size.to_bytes(2, "big"))
+    return b"%c\x7f%b" % (first_byte, size.to_bytes(8, "big"))
 
 
 def send_whole(sock: socket.socket, data: bytes) -> None:
@@ -71,13 +92,19 @@ def send_whole(sock: socket.socket, data: bytes) -> None:
 
 def linger(sock: socket.socket, seconds: float = LINGER_S) -> None:
     """Say that we are done, give the peer time to take what was sent, and shut the connection down."""
+    turn = Turn()
     try:
         sock.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + seconds
         while (remaining := deadline - time.monotonic()) > 0:
             sock.settimeout(remaining)
-            if not sock.recv(RECEIVE_BYTES):
+            size = sock.recv_into(_dropped)
+            if not size:
                 break
+            if size == len(_dropped):
+                turn.worked()
+            else:
+                turn.waited()
     except OSError:
         pass
     _shut_down(sock)
@@ -94,18 +121,25 @@ class Connection(Server):  # type: ignore[misc]
     """A WebSocket connection that has been accepted.
 
     `listen` starts the reading; `on_message` gets each message whole, as str or bytes, in the reader's
-    thread, and may raise CloseWith; `on_end` is called once, when the peer has gone or is going.
+    thread, and may raise CloseWith or Refused; `on_end` is called once, when the peer has gone or is going.
     """
 
-    def __init__(self, environ: dict[str, Any], max_message_bytes: int, permessage_deflate: bool) -> None:
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        max_message_bytes: int,
+        permessage_deflate: bool,
+        unaccepted: Unaccepted,
+    ) -> None:
         self._write_lock = threading.Lock()
         self._permessage_deflate = permessage_deflate
         self._unanswered_since_s: float | None = None
         self._refusal: CloseWith | None = None
-        self._parts: list[Any] = []
-        self.incoming_message_len = 0
-        self.on_message: Callable[[str | bytes], None] = lambda message: None
-        self.on_end: Callable[[], None] = lambda: None
+        self._closing = False
+        self._incoming = Incoming(max_message_bytes, Claim(unaccepted))
+        self._turn = Turn()
+        self.on_message: Callable[[str | bytes], None] = _ignore
+        self.on_end: Callable[[], None] = _ignore
         super().__init__(environ, receive_bytes=RECEIVE_BYTES, max_message_size=max_message_bytes)
 
     def handshake(self) -> None:
@@ -116,20 +150,18 @@ class Connection(Server):  # type: ignore[misc]
             "Connection: Upgrade",
             f"Sec-WebSocket-Accept: {self._accept_token()}",
         ]
-        extensions = []
+        agreed = None
         if self._permessage_deflate:
-            for offer in split_comma_header(self.environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "").encode()):
-                extension = PerMessageDeflate()
-                if offer.split(";")[0].strip() != extension.name:
-                    continue
-                accepted = extension.accept(offer)
-                if isinstance(accepted, str):
-                    extensions = [extension]
-                    agreed = f"{extension.name}; {accepted}" if accepted else extension.name
-                    headers.append(f"Sec-WebSocket-Extensions: {agreed}")
-                    break
-        self.compressed = bool(extensions)
-        self.ws = WebSocket(ConnectionType.SERVER, extensions)
+            offers = extensions.parse_offers(self.environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", ""))
+            agreed = extensions.agree(offers, self._incoming)
+        if agreed:
+            headers.append(f"Sec-WebSocket-Extensions: {agreed[1]}")
+            self.receive_bytes = RECEIVE_COMPRESSED_BYTES
+        self.compressed = agreed is not None
+        gate = LengthGate(self._incoming)
+        self.ws = WebSocket(ConnectionType.SERVER, [gate, agreed[0]] if agreed else [gate])
+        # gevent's socket would wait; the socket below it answers at once.
+        self._below: Any = getattr(self.sock, "_sock", self.sock)
         try:
             self.sock.sendall("\r\n".join([*headers, "", ""]).encode())
         except OSError:
@@ -148,7 +180,18 @@ class Connection(Server):  # type: ignore[misc]
 
     def send(self, data: str | bytes) -> None:
         """Send one message; raises ConnectionClosed, or OSError if the peer takes nothing."""
-        self._send_event(Message(data=data))
+        if self.compressed:
+            self._send_event(Message(data=data))
+            return
+        first_byte, body = (TEXT, data.encode()) if isinstance(data, str) else (BINARY, data)
+        header = frame_header(first_byte, len(body))
+        with self._write_lock:
+            self._refuse_unless_open()
+            if len(body) <= JOINED_BYTES:
+                send_whole(self.sock, header + body)
+            else:
+                send_whole(self.sock, header)
+                send_whole(self.sock, body)
 
     def send_batch(self, batch: Batch) -> None:
         """Send a batch as one text message, whose bytes are everybody's; raises as `send` does."""
@@ -156,14 +199,17 @@ class Connection(Server):  # type: ignore[misc]
             self.send(b"".join(batch.chunks()).decode())
             return
         with self._write_lock:
-            if self.ws.state is not ConnectionState.OPEN or not self.connected:
-                raise ConnectionClosed(self.close_reason, self.close_message)
+            self._refuse_unless_open()
             if batch.is_small:
                 send_whole(self.sock, batch.shared(text_frame))
                 return
-            send_whole(self.sock, text_header(batch.size))
+            send_whole(self.sock, frame_header(TEXT, batch.size))
             for chunk in batch.chunks():
                 send_whole(self.sock, chunk)
+
+    def _refuse_unless_open(self) -> None:
+        if self.ws.state is not ConnectionState.OPEN or not self.connected:
+            raise ConnectionClosed(self.close_reason, self.close_message)
 
     def _send_event(self, event: Any) -> None:
         with self._write_lock:
@@ -189,12 +235,10 @@ class Connection(Server):  # type: ignore[misc]
             if before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
                 self.sock.shutdown(socket.SHUT_RDWR)
             elif self.ws.state is ConnectionState.OPEN:
-                # gevent's socket would wait for room; the socket below it answers at once.
-                below: Any = getattr(self.sock, "_sock", self.sock)
                 # Before the ping leaves: on threads its pong may have been read before this goes on.
                 self._unanswered_since_s = now_s if before_s is None else before_s
                 try:
-                    below.send(PING_FRAME, socket.MSG_DONTWAIT)
+                    self._below.send(PING_FRAME, socket.MSG_DONTWAIT)
                 except OSError:
                     self._unanswered_since_s = before_s
         except OSError:
@@ -207,6 +251,9 @@ class Connection(Server):  # type: ignore[misc]
 
         If a message was refused, the frame gives that reason.
         """
+        if self._closing:
+            return
+        self._closing = True
         if self._refusal:
             reason, message = self._refusal.code, self._refusal.reason
         try:
@@ -215,6 +262,8 @@ class Connection(Server):  # type: ignore[misc]
             pass
         if self.connected:
             self.thread.join(LINGER_S)
+        if self._refusal:
+            linger(self.sock)
         self.connected = False
         _shut_down(self.sock)
         self.event.set()
@@ -224,22 +273,44 @@ class Connection(Server):  # type: ignore[misc]
         self.event.wait()
         try:
             while self.connected:
-                received = self.sock.recv(RECEIVE_BYTES)
+                received = self._receive()
                 if not received:
                     break
                 self.ws.receive_data(received)
                 for event in self.ws.events():
                     self._handle(event)
+                    self._turn.worked()
+        except (CloseWith, Refused) as error:
+            # The view closes the connection, after it has delivered what was accepted before.
+            self._refusal = _as_close(error)
         except (OSError, ConnectionClosed, LocalProtocolError):
             pass
         finally:
-            self.connected = False
+            if not self._refusal:
+                self.connected = False
             self.on_end()
+            self._free()
+
+    def _free(self) -> None:
+        """Give back what was not accepted, and undo the circles: the garbage collector comes rarely."""
+        self._incoming.clear()
+        self.on_message, self.on_end = _ignore, _ignore
+        # wsproto's parser is a generator that holds on to what it is part of, and to what it has read.
+        self.ws._proto._parse_more.close()
+
+    def _receive(self) -> bytes:
+        """What the peer has sent. Until it sends more, it has no part in who is served first."""
+        try:
+            received: bytes = self._below.recv(self.receive_bytes, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            received = self.sock.recv(self.receive_bytes)
+            self._turn.waited()
+        return received
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, CloseConnection):
             self._handle_close(event)
-        elif self.ws.state is not ConnectionState.OPEN or self._refusal:
+        elif self.ws.state is not ConnectionState.OPEN:
             # After our close frame nothing that comes in matters but the peer's (section 7.1.6).
             return
         elif isinstance(event, Ping):
@@ -247,36 +318,26 @@ class Connection(Server):  # type: ignore[misc]
         elif isinstance(event, Pong):
             self._unanswered_since_s = None
         elif isinstance(event, TextMessage | BytesMessage):
-            try:
-                self._handle_data(event)
-            except CloseWith as error:
-                # The view closes the connection, after it has delivered what was accepted before.
-                self._parts = []
-                self._refusal = error
-                self.on_end()
+            message = self._incoming.add(event)
+            if message is not None:
+                self.on_message(message)
+                self._incoming.handled()
 
     def _handle_close(self, event: CloseConnection) -> None:
+        if self.ws.state is ConnectionState.OPEN:
+            # Not the peer's close frame but wsproto's word that what came breaks the protocol.
+            raise CloseWith(event.code, event.reason or "")
         self.close_reason, self.close_message = event.code, event.reason
         if self.ws.state is ConnectionState.REMOTE_CLOSING:
             self._send_event(event.response())
-            self.connected = False
-        elif self.ws.state is ConnectionState.OPEN:
-            # Not the peer's close frame but wsproto's word that what came breaks the protocol.
-            self._send_event(CloseConnection(event.code, _short(event.reason)))
-            self.on_end()
-        else:
-            self.connected = False
+        self.connected = False
 
-    def _handle_data(self, event: TextMessage | BytesMessage) -> None:
-        self._parts.append(event.data)
-        self.incoming_message_len += len(event.data.encode() if isinstance(event.data, str) else event.data)
-        if self.incoming_message_len > self.max_message_size:
-            raise CloseWith(
-                CloseReason.MESSAGE_TOO_BIG, f"A message may take {self.max_message_size} bytes at the most."
-            )
-        if event.message_finished:
-            parts, self._parts, self.incoming_message_len = self._parts, [], 0
-            self.on_message("".join(parts) if isinstance(event, TextMessage) else b"".join(parts))
+
+def _as_close(error: CloseWith | Refused) -> CloseWith:
+    """What to close with. Never the exception that was raised: it holds on to all that was read."""
+    if isinstance(error, CloseWith):
+        return CloseWith(error.code, error.reason)
+    return CloseWith(CLOSE_CODES[type(error)], str(error))
 
 
 def _short(reason: str | None) -> str | None:

@@ -15,7 +15,6 @@ from servers.connection import GOING_AWAY, CloseWith, Connection
 from servers.drafts import parse_draft
 from servers.http_poll import cursor_argument
 from servers.pinger import Pinger
-from servers.refusals import BadNotification, KeyReused, TooLarge
 from servers.stream import Position, Stream, Streams, Waiter
 from servers.upgrade import upgrade_required
 
@@ -36,14 +35,7 @@ def add_route(app: Flask, streams: Streams) -> None:
                 raise CloseWith(
                     CloseReason.UNSUPPORTED_DATA, "Send notifications as text messages, not binary."
                 )
-            try:
-                stream.publish(parse_draft(message, stream.max_notification_bytes))
-            except KeyReused as error:
-                raise CloseWith(CloseReason.POLICY_VIOLATION, str(error)) from None
-            except TooLarge as error:
-                raise CloseWith(CloseReason.MESSAGE_TOO_BIG, str(error)) from None
-            except BadNotification as error:
-                raise CloseWith(CloseReason.INVALID_FRAME_PAYLOAD_DATA, str(error)) from None
+            stream.publish(parse_draft(message, stream.max_notification_bytes))
 
         connection.listen(publish, on_end=waiter.interrupt)
         with pinger.watching(connection):

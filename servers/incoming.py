@@ -1,0 +1,100 @@
+"""The message that is coming in on a WebSocket, until it is whole.
+
+Rules:
+1. Its parts are kept as bytes in one piece: a million fragments of one byte take a megabyte, and a text in
+   which one character is rare takes what was sent.
+2. A message that is too large is refused by the header of the frame that makes it so (RFC 6455, section 5.2),
+   before that frame is read. What a compressed frame will take is known when it is inflated.
+3. What is kept counts among all that is not accepted yet (`unaccepted.py`), until the message was handled.
+"""
+
+from wsproto.events import BytesMessage, TextMessage
+from wsproto.extensions import Extension
+from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+
+from servers.refusals import TooLarge
+from servers.unaccepted import Claim
+
+UTF8_BYTES = 4
+
+
+class Incoming:
+    """What has come of a message. Raises TooLarge or UnacceptedFull where there can be no more of it."""
+
+    def __init__(self, max_bytes: int, claim: Claim) -> None:
+        self._max_bytes = max_bytes
+        self._claim = claim
+        self._kept = bytearray()
+
+    @property
+    def room(self) -> int:
+        """How many bytes may follow."""
+        return self._max_bytes - len(self._kept)
+
+    def expect(self, size: int) -> None:
+        """A frame's header announces so many bytes."""
+        if size > self.room:
+            self.refuse()
+        self._claim.refuse_length(len(self._kept) + size)
+
+    def refuse(self) -> None:
+        raise TooLarge(
+            f"A message may take {self._max_bytes} bytes at the most (8 times max_notification_bytes)."
+        )
+
+    def add(self, event: TextMessage | BytesMessage) -> str | bytes | None:
+        """Take a part. Returns the message if it is the last; it counts as held until `handled`."""
+        data: str | bytes = event.data
+        if event.message_finished and not self._kept:
+            if len(data) * UTF8_BYTES > self._max_bytes and len(_encoded(data)) > self._max_bytes:
+                self.refuse()
+            self._claim.hold(len(data))
+            return data
+        self._kept += _encoded(data)
+        if self.room < 0:
+            self.refuse()
+        self._claim.hold(len(self._kept))
+        if not event.message_finished:
+            return None
+        kept, self._kept = self._kept, bytearray()
+        return kept.decode() if isinstance(event, TextMessage) else bytes(kept)
+
+    def handled(self) -> None:
+        """The message that was whole is no longer held."""
+        self._claim.release()
+
+    def clear(self) -> None:
+        """The connection ends: nothing waits for the garbage collector."""
+        self._kept = bytearray()
+        self._claim.release()
+
+
+def _encoded(data: str | bytes) -> bytes:
+    return data.encode() if isinstance(data, str) else data
+
+
+class LengthGate(Extension):  # type: ignore[misc]
+    """Stands among wsproto's extensions, since they are told of each frame's header before its payload."""
+
+    name = "length-gate"
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._compressed = False
+
+    def enabled(self) -> bool:
+        return True
+
+    def offer(self) -> bool:
+        return False
+
+    def frame_inbound_header(
+        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
+    ) -> CloseReason | RsvBits:
+        if not opcode.iscontrol():
+            if opcode is not Opcode.CONTINUATION:
+                self._compressed = rsv.rsv1
+            # What cannot be compressed becomes longer by a header each 64 KiB, and those go again.
+            shrinks = payload_length // 1000 + 64 if self._compressed else 0
+            self._incoming.expect(max(0, payload_length - shrinks))
+        return RsvBits(False, False, False)

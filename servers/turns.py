@@ -1,0 +1,107 @@
+"""Taking turns: a peer that always has more to read is not served before all others.
+
+Greenlets never take turns by themselves, and threads do so only every few milliseconds, so whoever serves one
+peer in a loop counts the time:
+
+    turn = Turn()
+    ...
+    turn.worked()     # after each piece of work: gives way once SLICE_S have been worked without a wait
+    turn.waited()     # when the peer had nothing for us
+
+Rules:
+1. Who has worked for `SLICE_S` waits for `PAUSE_S` and until nobody else has anything to do: on greenlets
+   until the event loop is idle, on threads until a pause is not prolonged by others. (A process that is
+   never idle waits for the core too, wherever others want it: so there is a pause at least.)
+2. That can take long on a busy server, so it has an end, and the peer is served again.
+3. One gives way at a time, the others queue: many peers that never pause cost the rest what one does.
+4. A peer that waits now and then, as all do who are served faster than they send, pays for two looks at the
+   clock.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+SLICE_S = 0.001
+MOST_WAIT_S = 0.05
+LEAST_WAIT_S = 0.002
+PAUSE_S = 0.003
+PROLONGED_S = 0.0005
+
+
+class Turn:
+    """How long one peer has been served without a wait. For one thread or greenlet."""
+
+    __slots__ = ("_seen_s", "_worked_s")
+
+    def __init__(self) -> None:
+        self._seen_s = time.monotonic()
+        self._worked_s = 0.0
+
+    def worked(self) -> None:
+        """Count the time since the last call as work, and give way to others if it is due."""
+        now_s = time.monotonic()
+        self._worked_s += now_s - self._seen_s
+        self._seen_s = now_s
+        if self._worked_s > SLICE_S:
+            _queue().give_way()
+            self._seen_s = time.monotonic()
+            self._worked_s = 0.0
+
+    def waited(self) -> None:
+        """Count the time since the last call as a wait, in which others were served."""
+        now_s = time.monotonic()
+        self._worked_s = max(0.0, self._worked_s - (now_s - self._seen_s))
+        self._seen_s = now_s
+
+
+class Queue:
+    """Those who give way. Each waits for the others by `until_idle(most_s)`."""
+
+    def __init__(self, until_idle: Callable[[float], None]) -> None:
+        self._until_idle = until_idle
+        self._turn = threading.Lock()
+        self._length = 0
+
+    def give_way(self) -> None:
+        """Wait until nobody else has anything to do, or for so long that all who queue have a turn."""
+        self._length += 1
+        try:
+            with self._turn:
+                self._until_idle(max(LEAST_WAIT_S, MOST_WAIT_S / self._length))
+        finally:
+            self._length -= 1
+
+
+@lru_cache(maxsize=1)
+def _queue() -> Queue:
+    """The worker's queue, made at its first use: by then it is known what it runs on."""
+    return Queue(_until_loop_is_idle if _on_greenlets() else _until_pause_is_short)
+
+
+def _on_greenlets() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def _until_loop_is_idle(most_s: float) -> None:
+    """A sleep of 0 would not do: what is called back at once goes before what has come over the network."""
+    import gevent
+
+    gevent.sleep(PAUSE_S)
+    with gevent.Timeout(most_s, False):
+        gevent.idle()
+
+
+def _until_pause_is_short(most_s: float) -> None:
+    """A thread that wakes must wait for the interpreter as long as others run."""
+    end_s = time.monotonic() + most_s
+    before_s = time.monotonic()
+    while before_s < end_s:
+        time.sleep(PAUSE_S)
+        now_s = time.monotonic()
+        if now_s - before_s < PAUSE_S + PROLONGED_S:
+            return
+        before_s = now_s

@@ -1,0 +1,138 @@
+"""One peer that sends without pause slows nobody else: a hundred bystanders' latency, quiet and flooded.
+
+Both are measured on one server, one after the other. A busy machine may spoil a measurement, so there are
+three attempts. If peers do not take turns, latency grows to the flood's length and each attempt fails.
+"""
+
+import re
+import selectors
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import Server
+from raw import RawWebSocket, ask, publish
+
+from servers.turns import SLICE_S, Turn
+
+pytestmark = pytest.mark.alone
+
+BYSTANDERS = 100
+NOTIFICATIONS = 30
+GAP_S = 0.025
+ATTEMPTS = 3
+FLOODER = Path(__file__).with_name("flooder.py")
+DUE_US = re.compile(rb'"due_us":(\d+),"accepted_us":\d+,"data":"timed"')
+
+
+def frame(first_byte: int, payload: bytes) -> bytes:
+    """Masked, by a mask that changes nothing."""
+    return bytes([first_byte, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+FLOODS = {
+    "pings": ["/streams/flooded/websocket", frame(0x89, b"").hex()],
+    "texts": ["/welcome/websocket", frame(0x81, b"x" * 10).hex()],
+    "publishes": ["/streams/flooded/websocket", frame(0x81, b'{"data":1}').hex()],
+    "fragments": ["/echo", (frame(0x02, b"") + 500 * frame(0x00, b"") + frame(0x80, b"")).hex()],
+    "refused": ["/streams/flooded/websocket", frame(0x82, b"x").hex(), "again"],
+}
+
+
+@contextmanager
+def flooding(server: Server, flood: str, flooders: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Flooders that have begun, and that end with the block."""
+    command = [sys.executable, str(FLOODER), str(server.address[1]), *FLOODS[flood]]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(flooders)
+        ]
+        try:
+            for process in processes:
+                assert process.stdout
+                assert process.stdout.readline() == "flooding\n"
+            yield processes
+        finally:
+            for process in processes:
+                process.kill()
+
+
+def p99_s(server: Server, bystanders: list[RawWebSocket]) -> float:
+    """Of what is published now, from before its request to its arrival at each of the bystanders."""
+
+    def publish_all() -> None:
+        for _ in range(NOTIFICATIONS):
+            began_s = time.monotonic()
+            publish(server, "bystanders", "timed", due_us=time.time_ns() // 1000)
+            time.sleep(max(0.0, began_s + GAP_S - time.monotonic()))
+
+    latencies_s: list[float] = []
+    publisher = threading.Thread(target=publish_all)
+    publisher.start()
+    deadline = time.monotonic() + 30
+    with selectors.DefaultSelector() as selector:
+        for bystander in bystanders:
+            selector.register(bystander.socket, selectors.EVENT_READ)
+        while len(latencies_s) < NOTIFICATIONS * len(bystanders):
+            assert time.monotonic() < deadline, "not all was delivered"
+            for key, _ in selector.select(1.0):
+                # Small batches come whole.
+                received = key.fileobj.recv(1 << 20)  # type: ignore[union-attr]
+                now_s = time.time()
+                latencies_s += [now_s - int(due_us) / 1e6 for due_us in DUE_US.findall(received)]
+    publisher.join()
+    return statistics.quantiles(latencies_s, n=100)[98]
+
+
+@pytest.mark.parametrize(
+    ("flood", "flooders"), [("publishes", 1), ("fragments", 1), ("refused", 1), ("pings", 8), ("texts", 8)]
+)
+def test_bystanders_do_not_wait_for_a_flood(any_server: Server, flood: str, flooders: int) -> None:
+    server = any_server
+    measured = []
+    with ExitStack() as stack:
+        bystanders = [
+            stack.enter_context(closing(RawWebSocket(server, "/streams/bystanders/websocket")))
+            for _ in range(BYSTANDERS)
+        ]
+        for bystander in bystanders:
+            bystander.message()
+        for _ in range(ATTEMPTS):
+            quiet_s = p99_s(server, bystanders)
+            with flooding(server, flood, flooders) as processes:
+                flooded_s = p99_s(server, bystanders)
+                assert ask(server, "GET", "/healthz").status == 200
+                assert all(process.poll() is None for process in processes), "they flood to the end"
+            measured.append((quiet_s, flooded_s))
+            if flooded_s <= (max(2 * quiet_s, quiet_s + 0.01) if flooders == 1 else quiet_s + 0.1):
+                return
+    pytest.fail(f"p99 quiet and flooded, in seconds: {measured}")
+
+
+def test_who_waits_now_and_then_never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work of four fifths of a slice, again and again, with waits as long between."""
+    now_s = [0.0]
+    gave_way = []
+    monkeypatch.setattr("servers.turns.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("servers.turns.Queue.give_way", lambda queue: gave_way.append(now_s[0]))
+    turn = Turn()
+    for _ in range(10):
+        now_s[0] += 0.8 * SLICE_S
+        turn.worked()
+        now_s[0] += 0.8 * SLICE_S
+        turn.waited()
+    assert not gave_way
+    now_s[0] += 0.8 * SLICE_S
+    turn.worked()
+    now_s[0] += 0.8 * SLICE_S
+    turn.worked()
+    assert len(gave_way) == 1
