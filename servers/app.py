@@ -120,7 +120,8 @@ def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: S
 
     @app.post("/streams/<name>/notifications")
     def publish(name: str) -> Response:
-        stream = streams.get(name)
+        streams.refuse_if_stopping()
+        stream = streams.to_publish(name)
         if request.mimetype != "application/json":
             return problem(415, "Send the notification with Content-Type: application/json.")
         if request.headers.get("Content-Encoding", "identity") != "identity":
@@ -139,7 +140,7 @@ def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: S
 
     @app.get("/streams/<name>/stats")
     def stats(name: str) -> Response:
-        response = jsonify(streams.get(name).stats(TRANSPORTS))
+        response = jsonify(streams.find(name).stats(TRANSPORTS))
         response.headers["Cache-Control"] = "no-store"
         return response
 

@@ -33,8 +33,16 @@ class KeyReused(Refused):
     """The idempotency key has been used in this stream for other data."""
 
 
+class NoSuchStream(Refused):
+    """There is no stream of this name, and the request makes none."""
+
+
 class StreamsFull(Refused):
-    """Every stream has subscribers, and there is room for no more."""
+    """There is room for no more streams, and none can make way."""
+
+
+class Stopping(Refused):
+    """The server stops; another will take its place."""
 
 
 class SubscribersFull(Refused):

@@ -26,7 +26,7 @@ class Settings:
     """The server's limits; raises ValueError, naming the setting, where one is out of range."""
 
     max_subscribers: int = _setting(2000, "open WebSockets and held long polls together", 1)
-    max_streams: int = _setting(64, "streams; the longest unused without subscribers makes way", 1)
+    max_streams: int = _setting(1000, "streams; the longest unused makes way, if nobody reads it", 1)
     max_notifications: int = _setting(10_000, "notifications that a stream keeps", 1)
     max_notification_bytes: int = _setting(2 * MIB, "bytes of one notification, as encoded", 256)
     max_log_bytes: int = _setting(256 * MIB, "bytes of all streams' notifications together", 256)

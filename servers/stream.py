@@ -18,11 +18,15 @@ Rules
    again in the same stream, it gets the same answer and adds nothing. It stands for the data, as encoded:
    with other data it is refused. `due_us` is not compared, since who tries again may name it anew: the first
    counts.
+9. Streams are bounded. A reader's request makes room for a new one only by dropping a stream that nothing was
+   ever published on; a publisher's by the longest unused one. None goes that has subscribers, or that was
+   asked for by a reader within `POLLED_S`: who polls is not there between two polls.
 
 Only `threading` primitives are used, so the same code runs on threads and on gevent's greenlets.
 This module knows no transport.
 """
 
+import math
 import re
 import secrets
 import string
@@ -36,12 +40,22 @@ from itertools import count, islice
 from typing import Any, NamedTuple
 
 from servers.drafts import ENVELOPE_BYTES, Draft
-from servers.refusals import BadCursor, BadName, KeyReused, StreamsFull, SubscribersFull, TooLarge
+from servers.refusals import (
+    BadCursor,
+    BadName,
+    KeyReused,
+    NoSuchStream,
+    Stopping,
+    StreamsFull,
+    SubscribersFull,
+    TooLarge,
+)
 from servers.settings import MIB, Settings
 
 MAX_BATCH_NOTIFICATIONS = 10_000
 MAX_BATCH_BYTES = 8 * MIB
 MAX_SHARED_BYTES = 32 * MIB
+POLLED_S = 300.0
 JOINED_BYTES = 64 * 1024
 
 NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
@@ -154,6 +168,11 @@ class Usage:
     notifications: int = 0
 
 
+def _refuse_bad_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise BadName("A stream's name is 1 to 64 of a-z, 0-9 and the hyphen.")
+
+
 def now_us() -> int:
     """Unix time in integer microseconds."""
     return time.time_ns() // 1000
@@ -170,6 +189,7 @@ class Stream:
         self.head_id = 0
         self.bytes_held = 0
         self.last_used = 0
+        self.read_s = -math.inf
         self.usage: defaultdict[str, Usage] = defaultdict(Usage)
         self._owner = owner
         self.dropped = False
@@ -349,27 +369,80 @@ class Streams:
         self.bytes_held = 0
         self.built_bytes = 0
         self._streams: dict[str, Stream] = {}
+        self._allowed: set[str] | None = None
         self._idle: set[Waiter] = set()
         self._ages = count()
         self._uses = count()
 
     def get(self, name: str) -> Stream:
-        """The stream of this name, made if need be; raises BadName or StreamsFull."""
+        """The stream of this name for a reader, made if need be; it costs no other stream its log.
+
+        Raises Stopping, BadName, NoSuchStream or StreamsFull.
+        """
         with self.lock:
-            stream = self._streams.get(name)
-            if stream is None:
-                if not NAME.fullmatch(name):
-                    raise BadName("A stream's name is 1 to 64 of a-z, 0-9 and the hyphen.")
-                if len(self._streams) >= self.settings.max_streams:
-                    self._drop_unused()
-                stream = self._streams[name] = Stream(name, self)
+            self.refuse_if_stopping()
+            stream = self._streams.get(name) or self._make(name, for_reader=True)
+            stream.last_used = next(self._uses)
+            stream.read_s = time.monotonic()
+            return stream
+
+    def to_publish(self, name: str) -> Stream:
+        """The stream of this name for a publisher, made if need be: the longest unused may make way.
+
+        Raises BadName, NoSuchStream or StreamsFull.
+        """
+        with self.lock:
+            stream = self._streams.get(name) or self._make(name, for_reader=False)
             stream.last_used = next(self._uses)
             return stream
 
-    def _drop_unused(self) -> None:
-        unused = [stream for stream in self._streams.values() if not stream.has_subscribers()]
+    def find(self, name: str) -> Stream:
+        """The stream of this name, if there is one; raises BadName or NoSuchStream."""
+        with self.lock:
+            _refuse_bad_name(name)
+            stream = self._streams.get(name)
+            if stream is None:
+                raise NoSuchStream("There is no stream of this name: nobody has read it or published on it.")
+            return stream
+
+    def allow_only(self, names: Iterable[str]) -> None:
+        """Let no stream exist but these."""
+        self._allowed = set(names)
+
+    def allow(self, name: str) -> None:
+        """Let this one exist too, if there is room for it."""
+        with self.lock:
+            if self._allowed is not None and len(self._allowed) < self.settings.max_streams:
+                self._allowed.add(name)
+
+    def refuse_if_stopping(self) -> None:
+        """Raises Stopping if the server stops."""
+        if self.stopping:
+            raise Stopping("The server is stopping; try again, there may be another in its place.")
+
+    def _make(self, name: str, for_reader: bool) -> Stream:
+        _refuse_bad_name(name)
+        if self._allowed is not None and name not in self._allowed:
+            raise NoSuchStream(f"There are these streams only: {', '.join(sorted(self._allowed))}.")
+        if len(self._streams) >= self.settings.max_streams:
+            self._drop_unused(for_reader)
+        stream = self._streams[name] = Stream(name, self)
+        return stream
+
+    def _drop_unused(self, for_reader: bool) -> None:
+        since_s = time.monotonic() - POLLED_S
+        unused = [
+            stream
+            for stream in self._streams.values()
+            if stream.read_s <= since_s
+            and not stream.has_subscribers()
+            and not (for_reader and stream.head_id)
+        ]
         if not unused:
-            raise StreamsFull(f"All {self.settings.max_streams} streams (max_streams) have subscribers.")
+            raise StreamsFull(
+                f"All {self.settings.max_streams} streams (max_streams) have subscribers, were read within "
+                f"{POLLED_S:.0f} seconds, or hold what a reader's request may not drop."
+            )
         stream = min(unused, key=lambda stream: stream.last_used)
         del self._streams[stream.name]
         stream.dropped = True

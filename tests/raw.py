@@ -56,7 +56,12 @@ def publish(server: Server, stream: str, data: Any, **more: Any) -> Answer:
 
 
 def stats(server: Server, stream: str) -> Any:
-    return ask(server, "GET", f"/streams/{stream}/stats").json
+    """What a stream holds and has served: nothing, if there is none yet."""
+    answer = ask(server, "GET", f"/streams/{stream}/stats")
+    if answer.status == 404:
+        served = {"subscribers": 0, "requests": 0, "notifications": 0}
+        return {"epoch": None, "newest_id": None, "transports": dict.fromkeys(READERS, served)}
+    return answer.json
 
 
 class RawWebSocket:

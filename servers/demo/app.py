@@ -2,7 +2,8 @@
 
 It is added where `WIRELAB_DEMO=1`; a server that is measured has none of it. In LAN mode
 (`WIRELAB_DEMO_LAN=1`) the teacher is who has the token (`WIRELAB_TEACHER_TOKEN`); see `guard.py`. All state
-is in memory and bounded; each module tells its bounds.
+is in memory and bounded; each module tells its bounds. The demo's own streams are there from the start; in
+LAN mode there are no others, but those that the teacher has published on.
 
 For every page:
 - `GET /demo/transports.json`: the registry, `[{"name","label","colour","module"}, …]`
@@ -41,11 +42,13 @@ import flask_sock
 import segno
 from flask import Flask, Response, current_app, jsonify, request
 
+from clients.explain.exchange import STREAM as WIRE_STREAM
 from servers.bodies import Bodies
 from servers.demo import classroom, wire_page
 from servers.demo.classroom import BadReport, ClassFull, Classroom, TooSoon
 from servers.demo.guard import COOKIE, PLAY_STREAMS, TEACHERS_ONLY, Guard
 from servers.demo.pages import add_pages
+from servers.demo.race import STREAM as RACE_STREAM
 from servers.demo.race import BadSettings, Race
 from servers.demo.sensor_feed import SensorFeed
 from servers.drafts import parse_draft
@@ -54,6 +57,7 @@ from servers.stream import Streams, now_us
 from servers.transports import TRANSPORTS
 
 CONTROL = "control"
+OWN_STREAMS = (*PLAY_STREAMS, RACE_STREAM, CONTROL, WIRE_STREAM)
 MAX_BODY_BYTES = 16 * 1024
 COOKIE_S = 12 * 3600
 
@@ -72,6 +76,10 @@ def add_demo(app: Flask) -> None:
         raise ValueError("WIRELAB_DEMO_LAN=1 needs WIRELAB_TEACHER_TOKEN; `wirelab demo --lan` sets both")
     guard = Guard(token if lan else None)
     guard.protect(app, app.extensions["settings"])
+    if lan:
+        streams.allow_only(OWN_STREAMS)
+    for name in OWN_STREAMS:
+        streams.to_publish(name)
     flask_sock.Server = guard.connection_class()
     add_pages(app, lan=lan, join_url=join_url)
     wire_page.add_routes(app)
@@ -117,7 +125,7 @@ def _add_race(
         return _fresh(state() | {"teacher": guard.is_teacher(request.environ)})
 
     def tell(data: dict[str, Any]) -> None:
-        streams.get(CONTROL).publish(parse_draft(json.dumps({"data": data})))
+        streams.to_publish(CONTROL).publish(parse_draft(json.dumps({"data": data})))
 
     @app.get("/demo/clock")
     def clock() -> Response:
@@ -241,7 +249,7 @@ def _add_teacher(app: Flask, streams: Streams, guard: Guard) -> None:
         name = _body().get("stream")
         if name not in PLAY_STREAMS:
             raise BadRequest(f"stream must be one of {', '.join(PLAY_STREAMS)}.")
-        accepted = streams.get(name).publish(parse_draft('{"data":{"teacher":true,"clear":true}}'))
+        accepted = streams.to_publish(name).publish(parse_draft('{"data":{"teacher":true,"clear":true}}'))
         return _fresh({"id": accepted.id})
 
 

@@ -30,6 +30,7 @@ from servers.connection import CloseWith, Connection
 from servers.demo.wire_page import from_this_machine
 from servers.problems import problem
 from servers.settings import Settings
+from servers.stream import Streams
 from servers.upgrade import is_own_origin
 
 PLAY_STREAMS = ("whiteboard", "chat", "sensors", "game")
@@ -144,6 +145,8 @@ class Guard:
                     return problem(429, self.asks.sentence, Retry_After=_whole(wait_s))
                 return None
             if self.may_publish_anything(stream[1], request.environ):
+                streams: Streams = app.extensions["streams"]
+                streams.allow(stream[1])
                 return None
             try:
                 self.refuse_stream(stream[1])

@@ -87,7 +87,7 @@ class Race:
             size = self._settings["payload_bytes"]
         text = "".join(random.choices(LETTERS, k=size))
         draft = parse_draft(f'{{"data":"{text}"}}')._replace(due_us=due_us)
-        return self._streams.get(STREAM).publish(draft).id
+        return self._streams.to_publish(STREAM).publish(draft).id
 
     def _count_watchers(self) -> int:
         """The caller holds the lock."""

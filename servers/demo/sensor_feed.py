@@ -70,4 +70,4 @@ class SensorFeed:
         value += random.gauss(0, sensor.step) + (sensor.usual - value) * 0.02
         self._values[sensor.name] = value
         data = {"sensor": sensor.name, "unit": sensor.unit, "value": round(value, 1), "simulated": True}
-        self._streams.get(STREAM).publish(parse_draft(json.dumps({"data": data})))
+        self._streams.to_publish(STREAM).publish(parse_draft(json.dumps({"data": data})))

@@ -693,7 +693,7 @@ def test_streams_are_bounded_and_the_longest_unused_goes(serve: Callable[..., Se
         publish(server, "third", 1)
         assert stats(server, "first")["epoch"] == first.split(".")[0], "it has a subscriber"
         with closing(RawWebSocket(server, "/streams/third/websocket")):
-            assert_problem(get(server, "/streams/fourth/stats"), 503, "max_streams")
+            assert_problem(get(server, "/streams/fourth/short-poll"), 503, "max_streams")
             assert ask(server, "GET", "/healthz").status == 200
 
 

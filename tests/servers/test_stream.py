@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servers.drafts import parse_draft
@@ -36,6 +36,7 @@ def body(batch: Batch) -> bytes:
     return b"".join(batch.chunks())
 
 
+@settings(deadline=None)
 @given(Steps)
 def test_what_a_reader_gets_and_is_told_it_missed_is_all_there_was(steps: list[tuple[str, str, int]]) -> None:
     streams = Streams(SMALL)
@@ -61,6 +62,7 @@ def test_what_a_reader_gets_and_is_told_it_missed_is_all_there_was(steps: list[t
     assert all(received[name] + missed[name] == published[name] for name in NAMES)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=9)
 )
