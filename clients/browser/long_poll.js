@@ -21,7 +21,8 @@ export default class LongPollSubscriber extends Subscriber {
 
   async run() {
     while (!this.away) {
-      await this.poll({ wait: this.receiver.cursor === null ? "0" : String(this.waitS) });
+      const heldS = this.receiver.cursor === null ? 0 : this.waitS;
+      await this.poll({ wait: String(heldS) }, heldS);
     }
     throw new ConnectionLost("cut from this side");
   }

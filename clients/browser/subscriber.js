@@ -2,11 +2,13 @@
 // clients/subscriber.py; a transport is a class in a file of its own that says in `run` how it asks.
 //
 // Rules:
-// 1. `start()` runs until `close()`. A lost connection, a 5xx, 408 or 429 is nobody's last word: the subscriber
-//    comes back after a pause and asks from its cursor. Any other 4xx ends it in the state `refused`.
-// 2. The pause doubles from BACKOFF_FIRST_MS to BACKOFF_MOST_MS, each drawn between half of it and the whole, and
-//    begins anew with the next batch. (The Python twin goes up to 5 s; here somebody is watching.) A Retry-After
-//    is obeyed up to RETRY_AFTER_MOST_S, and up to half as much again is added.
+// 1. `start()` runs until `close()`. Whatever is not a well-formed answer is retried: lost connections, the answers 5xx,
+//    408 and 429, and what a browser makes of an answer that was cut (an empty 200). The subscriber comes back
+//    after a pause and asks from its cursor. Only another 4xx that says why (RFC 9457) ends it in the state `refused`.
+// 2. The pause doubles from BACKOFF_FIRST_MS to BACKOFF_MOST_MS, each drawn between half of it and the whole. (The
+//    Python twin goes up to 5 s; here somebody is watching.) It begins anew when a connection has held: the server
+//    answered, and HELD_MS have passed since the last pause. A Retry-After is obeyed up to RETRY_AFTER_MOST_S, and up
+//    to half as much again is added. So does a poll pause that was answered with nothing new well before its wait.
 // 3. `cut(ms)` drops the connection from this side, as a lost network would, and stays away for that long. Then it
 //    resumes from its cursor like after any other loss.
 // 4. Times are milliseconds of `nowMs()`: Unix time by this browser's clock, uncorrected. clock.js corrects.
@@ -19,13 +21,17 @@
 //      onState(state, why)   connecting, open, waiting (for the next attempt), cut, refused, closed
 // 7. Bounded: a subscriber keeps counters, one cursor and one batch; whoever listens keeps what it wants.
 
-import { Receiver } from "./receiver.js";
+import { ANSWER_TIMEOUT_MS, fetchWithin } from "./fetching.js";
+import { BadBatch, Receiver } from "./receiver.js";
 import { byteLength, requestHeadBytes, responseHeadBytes } from "./wire_sizes.js";
 
 export const BACKOFF_FIRST_MS = 100;
 export const BACKOFF_MOST_MS = 2000;
 export const RETRY_AFTER_MOST_S = 60;
-export const ANSWER_TIMEOUT_MS = 30_000;
+/** A connection that has lasted so long has held. */
+export const HELD_MS = 2000;
+/** A poll is answered early if less than this share of its wait has passed. */
+const EARLY_SHARE = 0.5;
 
 /** Unix time in milliseconds by this browser's clock, at the resolution of performance.now(). */
 export const nowMs = () => performance.timeOrigin + performance.now();
@@ -48,13 +54,20 @@ export class Subscriber {
   /** The transport's name: in the registry and in the URL. */
   static transport = "";
 
+  /** Pauses since a connection has held. */
   #failures = 0;
+  /** Whether a batch has come since the last pause. */
+  #answered = false;
+  /** When the last pause was over, by performance.now(). */
+  #resumedMs = 0;
   #wake = () => {};
   #pollIntervalS;
 
-  constructor(stream, { pollIntervalS = 1, waitS = 25, after = null, onNotifications, onWire, onState } = {}) {
+  /** Polls use `pollIntervalS` or `waitS`, both seconds. A WebSocket asks for a sign of life every `heartbeatS`. */
+  constructor(stream, { pollIntervalS = 1, waitS = 25, heartbeatS = null, after = null, onNotifications, onWire, onState } = {}) {
     this.stream = stream;
     this.waitS = waitS;
+    this.heartbeatS = heartbeatS;
     this.receiver = new Receiver(after);
     this.requests = 0;
     this.empty_responses = 0;
@@ -91,6 +104,7 @@ export class Subscriber {
   async start() {
     if (!this.closed) return;
     this.closed = false;
+    this.#resumedMs = performance.now();
     let connected = false;
     while (!this.closed) {
       this.tell("connecting");
@@ -134,7 +148,7 @@ export class Subscriber {
     const body = JSON.stringify({ data });
     const target = `/streams/${this.stream}/notifications`;
     const { response, text } = await this.ask("POST", target, body);
-    if (!response.ok) throw refusal(response, text);
+    if (response.status !== 201) throw refusal(response, text);
   }
 
   /** Ask until ConnectionLost: this is what makes a transport. */
@@ -161,9 +175,10 @@ export class Subscriber {
     return `/streams/${this.stream}/${this.transport}${search.size ? `?${search}` : ""}`;
   }
 
-  /** Ask for a batch and hand on what is new in it; throws ConnectionLost, Refused or BadBatch. */
-  async poll(query = {}) {
-    const { response, text, arrivedMs, exchange, bodyBytes, headBytes } = await this.ask("GET", this.target(query));
+  /** Ask for a batch, to be held for `heldS`, and hand on what is new in it; throws ConnectionLost or Refused. */
+  async poll(query = {}, heldS = 0) {
+    const askedMs = performance.now();
+    const { response, text, arrivedMs, exchange, bodyBytes, headBytes } = await this.ask("GET", this.target(query), undefined, heldS);
     const arrived = { exchange, kind: "response", up: false, atMs: arrivedMs, headBytes, bodyBytes, status: response.status };
     if (response.status !== 200) {
       this.onWire({ ...arrived, text: `${response.status} ${response.statusText}\n${text}`, ids: [] });
@@ -171,19 +186,23 @@ export class Subscriber {
     }
     const notifications = this.take(text, arrivedMs, (ids) => this.onWire({ ...arrived, text, ids }));
     this.requests += 1;
-    if (!notifications.length) {
-      this.empty_responses += 1;
-      // So answers a server that is stopping; to ask again at once would be a busy loop.
-      if (response.headers.get("connection")?.toLowerCase() === "close") {
-        throw new ConnectionLost("the server closes the connection");
-      }
-    }
+    if (notifications.length) return;
+    this.empty_responses += 1;
+    if (performance.now() - askedMs < heldS * 1000 * EARLY_SHARE) await this.#pause();
   }
 
-  /** Hand a message to the receiver, and tell who listens; `told` gets the new ids before the notifications go out. */
+  /** Hand a message to the receiver, and tell who listens; `told` gets the new ids before the notifications go out.
+   *  Throws ConnectionLost for what is no batch: it may have been cut, or come from something in between. */
   take(message, arrivedMs, told) {
-    const notifications = this.receiver.receive(message);
-    this.#failures = 0;
+    let notifications;
+    try {
+      notifications = this.receiver.receive(message);
+    } catch (error) {
+      if (!(error instanceof BadBatch)) throw error;
+      told([]);
+      throw new ConnectionLost(`the answer is no batch: ${error.message}`);
+    }
+    this.#answered = true;
     this.tell("open");
     told(notifications.map(({ id }) => id));
     if (notifications.length) this.onNotifications(notifications, arrivedMs);
@@ -191,9 +210,8 @@ export class Subscriber {
   }
 
   /** One request and its whole answer, counted; throws ConnectionLost. */
-  async ask(method, target, body) {
+  async ask(method, target, body, heldS = 0) {
     const exchange = ++this.exchanges;
-    const signal = AbortSignal.any([this.aborter.signal, AbortSignal.timeout(this.waitS * 1000 + ANSWER_TIMEOUT_MS)]);
     const upBytes = body === undefined ? 0 : byteLength(body);
     const upHeadBytes = requestHeadBytes(method, target, upBytes);
     const sentMs = nowMs();
@@ -205,8 +223,9 @@ export class Subscriber {
     });
     inFlight.requests += 1;
     try {
-      const response = await fetch(target, {
-        method, body, signal, headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      const response = await fetchWithin(target, {
+        method, body, signal: this.aborter.signal, withinMs: heldS * 1000 + ANSWER_TIMEOUT_MS,
+        headers: body === undefined ? {} : { "Content-Type": "application/json" },
       });
       const bytes = await response.arrayBuffer();
       const arrivedMs = nowMs();
@@ -255,40 +274,56 @@ export class Subscriber {
     if (cutMs > 0) {
       this.#failures = 0;
       this.tell("cut", "cut from this side");
-      await this.#stay(cutMs);
+      await this.#stay(cutMs, () => this.closed);
+      this.#resume();
       return;
     }
-    let pauseMs = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures, 16));
-    this.#failures += 1;
-    if (lost.retryAfterS === null) {
-      pauseMs *= 0.5 + Math.random() / 2;
-    } else {
-      pauseMs = Math.max(pauseMs, Math.min(lost.retryAfterS, RETRY_AFTER_MOST_S) * 1000) * (1 + Math.random() / 2);
-    }
     this.tell("waiting", lost.message);
-    await this.#stay(pauseMs);
+    await this.#pause(lost.retryAfterS, () => this.closed);
   }
 
-  /** Sleep the whole time, whatever wakes us meanwhile, unless closed. */
-  async #stay(ms) {
+  /** Sleep for as long as the rules say, or until `over`. */
+  async #pause(retryAfterS = null, over = () => this.away) {
+    if (this.#answered && performance.now() - this.#resumedMs >= HELD_MS) this.#failures = 0;
+    let pauseMs = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures, 16));
+    this.#failures += 1;
+    if (retryAfterS === null) {
+      pauseMs *= 0.5 + Math.random() / 2;
+    } else {
+      pauseMs = Math.max(pauseMs, Math.min(retryAfterS, RETRY_AFTER_MOST_S) * 1000) * (1 + Math.random() / 2);
+    }
+    await this.#stay(pauseMs, over);
+    this.#resume();
+  }
+
+  #resume() {
+    this.#answered = false;
+    this.#resumedMs = performance.now();
+  }
+
+  /** Sleep the whole time, whatever wakes us meanwhile, unless it is `over`. */
+  async #stay(ms, over) {
     const untilMs = performance.now() + ms;
-    for (let leftMs = ms; leftMs > 0 && !this.closed; leftMs = untilMs - performance.now()) await this.sleep(leftMs);
+    for (let leftMs = ms; leftMs > 0 && !over(); leftMs = untilMs - performance.now()) await this.sleep(leftMs);
   }
 }
 
-/** The error that an answer stands for: to be asked again, or to be told. */
+/** The error that an answer stands for: to be asked again, or, where the server says what to mend, to be told. */
 function refusal(response, text) {
   const { status } = response;
-  let detail = "";
-  try {
-    detail = JSON.parse(text).detail ?? "";
-  } catch {
-    // an answer of something in between: the status has to do
-  }
+  const detail = problemDetail(text);
   const message = `the server answered ${status}${detail ? `: ${detail}` : ""}`;
-  if (status >= 500 || status === 408 || status === 429) {
-    const retryAfter = Number.parseFloat(response.headers.get("retry-after") ?? "");
-    return new ConnectionLost(message, Number.isFinite(retryAfter) ? retryAfter : null);
+  if (detail && status >= 400 && status < 500 && status !== 408 && status !== 429) return new Refused(message);
+  const retryAfter = response.headers.get("retry-after")?.trim() ?? "";
+  return new ConnectionLost(message, /^[0-9]+$/.test(retryAfter) ? Number(retryAfter) : null);
+}
+
+/** The sentence of a problem+json answer (RFC 9457), or "" for anything else. */
+function problemDetail(text) {
+  try {
+    const { detail, title } = JSON.parse(text);
+    return String(detail ?? title ?? "");
+  } catch {
+    return "";
   }
-  return new Refused(message);
 }

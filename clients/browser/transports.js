@@ -2,10 +2,12 @@
 // so shows one that is added later. A transport's module is its name's file (short-poll: short_poll.js), and its
 // class is the module's default export.
 
+import { fetchWithin } from "./fetching.js";
+
 /** Fetch the registry: [{name, label, colour, Subscriber, missing}]. Where this browser has no client for a transport,
  *  Subscriber is null and `missing` is a sentence that says so. */
 export async function loadTransports() {
-  const response = await fetch("/demo/transports.json");
+  const response = await fetchWithin("/demo/transports.json");
   if (!response.ok) throw new Error(`the list of transports could not be had: ${response.status}`);
   const listed = await response.json();
   return Promise.all(listed.map(async ({ name, label, colour, module }) => {

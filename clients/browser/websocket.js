@@ -1,11 +1,16 @@
 // WebSocket: ask once, by a handshake (RFC 6455, 4), and be sent a message whenever there is news. The twin of
-// clients/websocket.py; the browser does the framing, and keeps pings and pongs to itself.
+// clients/websocket.py; the browser does the framing, and keeps pings and pongs to itself. So it asks for a heartbeat:
+// an empty batch at the least every `heartbeatS`. After two that did not come the server is taken for gone.
 
+import { ANSWER_TIMEOUT_MS } from "./fetching.js";
 import { ConnectionLost, Refused, Subscriber, nowMs } from "./subscriber.js";
 import { byteLength, frameHeadBytes, handshakeBytes } from "./wire_sizes.js";
 
 // The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
 const OUR_FAULT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
+
+/** A browser that slept finds its timers due before it hands out the messages that came meanwhile. */
+const LOOK_AGAIN_MS = 500;
 
 export default class WebSocketSubscriber extends Subscriber {
   static transport = "websocket";
@@ -17,7 +22,7 @@ export default class WebSocketSubscriber extends Subscriber {
   }
 
   run() {
-    const target = this.target();
+    const target = this.target(this.heartbeatS === null ? {} : { heartbeat: String(this.heartbeatS) });
     const exchange = ++this.exchanges;
     const sizes = handshakeBytes(target);
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${target}`);
@@ -27,9 +32,17 @@ export default class WebSocketSubscriber extends Subscriber {
     return new Promise((_, reject) => {
       let upgraded = false;
       let ended = false;
+      let patience = 0;
+      const waitFor = (what, ms) => {
+        clearTimeout(patience);
+        patience = setTimeout(() => {
+          patience = setTimeout(() => end(new ConnectionLost(`${what} for ${ms / 1000} s`)), LOOK_AGAIN_MS);
+        }, ms);
+      };
       const end = (error) => {
         if (ended) return;
         ended = true;
+        clearTimeout(patience);
         this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: error.message, ids: [], reached: upgraded });
         socket.onmessage = socket.onclose = null;
         // Closed while it still connects, a socket makes Chromium complain on the console.
@@ -37,6 +50,7 @@ export default class WebSocketSubscriber extends Subscriber {
         else socket.close();
         reject(error);
       };
+      waitFor("no answer", ANSWER_TIMEOUT_MS);
       socket.onopen = () => {
         upgraded = true;
         this.requests += 1;
@@ -45,6 +59,8 @@ export default class WebSocketSubscriber extends Subscriber {
       };
       socket.onmessage = ({ data }) => {
         const atMs = nowMs();
+        if (this.heartbeatS === null) clearTimeout(patience);
+        else waitFor("no heartbeat", 2000 * this.heartbeatS);
         const bodyBytes = byteLength(data);
         const headBytes = frameHeadBytes(bodyBytes, false);
         this.bytes.headDown += headBytes;

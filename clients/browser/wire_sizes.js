@@ -2,8 +2,8 @@
 // them is computed here, and shown with ≈.
 //
 // Rules:
-// 1. A request's headers are written out as Chromium writes them for a fetch of the same origin, from what the page
-//    may know of itself. What it may not know (cookies marked HttpOnly, a proxy's additions) is left out.
+// 1. A request's headers are written out as Chromium writes them for a fetch of the same origin that leaves the
+//    cache alone, from what the page may know of itself. What it may not know (cookies marked HttpOnly, a proxy's additions) is left out.
 // 2. A response's headers are those that fetch shows, as `name: value` and CRLF, after its status line.
 // 3. A WebSocket frame has 2 bytes of header, 4 or 10 from 126 or 65,536 bytes of payload on, and 4 more for the
 //    mask where the client sends (RFC 6455, 5.2).
@@ -17,6 +17,8 @@ export const byteLength = (text) => utf8.encode(text).length;
 function commonLines() {
   const lines = [
     `Host: ${location.host}`,
+    "Pragma: no-cache",
+    "Cache-Control: no-cache",
     `User-Agent: ${navigator.userAgent}`,
     "Accept-Encoding: gzip, deflate, br, zstd",
     `Accept-Language: ${acceptLanguage()}`,
@@ -57,7 +59,7 @@ export function responseHeadBytes(response) {
 /** Bytes of a WebSocket's handshake, up and down (RFC 6455, 1.3). */
 export function handshakeBytes(target) {
   const up = [
-    `GET ${target} HTTP/1.1`, ...commonLines(), "Connection: Upgrade", "Pragma: no-cache", "Cache-Control: no-cache",
+    `GET ${target} HTTP/1.1`, ...commonLines(), "Connection: Upgrade",
     "Upgrade: websocket", `Origin: ${location.origin}`, "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from servers.transports import TRANSPORTS
 from tests.conftest import Server, Visits, stop_server
@@ -444,3 +444,28 @@ def test_in_a_class_the_teacher_decides(demo: Callable[..., Server], visit: Visi
     for page in (student, teacher):
         for name in NAMES:
             expect(lane(page, name).locator(".told")).to_contain_text("caught up", timeout=10_000)
+
+
+def test_one_request_that_hangs_does_not_stop_the_race(demo: Callable[..., Server], visit: Visits) -> None:
+    """Settings that others change are still learnt, though the first request for them is never answered, and
+    a clock that is never answered is not taken for one that agrees."""
+    served = demo()
+    page = visit(f"{served.url}/welcome")
+    watched: list[str] = []
+
+    def hang(route: Route) -> None:
+        watched.append(route.request.url)
+        if len(watched) > 1:
+            route.continue_()
+
+    page.route("**/demo/watch", hang)
+    page.route("**/demo/clock", lambda route: None)
+    page.goto(served.url)
+    until(lambda: has_received(page, "websocket", 1), page, 30, "a delivery")
+    send(served, "/demo/state", poll_interval_s=2)
+    expect(page.locator('[data-setting="poll_interval_s"]')).to_have_value("2", timeout=15_000)
+    assert len(watched) > 1
+    expect(page.locator("#clock")).to_have_text("not compared yet")
+    for name in NAMES:
+        expect(lane(page, name).locator('[data-metric="latency_ms_p50"]')).to_have_text("–")
+    expect(lane(page, "websocket").locator(".log li").first).to_contain_text("–")

@@ -27,7 +27,7 @@ const play = new Play({
     const by = shortText(data.name, NAME) ?? `somebody ${shortText(data.by, 4) ?? ""}`;
     item.append(
       element("span", "who", own ? `${by} (you)` : by),
-      element("span", "after number", latencyMs < 60_000 ? `after ${milliseconds(latencyMs)} ms` : "earlier"),
+      element("span", "after number", latencyMs === null ? "–" : latencyMs < 60_000 ? `after ${milliseconds(latencyMs)} ms` : "earlier"),
       element("span", "said", said),
     );
     messages.append(item);

@@ -4,12 +4,15 @@
 // Rules:
 // 1. A student is a random word of this tab. Students take part by opening the page; the teacher by a button.
 // 2. A latency is arrival, by the server's clock as this browser knows it, minus the time the notification was due.
-//    What arrives in a hidden tab, whose timers are throttled, or was published before we came, is left out.
-// 3. A report goes every REPORT_EVERY_MS, MAX_LATENCIES at the most; more wait, KEEP at the most. Each bears a number,
-//    so that one that is sent again counts once.
+//    What arrives in a hidden tab, whose timers are throttled, or was published before we came, is left out. So is
+//    what arrives while the clocks are not compared. A latency below the clocks' error is reported with that error
+//    beside it, and not shown here.
+// 3. A report goes every REPORT_EVERY_MS, MAX_LATENCIES at the most; more wait, KEEP at the most. Only one is out at
+//    a time. Each bears a number, so that one that is sent again counts once.
 // 4. A new deal is a new subscriber at the head: nobody's catching up passes for latency.
 
 import { Clock } from "/browser/clock.js";
+import { getJson, postJson } from "/browser/fetching.js";
 import { nowMs } from "/browser/subscriber.js";
 import { loadTransports } from "/browser/transports.js";
 
@@ -35,8 +38,8 @@ function word() {
   return made;
 }
 
-const post = (path, body) => fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 const shown = (ms) => (Math.abs(ms) < 10 ? ms.toFixed(1) : String(Math.round(ms)));
+const told = (latencyMs) => (clock.tells(latencyMs) ? shown(latencyMs) : "–");
 const label = (name) => transports.find((each) => each.name === name)?.label ?? name;
 
 function tell(text) {
@@ -52,6 +55,7 @@ class Student {
     this.recent = [];
     this.subscriber = null;
     this.count = 0;
+    this.reportIsOut = false;
     this.joinedMs = Infinity;
   }
 
@@ -69,11 +73,21 @@ class Student {
   }
 
   async tellServer() {
+    if (this.reportIsOut) return;
+    this.reportIsOut = true;
+    try {
+      await this.#report();
+    } finally {
+      this.reportIsOut = false;
+    }
+  }
+
+  async #report() {
     const latencies = this.unreported.slice(0, MAX_LATENCIES);
     const receiver = this.subscriber?.receiver;
     let answer;
     try {
-      const response = await post("/class/report", {
+      const response = await postJson("/class/report", {
         student: this.word,
         report: (this.report += 1),
         transport: this.subscriber?.transport,
@@ -130,17 +144,17 @@ class Student {
   take(notifications, arrivedMs) {
     for (const { due_us } of notifications) {
       this.count += 1;
-      if (document.visibilityState !== "visible" || due_us / 1000 < clock.server(this.joinedMs)) continue;
+      if (document.visibilityState !== "visible" || due_us / 1000 < clock.server(this.joinedMs) || !Number.isFinite(clock.error_ms)) continue;
       const latencyMs = clock.server(arrivedMs) - due_us / 1000;
       this.unreported.push(latencyMs);
       this.recent.push(latencyMs);
-      byId("last").textContent = shown(latencyMs);
+      byId("last").textContent = told(latencyMs);
     }
     if (this.unreported.length > KEEP) this.unreported = this.unreported.slice(-KEEP);
     if (this.recent.length > KEEP) this.recent = this.recent.slice(-KEEP);
     byId("count").textContent = String(this.count);
     const sorted = [...this.recent].sort((a, b) => a - b);
-    if (sorted.length) byId("median").textContent = shown(sorted[Math.ceil(sorted.length / 2) - 1]);
+    if (sorted.length) byId("median").textContent = told(sorted[Math.ceil(sorted.length / 2) - 1]);
   }
 
   showState(name, text) {
@@ -275,7 +289,7 @@ function showPredictions(summary) {
 async function showSummary() {
   if (document.visibilityState === "visible") {
     try {
-      const summary = await (await fetch("/class/summary.json")).json();
+      const summary = await getJson("/class/summary.json");
       byId("students").textContent = String(summary.students);
       byId("simulated").textContent = summary.simulated_students ? `(${summary.simulated_students} simulated)` : "";
       byId("most").textContent = String(summary.students_most);
@@ -291,7 +305,7 @@ async function showSummary() {
 }
 
 async function ask(path) {
-  const response = await post(path, {});
+  const response = await postJson(path, {});
   tell(response.ok ? "" : "That was refused: it is the teacher's to do.");
 }
 
@@ -301,7 +315,7 @@ byId("reset").addEventListener("click", () => ask("/class/reset"));
 
 try {
   transports = await loadTransports();
-  const state = await (await fetch("/demo/state")).json();
+  const state = await getJson("/demo/state");
   teacher = state.teacher;
   for (const control of document.querySelectorAll("[data-teacher]")) control.hidden = !teacher;
   showSummary();

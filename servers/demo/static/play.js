@@ -8,8 +8,10 @@
 // 4. What comes in may have been written by anybody: pages check it, and show text as text.
 // 5. `send` never piles up: polls POST one message at a time, and what comes meanwhile is joined by the page
 //    (`busy` tells). Nothing is sent by itself again; a message that fails is told, and stays unsent.
-// 6. Bounded: the newest LATENCIES latencies, and SENT messages that have not come back.
+// 6. A latency below the clocks' error says nothing and is not shown (`latencyMs` is null then).
+// 7. Bounded: the newest LATENCIES latencies, and SENT messages that have not come back.
 
+import { getJson, postJson } from "/browser/fetching.js";
 import { nowMs } from "/browser/subscriber.js";
 import { loadTransports } from "/browser/transports.js";
 import { Clock } from "/browser/clock.js";
@@ -38,7 +40,7 @@ export function shortText(value, most) {
 /** Tell the server, while this page can be seen, that somebody looks; resolves to its state, or null. */
 export async function watch(body) {
   try {
-    const response = await fetch("/demo/watch", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ page: me, ...body }) });
+    const response = await postJson("/demo/watch", { page: me, ...body });
     return response.ok ? await response.json() : null;
   } catch {
     return null;
@@ -120,7 +122,7 @@ export class Play {
 
   async #learnState() {
     try {
-      const state = await (await fetch("/demo/state")).json();
+      const state = await getJson("/demo/state");
       this.teacher = state.teacher;
       this.pollIntervalS = state.poll_interval_s;
       if (this.subscriber) this.subscriber.pollIntervalS = state.poll_interval_s;
@@ -232,7 +234,7 @@ export class Play {
       }
       if (data !== null && typeof data === "object" && !Array.isArray(data)) {
         if (data.teacher === true && data.clear === true) this.onReset();
-        else this.onNotification(data, { id, own, latencyMs });
+        else this.onNotification(data, { id, own, latencyMs: this.clock.tells(latencyMs) ? latencyMs : null });
       }
     }
     if (this.#latencies.length > LATENCIES) this.#latencies.splice(0, this.#latencies.length - LATENCIES);
@@ -252,7 +254,8 @@ export class Play {
     this.#put("notifications", this.#totals.received);
     this.#put("requests", this.#totals.requests + this.subscriber.requests);
     const sorted = [...this.#latencies].sort((a, b) => a - b);
-    this.#put("latency_ms_p50", sorted.length ? milliseconds(sorted[Math.ceil(sorted.length / 2) - 1]) : "–");
+    const median = sorted[Math.ceil(sorted.length / 2) - 1];
+    this.#put("latency_ms_p50", sorted.length && this.clock.tells(median) ? milliseconds(median) : "–");
     const { requests, empty_responses } = this.subscriber;
     byId("downstream").textContent = `${requests} ${requests === 1 ? "request" : "requests"} by ${this.label} so far, ${empty_responses} answered with nothing.`;
   }
@@ -269,8 +272,12 @@ export function milliseconds(ms) {
 
 /** Ask the server to wipe this page's stream; only the teacher's request is granted. */
 export async function clearStream(play) {
-  const response = await fetch("/demo/clear", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ stream: play.stream }) });
-  if (!response.ok) play.tell("That was refused: it is the teacher's to do.");
+  try {
+    const response = await postJson("/demo/clear", { stream: play.stream });
+    if (!response.ok) play.tell("That was refused: it is the teacher's to do.");
+  } catch {
+    play.tell("The server did not answer: try again.");
+  }
 }
 
 /** Draw a canvas at the screen's own resolution, again whenever its size or the theme changes. */

@@ -7,6 +7,7 @@
 //    way, is half of the shortest round trip that the clocks' comparison has found.
 // 4. A prediction goes to the class (POST /class/prediction), and the reveal shows everybody's, where there are others.
 
+import { getJson } from "/browser/fetching.js";
 import { nowMs } from "/browser/subscriber.js";
 import { showMs } from "/static/race_model.js";
 
@@ -107,10 +108,11 @@ export class Predict {
   async #reveal(predictions) {
     const now = nowMs();
     const measured = new Map(this.#lanes.map((lane) => [lane.transport.name, lane.figures(now)]));
-    const theories = new Map(this.#lanes.map(({ transport }) => [transport.name, transport.Subscriber.theory?.({ ...this.page.settings, one_way_ms: this.page.clock.round_trip_ms / 2 })]));
+    const oneWayMs = this.page.clock.round_trip_ms / 2;
+    const theories = new Map(this.#lanes.map(({ transport }) => [transport.name, Number.isFinite(oneWayMs) ? transport.Subscriber.theory?.({ ...this.page.settings, one_way_ms: oneWayMs }) : undefined]));
     let others = null;
     try {
-      const summary = await (await fetch("/class/summary.json")).json();
+      const summary = await getJson("/class/summary.json");
       if (summary.predictions_count > 1) others = summary;
     } catch {
       // Without the class there is only our own.
@@ -127,7 +129,7 @@ export class Predict {
     }));
     const title = document.createElement("p");
     const { publish_rate, poll_interval_s } = this.page.settings;
-    title.textContent = `${this.#seconds} s at λ = ${publish_rate} a second, T = ${poll_interval_s} s; d, one way, ≈ ${(this.page.clock.round_trip_ms / 2).toFixed(1)} ms by the clocks' comparison. `
+    title.textContent = `${this.#seconds} s at λ = ${publish_rate} a second, T = ${poll_interval_s} s; d, one way, ≈ ${Number.isFinite(oneWayMs) ? `${oneWayMs.toFixed(1)} ms by the clocks' comparison` : "unknown, since the clocks are not compared"}. `
       + `${Math.max(...[...measured.values()].map(({ notifications }) => notifications))} notifications came, where ${Math.round(publish_rate * this.#seconds)} were to be expected. `
       + "The formulae leave out what server and browser take to do their work, which on one machine is most of it.";
     const box = document.createElement("div");

@@ -8,6 +8,7 @@
 // 4. While the page is hidden its timers are throttled: what falls due then is left out of the figures, and it says so.
 
 import { Clock } from "/browser/clock.js";
+import { postJson } from "/browser/fetching.js";
 import { nowMs } from "/browser/subscriber.js";
 import { loadTransports } from "/browser/transports.js";
 import { Predict } from "/static/predict.js";
@@ -17,7 +18,7 @@ import { showBytes, showMs } from "/static/race_model.js";
 const WATCH_MS = 2000;
 const DRAW_MS = 250;
 const MOVE_MS = 50;
-const COMPARE_CLOCKS_MS = 20_000;
+const COMPARE_CLOCKS_MS = 5_000;
 
 const $ = (id) => document.getElementById(id);
 const clock = new Clock();
@@ -123,7 +124,7 @@ async function begin() {
   setInterval(watch, WATCH_MS);
   setInterval(async () => {
     if (document.hidden) return;
-    await clock.compare(4);
+    await clock.compare(2);
     showClock();
   }, COMPARE_CLOCKS_MS);
 }
@@ -134,7 +135,7 @@ async function watch() {
   if (document.hidden || watching) return;
   watching = true;
   try {
-    take(await send("/demo/watch", { page: page.id }));
+    take(await send("/demo/watch", { page: page.id }, { withinMs: 2 * WATCH_MS }));
   } catch {
     // The lanes show that the server is away.
   } finally {
@@ -143,8 +144,8 @@ async function watch() {
 }
 
 /** POST JSON; answers the parsed answer, or throws with the sentence that the server gave. */
-async function send(path, body) {
-  const response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+async function send(path, body, options) {
+  const response = await postJson(path, body, options);
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.detail ?? `the server answered ${response.status}`);
   return answer;

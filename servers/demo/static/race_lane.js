@@ -4,7 +4,8 @@
 // 1. What arrives is put into the model at once; the page asks for a drawing a few times a second, so that drawing
 //    neither depends on the rate nor delays arrivals more than it must.
 // 2. Text from the server is text, never markup.
-// 3. A figure is [data-metric="<name>"], with its exact value in data-value where what it shows is rounded.
+// 3. A figure is [data-metric="<name>"], with its exact value in data-value where what it shows is rounded. A latency
+//    below the clocks' error says nothing and is not shown.
 
 import { nowMs } from "/browser/subscriber.js";
 import { LaneModel, showBytes, showMs } from "/static/race_model.js";
@@ -112,7 +113,8 @@ export class RaceLane extends HTMLElement {
     const [p50, p99] = model.quantiles(0.5, 0.99);
     const since = Object.fromEntries(Object.entries(counters(subscriber)).map(([name, value]) => [name, value - (this.#before[name] ?? 0)]));
     const minutes = (now - model.sinceMs) / 60_000;
-    return { latency_ms_p50: p50, latency_ms_p99: p99, requests_per_minute: minutes > 0.05 ? Math.max(0, since.requests - this.#joining) / minutes : null, ...since };
+    const told = (latencyMs) => (this.page.clock.tells(latencyMs) ? latencyMs : null);
+    return { latency_ms_p50: told(p50), latency_ms_p99: told(p99), requests_per_minute: minutes > 0.05 ? Math.max(0, since.requests - this.#joining) / minutes : null, ...since };
   }
 
   /** Bring figures, strip and list up to date. */
@@ -132,7 +134,7 @@ export class RaceLane extends HTMLElement {
       this.list.replaceChildren(...landed.toReversed().map(({ id, latencyMs, counted }) => {
         const item = document.createElement("li");
         item.className = counted ? "" : "left-out";
-        item.append(cell(`#${id}`), cell(`${showMs(latencyMs)} ms`));
+        item.append(cell(`#${id}`), cell(this.page.clock.tells(latencyMs) ? `${showMs(latencyMs)} ms` : "–"));
         return item;
       }));
     }

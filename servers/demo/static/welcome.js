@@ -1,8 +1,10 @@
 // The article's example: connect, and show what the server says. Comes back by itself after a lost connection, with a
-// pause that doubles up to PAUSE_MOST_MS.
+// pause that doubles up to PAUSE_MOST_MS and begins anew when a connection has held for HELD_MS. A greeting alone is no
+// reason: a server may greet and close all day.
 
 const PAUSE_FIRST_MS = 250;
 const PAUSE_MOST_MS = 4000;
+const HELD_MS = 2000;
 
 const message = document.getElementById("message");
 const state = document.getElementById("state");
@@ -39,12 +41,14 @@ function connect() {
     tell("open", "open");
     step(startedMs, "the server agrees (101 Switching Protocols)");
   };
+  let greeted = false;
   socket.onmessage = ({ data }) => {
-    pauseMs = PAUSE_FIRST_MS;
+    greeted = true;
     message.textContent = String(data);
     step(startedMs, `the server greets with “${data}”`);
   };
   socket.onclose = () => {
+    if (greeted && performance.now() - startedMs >= HELD_MS) pauseMs = PAUSE_FIRST_MS;
     tell("waiting", "the connection was lost; trying again");
     message.textContent = "…";
     timer = setTimeout(connect, pauseMs);

@@ -3,7 +3,11 @@
 // Rules: what is asked for later replaces what was asked for before, also when its answer comes first; the transport
 // that is shown stands in the address (#long-poll), so that it can be projected by a link.
 
+import { getJson } from "/browser/fetching.js";
 import { acceptItem, bar, explanation, inWords, make, stepItem, sum } from "/static/wire_view.js";
+
+/** The server performs the exchange itself, and makes others wait for their turn meanwhile. */
+const EXCHANGE_MS = 30_000;
 
 const byId = (id) => document.getElementById(id);
 const panel = byId("explain");
@@ -16,13 +20,6 @@ let exchanges = new Map();
 let turn = 0;
 let chosen = null;
 let lookedAt = null;
-
-async function fetchJson(path) {
-  const response = await fetch(path);
-  const body = await response.json();
-  if (!response.ok) throw new Error(body.detail ?? `${response.status} ${response.statusText}`);
-  return body;
-}
 
 function fail(error) {
   byId("error").textContent = `This did not work: ${error.message} Press “Once more” to try again.`;
@@ -141,7 +138,7 @@ async function load() {
   const loaded = new Map();
   try {
     for (const name of names) {
-      const found = await fetchJson(`/wire/${encodeURIComponent(name)}.json?headers=${kind}`);
+      const found = await getJson(`/wire/${encodeURIComponent(name)}.json?headers=${kind}`, { withinMs: EXCHANGE_MS });
       if (mine !== turn) return;
       loaded.set(name, found);
       exchanges = new Map([...exchanges, [name, found]]);
@@ -175,14 +172,14 @@ function drawPrinted(found) {
 
 async function start() {
   try {
-    transports = await fetchJson("/demo/transports.json");
+    transports = await getJson("/demo/transports.json");
     const asked = decodeURIComponent(location.hash.slice(1));
     const names = transports.map(({ name }) => name);
     shown = names.includes(asked) ? asked : names.includes("websocket") ? "websocket" : names[0];
     drawChoice();
     drawBars();
     await load();
-    drawPrinted(await fetchJson("/wire/as-printed.json"));
+    drawPrinted(await getJson("/wire/as-printed.json", { withinMs: EXCHANGE_MS }));
     if (asked === "printed") byId("printed").scrollIntoView();
   } catch (error) {
     fail(error);
