@@ -4,18 +4,23 @@ Rules:
 - A subcommand's module imports nothing heavy before `run`, so that `wirelab --help` answers at once.
 - Nothing here imports gevent or Locust: their monkey patching happens in the server's and the load
   generator's own processes only.
-- Exit codes: 0 done (for `bench`: the run is valid), 1 it did not work out (for `bench`: a gate failed),
-  2 wrong usage, 130 interrupted. Wrong usage is told in one sentence on stderr, which says what to mend.
+- Exit codes: 0 done (for `bench`: the run is valid), 1 it did not work out (for `bench`: a gate failed, and
+  nothing else), 2 wrong usage, or a directory that cannot be read or written; ended by a signal, 128 and its
+  number: 130 for Ctrl-C. Each is told in one sentence on stderr, which says what to mend.
+- What is printed vetoes nothing (`bench/rendering/terminal/streams.py`). Where the output is all that a
+  command gives, and is lost, its exit code is 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
 from bench.errors import UsageError
+from bench.rendering.terminal.streams import printing
 
 COMMANDS = {
     "serve": "serve one notification stream over every transport",
@@ -28,6 +33,8 @@ COMMANDS = {
     "plan": "tell what so many users would take, from the costs of a run",
     "wire": "explain one real exchange byte by byte",
 }
+LEAVE_FILES = ("bench", "report", "reproduce")
+"""Commands whose results lie in files, whether they could be printed or not."""
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
@@ -49,15 +56,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = arguments[0] if arguments and arguments[0] in COMMANDS else ""
-    args = build_parser(named).parse_args(arguments)
+    with printing() as out:
+        code = _run(named, arguments)
+        out.flush()
+        out.bare.flush()
+        if out.lost:
+            print(f"wirelab: the output could not be written: {out.lost.strerror}", file=sys.stderr)
+            code = code if named in LEAVE_FILES else code or 1
+        return code
+
+
+def _run(named: str, arguments: list[str]) -> int:
     try:
+        args = build_parser(named).parse_args(arguments)
         return int(args.run(args))
     except UsageError as error:
-        print(f"wirelab: {error}", file=sys.stderr)
+        print(f"wirelab: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
+        # Once is enough: a second Ctrl-C finds nothing that it could cut.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("wirelab: interrupted", file=sys.stderr)
-        return 130
+        return 128 + int(getattr(interruption, "number", signal.SIGINT))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ Rules:
 - A summary belongs to the very files beside it: their SHA-256 digests stand in it, and one that does not
   match is made anew. One that matches, yet is not of the form of `bench/analysis/summary/`, was changed by
   others: it is refused in one sentence.
-- Only `analyse` writes.
+- Only `analyse` and `finish` write.
+- Files that were damaged or changed in a way that nobody foresaw are refused in one sentence too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from functools import cached_property
@@ -16,12 +18,22 @@ from pathlib import Path
 
 import msgspec
 import pandas as pd
+import pyarrow as pa
 
 from bench.analysis.summarise import ANALYSIS_VERSION, summarise
 from bench.analysis.summary import Summary
 from bench.errors import RunDirectoryError
-from bench.rundir import reader
-from bench.rundir.schema import FILES
+from bench.rundir import pieces, reader
+from bench.rundir.folder import is_written
+from bench.rundir.record import short
+from bench.rundir.whole import write_bytes
+from bench.rundir.writer import finish_later
+from bench.scenario.files import Unreadable, read_bytes
+
+MOST_BYTES = 1 << 28
+"""Of a summary.json."""
+DAMAGE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What files raise in the analysis that say what no run says."""
 
 
 class _Head(msgspec.Struct):
@@ -52,12 +64,12 @@ class Run(reader.RunFiles):
         """summary.json, if it belongs to the files beside it; else what the analysis says now (nothing is
         written)."""
         path = self.directory / "summary.json"
-        kept = path.read_bytes() if path.exists() else b""
         try:
+            kept = read_bytes(path, MOST_BYTES)
             head = msgspec.json.decode(kept, type=_Head)
-        except msgspec.DecodeError:
+        except (Unreadable, msgspec.DecodeError, RecursionError):
             return self.analyse()
-        if head.analysis != ANALYSIS_VERSION or head.inputs != input_digests(self.directory):
+        if head.analysis != ANALYSIS_VERSION or head.inputs != input_digests(self):
             return self.analyse()
         try:
             return msgspec.json.decode(kept, type=Summary)
@@ -87,8 +99,14 @@ class Run(reader.RunFiles):
         return pd.DataFrame(msgspec.to_builtins(self.summary.claims))
 
     def analyse(self) -> Summary:
-        """The summary as the analysis makes it now. Nothing is written."""
-        return summarise(self, input_digests(self.directory))
+        """The summary as the analysis makes it now. Nothing is written. Raises `RunDirectoryError`."""
+        try:
+            return summarise(self, input_digests(self))
+        except DAMAGE as error:
+            raise RunDirectoryError(
+                f"{self.directory} cannot be analysed ({type(error).__name__}: {short(error)}): its files "
+                "were damaged, or not written by wirelab"
+            ) from error
 
 
 def load(directory: str | os.PathLike[str]) -> Run:
@@ -100,27 +118,48 @@ def load(directory: str | os.PathLike[str]) -> Run:
 def analyse(directory: Path) -> Summary:
     """Analyse a run directory, write its summary.json, and return it. Raises
     `bench.errors.RunDirectoryError`."""
-    summary = load(directory).analyse()
-    written = msgspec.json.format(msgspec.json.encode(summary), indent=1) + b"\n"
-    target = Path(directory) / "summary.json"
-    if not target.exists() or target.read_bytes() != written:
-        try:
-            target.write_bytes(written)
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{target} cannot be written ({error}): copy the run to where you may write"
-            ) from error
+    run = load(directory)
+    summary = run.analyse()
+    keep(run, summary)
     return summary
 
 
-def input_digests(directory: Path) -> dict[str, str | None]:
-    """SHA-256 of every file that the analysis reads; None if there is none."""
+def keep(run: Run, summary: Summary) -> None:
+    """Write the summary of a run as its summary.json. Raises `bench.errors.RunDirectoryError`."""
+    written = msgspec.json.format(msgspec.json.encode(summary), indent=1) + b"\n"
+    target = run.directory / "summary.json"
+    try:
+        if read_bytes(target, MOST_BYTES) == written:
+            return
+    except Unreadable:
+        pass
+    try:
+        write_bytes(target, written)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{target} cannot be written ({error}): copy the run to where you may write"
+        ) from error
+
+
+def finish(directory: Path) -> None:
+    """Put a run together that was not finished, if nobody writes it and it can be written; else it stays as
+    it is, and is read from its pieces. Raises `bench.errors.RunDirectoryError` if it is no run."""
+    if load(directory).in_pieces and not is_written(directory):
+        with contextlib.suppress(OSError, pa.ArrowException, pieces.MissingPiece):
+            finish_later(directory)
+
+
+def input_digests(run: reader.RunFiles) -> dict[str, str | None]:
+    """SHA-256 of every file that the analysis reads; None if there is none. Raises
+    `bench.errors.RunDirectoryError`."""
     found: dict[str, str | None] = {}
-    for name in FILES:
-        path = directory / name
-        if path.exists():
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-        else:
-            found[name] = None
+    for name in run.files:
+        path = run.directory / name
+        found[name] = None
+        try:
+            if path.is_file():
+                with path.open("rb") as file:
+                    found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RunDirectoryError(f"{path} cannot be read ({error.strerror}): copy it again") from None
     return found

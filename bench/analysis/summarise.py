@@ -44,19 +44,19 @@ Floats = npt.NDArray[np.float64]
 def summarise(run: RunFiles, inputs: dict[str, str | None]) -> Summary:
     """The whole summary of a run. `inputs` are the digests of its files. Pure: nothing is written. Raises
     RunDirectoryError."""
-    scenario = run.run.get("scenario", {})
+    scenario = run.run.get("scenario") or {}
     seed = int(scenario.get("seed") or 0)
     minimum = int(scenario.get("minimum_valid_trials") or (3 if scenario.get("name") == "quick" else 5))
+    _require_known([*run.run["trials"], *(run.run.get("skipped") or [])])
     results = [result_of(trial, seed) for trial in run.each_trial()]
     subtract_baselines(results)
     groups: dict[str, list[TrialResult]] = {}
     for result in results:
         groups.setdefault(result.cell_key, []).append(result)
-    _require_known([*(json.loads(key) for key in groups), *(run.run.get("skipped") or [])])
     names = _cell_ids(groups)
     cells = [_cell(names[key], group, minimum, seed) for key, group in groups.items()]
     measured = Measured(tuple(cells), run.run.get("probes") or {})
-    interrupted = bool(run.run.get("interrupted"))
+    interrupted = run.unfinished is not None
     shown = [_cell_json(cell, group) for cell, group in zip(cells, groups.values(), strict=True)]
     trials = [_trial_json(result, names[result.cell_key]) for result in results]
     saturated = saturation.summarise(
@@ -96,7 +96,7 @@ def _require_known(settings: list[dict[str, Any]]) -> None:
     for one in settings:
         try:
             msgspec.convert({name: one[name] for name in SETTINGS}, Settings)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, KeyError) as error:
             raise RunDirectoryError(
                 f"run.json has a setting that this wirelab does not know ({error}): use a newer wirelab"
             ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 
@@ -23,25 +22,26 @@ def run(args: argparse.Namespace) -> int:
     """Judge the claims from the runs' measurements and print them."""
     import msgspec
 
-    from bench.analysis import store
     from bench.analysis.verdicts import agreement
+    from bench.commands.reading import judge
+    from bench.rendering.terminal.streams import print_json
     from bench.rendering.terminal.verdicts import print_claims, print_side_by_side
     from bench.rundir.reader import require_run
 
     for directory in args.directories:
         require_run(directory)
-    summaries = [store.analyse(directory) for directory in args.directories]
+    summaries = [judge(directory) for directory in args.directories]
     if len(summaries) == 1:
         [summary] = summaries
         if args.json:
-            print(json.dumps(msgspec.to_builtins(summary.claims), indent=2, ensure_ascii=False))
+            print_json(msgspec.to_builtins(summary.claims))
         else:
             print_claims(summary)
         return 0
     runs, rows = [summary.run for summary in summaries], agreement.rows(summaries)
     if args.json:
         claims = [row.as_data() for row in rows]
-        print(json.dumps({"runs": runs, "claims": claims}, indent=2, ensure_ascii=False))
+        print_json({"runs": runs, "claims": claims})
     else:
         print_side_by_side(runs, rows)
     return 0

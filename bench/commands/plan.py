@@ -69,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
     """Plan and print. Raises UsageError if the directory is not a run."""
     from bench.analysis import store
     from bench.analysis.costs.plan import CannotPlan, Demand, Plan, Refused, accepting, plan
+    from bench.commands.reading import tell
     from bench.rendering.terminal.plan import print_plans, refusal
 
-    measured = store.load(args.directory)
+    measured = tell(store.load(args.directory))
     model, machine = measured.summary.costs, measured.run.get("machine") or {}
     demand = Demand(args.users, args.rate, args.payload, args.poll_interval)
     try:

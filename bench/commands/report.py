@@ -1,6 +1,7 @@
 """`wirelab report DIR`: analyse a run directory again and write its report and figures.
 
-It reads that directory alone, so that a run moved to another machine reports the same.
+It reads that directory alone, so that a run moved to another machine reports the same. A run that was not
+finished is put together first, with the trials that it has.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write summary.json, the figures and report.html; print the report's path."""
+    """Write summary.json, the figures and report.html; print the report's path. Raises UsageError."""
     from bench.analysis import store
+    from bench.commands.reading import tell
     from bench.rendering.report import report
     from bench.rundir.reader import require_run
 
     require_run(args.directory)
-    summary, run = store.analyse(args.directory), store.load(args.directory).run
-    print(f"report: {report.write(args.directory, run, summary)}")
+    store.finish(args.directory)
+    measured = tell(store.load(args.directory))
+    summary = measured.analyse()
+    store.keep(measured, summary)
+    print(f"report: {report.write(args.directory, measured.run, summary)}")
     return 0

@@ -6,19 +6,19 @@ Rules:
 - What it leaves is an ordinary run directory: `wirelab report` and `wirelab claims` read it, and the table
   stands in its summary.json as `reproduction`.
 - Exit codes are those of `wirelab bench`: 0 when every run is valid, 1 when a gate failed too often for a
-  cell, 2 on wrong usage, 130 when interrupted. A published result that fails is no failure of the command.
+  cell, 2 on wrong usage, 130 at Ctrl-C. A published result that fails is no failure of the command.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.analysis.literature.reproduce import Reproduction
+    from bench.analysis.summary import Summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace, chosen: list[Reproduction]) -> int:
-    from bench.commands.bench import INTERRUPTED, perform
+    from bench.commands.bench import analyse, code_of, perform
     from bench.errors import UsageError
     from bench.scenario.parse import load
+    from bench.trials.processes.interruption import noticed
 
     if args.out and args.out.is_dir() and any(args.out.iterdir()):
         raise UsageError(
@@ -62,37 +63,44 @@ def _measure(args: argparse.Namespace, chosen: list[Reproduction]) -> int:
     for one in chosen:
         out = args.out / one.name if args.out and len(chosen) > 1 else args.out
         command = shlex.join(["wirelab", "reproduce", one.name])
-        path, interrupted = perform(load(str(one.scenario_path)), out, command, quiet=args.quiet)
-        valid = _print(path, one.name) and valid
-        if interrupted:
-            print("wirelab: interrupted; the finished trials are kept", file=sys.stderr)
-            return INTERRUPTED
+        with noticed():
+            ended = perform(load(str(one.scenario_path)), out, command, quiet=args.quiet)
+            analysed = analyse(ended)
+            if analysed:
+                _print(ended.path, analysed[1], one.name)
+            code = code_of(ended, analysed and analysed[1])
+        if code > 1:
+            return code
+        valid = valid and code == 0
     return 0 if valid else 1
 
 
 def _read(source: Path, name: str | None, chosen: list[Reproduction]) -> int:
     """The tables of a run, or of all in a directory of runs."""
-    directories = [source] if (source / "run.json").is_file() else [source / one.name for one in chosen]
-    valid = [_print(directory, name) for directory in directories]
-    return 0 if all(valid) else 1
+    from bench.commands.reading import judge
+    from bench.errors import UsageError
+
+    directories = [source] if (source / "run.json").exists() else [source / one.name for one in chosen]
+    valid = True
+    for directory in directories:
+        if not (directory / "run.json").exists():
+            raise UsageError(
+                f"{directory} holds no run.json: give --from a directory that `wirelab reproduce` wrote"
+            )
+        summary = judge(directory)
+        _print(directory, summary, name)
+        valid = valid and summary.valid
+    return 0 if valid else 1
 
 
-def _print(directory: Path, name: str | None) -> bool:
-    """Analyse a run and print its table. Returns whether the run is valid. Raises UsageError if it is no
-    reproduction, or not the one that was named."""
-    from bench.analysis import store
+def _print(directory: Path, summary: Summary, name: str | None) -> None:
+    """Print the table of a run. Raises UsageError if it is no reproduction, or not the one that was named."""
     from bench.errors import UsageError
     from bench.rendering.terminal.reproduce import print_reproduction
 
-    if not (directory / "run.json").is_file():
-        raise UsageError(
-            f"{directory} holds no run.json: give --from a directory that `wirelab reproduce` wrote"
-        )
-    summary = store.analyse(directory)
     found = summary.reproduction
     if found is None:
         raise UsageError(f"{directory} reproduces nothing: it was measured by another scenario")
     if name not in (None, found.name):
         raise UsageError(f"{directory} is of {found.name}, not of {name}")
     print_reproduction(summary, found, directory)
-    return summary.valid

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Perform the exchange and print it. Raises UsageError if there is no such transport or server."""
     from bench.errors import UsageError
+    from bench.rendering.terminal.streams import print_json
     from bench.rendering.terminal.wire import Printer
     from bench.trials.processes.child import ChildFailed
     from bench.trials.processes.own_server import own_server
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         data: dict[str, Any] = found[args.transport].as_data()
         data["delivered"] = {name: each.totals("deliver") for name, each in found.items()}
         data["as_printed"] = None if as_printed is None else printed_as_data(as_printed)
-        print(json.dumps(data, indent=2, ensure_ascii=False))
+        print_json(data)
     else:
         Printer().print(url, found[args.transport], found, as_printed)
     return 0

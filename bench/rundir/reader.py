@@ -7,11 +7,11 @@ Rules:
 - If a directory is wrong, one sentence says what to mend (`RunDirectoryError`).
 - Files are read when first asked for; frames are cached on the `RunFiles` and belong to the caller.
 - What was not measured is missing (None, NaN, NA), never 0.
+- A run that was not finished is read from its pieces, with the trials that it has (`bench/rundir/pieces.py`).
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,10 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import RunDirectoryError
-from bench.rundir.migrate import migrate
-from bench.rundir.schema import REQUIRED, SCHEMA
+from bench.rundir import pieces
+from bench.rundir.folder import is_written
+from bench.rundir.record import read_record, rows_of, short
+from bench.rundir.schema import FILES, LINES, REQUIRED, SCHEMAS
 from bench.rundir.trial import Columns, Trial, check_of
-from bench.scenario.settings import SETTINGS
+from bench.words import printable
+
+TABLES = tuple(SCHEMAS)
 
 
 @dataclass(frozen=True)
@@ -70,20 +74,42 @@ class RunFiles:
     @cached_property
     def resources(self) -> pd.DataFrame:
         """One row a resource sample; nested fields become columns such as `server.cpu_us`."""
-        return pd.json_normalize(_json_lines(self.directory / "resources.jsonl"))
+        return pd.json_normalize(self._lines("resources"))
 
     @cached_property
     def errors(self) -> pd.DataFrame:
         """One row an error that a subscriber met."""
-        return pd.DataFrame(
-            _json_lines(self.directory / "errors.jsonl"), columns=["trial", "subscriber", "at_us", "error"]
-        )
+        return pd.DataFrame(self._lines("errors"), columns=["trial", "subscriber", "at_us", "error"])
+
+    @property
+    def unfinished(self) -> str | None:
+        """That the run was not finished, and how far it came, in a sentence; None if it was."""
+        if self.run.get("finished_us") is not None and not self.run.get("interrupted"):
+            return None
+        done, planned = len(self.run["trials"]), self.run.get("planned")
+        of = "" if planned is None else f" of {planned}"
+        still = self.in_pieces and is_written(self.directory)
+        state = "is still being made" if still else "was not finished"
+        return f"the run {state}: it has {done}{of} trials, and only these are shown"
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether the trials' files have not been joined."""
+        if not (self.directory / pieces.FOLDER).is_dir():
+            return False
+        return self.run.get("finished_us") is None or not (self.directory / f"{TABLES[0]}.parquet").exists()
+
+    @property
+    def files(self) -> list[str]:
+        """The names of all files that are read, within the directory."""
+        if not self.in_pieces:
+            return list(FILES)
+        return ["run.json", *pieces.names(self.run["trials"]), *(f"{name}.jsonl" for name in LINES)]
 
     def each_trial(self) -> Iterator[Trial]:
         """Every trial of run.json with its raw columns, in run.json's order. Reads each file once."""
         tables = {name: _CutByTrial(self._table(name)) for name in REQUIRED}
-        samples = _group(_json_lines(self.directory / "resources.jsonl"))
-        errors = _group(_json_lines(self.directory / "errors.jsonl"))
+        samples, errors = (_group(self._lines(name)) for name in LINES)
         for record in self.run["trials"]:
             name = record["id"]
             parts = {table: columns.of(name) for table, columns in tables.items()}
@@ -99,88 +125,70 @@ class RunFiles:
 
     def _table(self, name: str) -> pa.Table:
         path = self.directory / f"{name}.parquet"
-        if (self.directory / "pieces").exists():
-            raise RunDirectoryError(
-                f"{self.directory} was never finished: its `wirelab bench` still runs, or was killed before "
-                "it could put the trials together; wait for it to end, or run the scenario again"
-            )
-        if not path.exists():
-            raise RunDirectoryError(
-                f"{path} is missing: copy the whole run directory, or run the scenario again"
-            )
         try:
-            schema = pq.read_schema(path)
-            missing = [column for column in REQUIRED[name] if column not in schema.names]
-            if missing:
-                raise RunDirectoryError(f"{path} has no column {missing[0]!r}: it was not written by wirelab")
-            return pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
+            if self.in_pieces:
+                found = list(pieces.tables(self.directory, self.run["trials"], name))
+                table = pa.concat_tables(found or [SCHEMAS[name].empty_table()]).unify_dictionaries()
+            elif path.is_file():
+                table = pq.read_table(path)
+            else:
+                what = "is not a regular file" if path.exists() else "is missing"
+                raise RunDirectoryError(
+                    f"{path} {what}: copy the whole run directory, or run the scenario again"
+                )
+        except pieces.MissingPiece as missing:
             raise RunDirectoryError(
-                f"{path} cannot be read ({error}): copy the run directory again, or run the scenario again"
+                f"{self.directory} was never finished: {missing}; copy the whole run directory, or run the "
+                "scenario again"
+            ) from None
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise RunDirectoryError(
+                f"{path} cannot be read ({short(error)}): copy the run directory again, or run the scenario "
+                "again"
             ) from error
+        for column in REQUIRED[name]:
+            if column not in table.column_names:
+                raise RunDirectoryError(f"{path} has no column {column!r}: it was not written by wirelab")
+        for field in table.schema:
+            if field.name in SCHEMAS[name].names and not _fits(field):
+                raise RunDirectoryError(
+                    f"{path} has {field.type} in column {field.name!r}: it was not written by wirelab"
+                )
+        return table
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.directory / f"{name}.jsonl"
+        try:
+            if self.in_pieces:
+                return rows_of(path, pieces.lines(self.directory, self.run["trials"], name))
+            return rows_of(path, iter(path.read_text(encoding="utf-8").split("\n"))) if path.is_file() else []
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunDirectoryError(f"{path} cannot be read ({short(error)}): copy it again") from error
 
     def _frame(self, name: str) -> pd.DataFrame:
         frame = cast(pd.DataFrame, self._table(name).to_pandas())
-        frame["trial"] = frame["trial"].astype(str)
+        frame["trial"] = frame["trial"].astype(str).map(printable)
         return frame
 
 
 def read(directory: str | os.PathLike[str]) -> RunFiles:
     """Open a run directory. Raises `RunDirectoryError` if it is missing, newer than this code, or damaged."""
     path = Path(directory)
-    if not path.is_dir():
-        raise RunDirectoryError(
-            f"{path} is not a directory: give a run directory, as `wirelab bench` writes it"
-        )
-    source = path / "run.json"
-    if not source.exists():
-        raise RunDirectoryError(
-            f"{path} holds no run.json: give a run directory, as `wirelab bench` writes it"
-        )
-    try:
-        run = json.loads(source.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise RunDirectoryError(
-            f"{source} cannot be read ({error}): the run did not end, or was damaged"
-        ) from error
-    if not isinstance(run, dict) or not isinstance(run.get("schema"), int):
-        raise RunDirectoryError(f"{source} names no schema version: it was not written by wirelab")
-    if run["schema"] > SCHEMA:
-        raise RunDirectoryError(
-            f"{source} has schema {run['schema']}, and this wirelab reads up to {SCHEMA}: use a newer wirelab"
-        )
-    trials = run.get("trials")
-    if not isinstance(trials, list) or not all(isinstance(trial, dict) and "id" in trial for trial in trials):
-        raise RunDirectoryError(f"{source} has no list of trials with ids: it was not written by wirelab")
-    run = migrate(run)
-    for trial in run["trials"]:
-        if missing := [name for name in (*SETTINGS, "unreported") if name not in trial]:
-            raise RunDirectoryError(
-                f"{source}: trial {trial['id']} does not name {missing[0]}: it was not written by wirelab"
-            )
-    return RunFiles(path, run)
+    return RunFiles(path, read_record(path))
 
 
 def require_run(directory: Path) -> None:
     """Raise RunDirectoryError unless the directory holds a run."""
-    if not (directory / "run.json").is_file():
+    if not os.path.lexists(directory / "run.json"):
         raise RunDirectoryError(f"{directory} holds no run.json: give a directory that `wirelab bench` wrote")
 
 
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise RunDirectoryError(
-                f"{path}, line {number}, is not JSON ({error}): mend or delete that line"
-            ) from error
-    return rows
+def _fits(field: pa.Field) -> bool:
+    """Whether a column is of the kind that its name says: texts for the trials' names, numbers else."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if field.name == "trial":
+        return kind in (pa.string(), pa.large_string(), pa.null())
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind == pa.null())
 
 
 def _group(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -202,7 +210,7 @@ class _CutByTrial:
         codes = np.asarray(trial.indices.to_numpy(zero_copy_only=False))
         order = None if np.all(codes[:-1] <= codes[1:]) else np.argsort(codes, kind="stable")
         ordered = codes if order is None else codes[order]
-        self._names = {str(name): code for code, name in enumerate(trial.dictionary.to_pylist())}
+        self._names = {printable(str(name)): code for code, name in enumerate(trial.dictionary.to_pylist())}
         self._bounds = np.searchsorted(ordered, np.arange(len(self._names) + 1))
         self._columns: Columns = {}
         for name in table.column_names:

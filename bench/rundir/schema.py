@@ -35,6 +35,9 @@ SCHEMA = 3
 NEVER = -1
 """In the raw rows of a trial: what never came. It is null in the run's files."""
 
+LINES = ("resources", "errors")
+"""The files of JSON lines."""
+
 FILES = (
     "run.json",
     "deliveries.parquet",

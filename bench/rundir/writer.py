@@ -4,32 +4,43 @@ Rules:
 - A directory that holds anything is refused: results are never mixed or overwritten.
 - run.json is replaced as a whole after each trial, so that it is valid at any time and names the finished
   trials.
-- A trial's columns are written as a piece when it ends. The pieces are joined to the four files at the end,
-  also after an interruption. Only a harness that was killed leaves pieces behind.
+- What a trial left is written in pieces when it ends (`bench/rundir/pieces.py`). They are joined to the run's
+  files at the end, also after an interruption; where nothing could run any more, `finish_later` does it.
+- A directory that is moved while its run is written is followed. One that cannot be written any more is told
+  (RunDirectoryError), and what is in it stays as it is.
+- Whoever writes a run holds a lock on its directory until it ends, however it ends.
+- Raw files of the trial under way lie in a temporary directory, not here.
 - It judges nothing: what gates say of a trial is handed to it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec.structs import asdict
 
-from bench.errors import UsageError
+from bench.errors import RunDirectoryError, UsageError
+from bench.rundir import pieces
 from bench.rundir.collected import Collected
-from bench.rundir.schema import INTEGERS, NEVER, RAW, SCHEMA, SCHEMAS
+from bench.rundir.folder import Folder
+from bench.rundir.schema import SCHEMA
+from bench.rundir.tables import tables_of
 from bench.rundir.trial import Trial, check_of
+from bench.rundir.whole import write_bytes
 from bench.scenario.scenario import Planned, Scenario
 from bench.systems.registry import SYSTEMS
+from bench.words import printable
 
 
 def default_directory(scenario: Scenario) -> Path:
@@ -49,19 +60,18 @@ class RunDirectory:
                 raise UsageError(
                     f"{path} is not empty: give --out a new directory, results are never overwritten"
                 )
-            (path / "pieces").mkdir()
+            (path / pieces.FOLDER).mkdir()
         except (FileExistsError, NotADirectoryError):
             raise UsageError(f"{path} is a file: give --out a directory") from None
         except OSError as error:
             raise UsageError(
                 f"{path} cannot be written: {error.strerror}; choose another with --out"
             ) from None
-        self.path = path
-        self._pieces = path / "pieces"
+        self._folder = Folder(path)
         self.record: dict[str, Any] = {
             "schema": SCHEMA,
-            "id": path.resolve().name,
-            "command": command,
+            "id": printable(path.resolve().name),
+            "command": printable(command),
             "started_us": time.time_ns() // 1000,
             "finished_us": None,
             "interrupted": False,
@@ -84,20 +94,39 @@ class RunDirectory:
             "systems_unavailable": {},
             "calibrations": [],
             "measured": {"arrival": None, "wire": None, "memory": None, "socket_memory": None, "cpu": None},
+            "planned": None,
             "trials": [],
             "skipped": [],
             "probes": {},
         }
-        for name in ("resources", "errors"):
-            (path / f"{name}.jsonl").touch()
+        self._scratch: Path | None = None
         self._save()
 
+    @property
+    def path(self) -> Path:
+        """Where the run is, also after it has been moved."""
+        return self._folder.path
+
     def scratch(self) -> Path:
-        """An empty directory for the raw files of one trial."""
-        path = self._pieces / "scratch"
+        """An empty directory for the raw files of one trial. Raises RunDirectoryError."""
+        if self._scratch is None:
+            try:
+                self._scratch = Path(tempfile.mkdtemp(prefix="wirelab-"))
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"there is no place for a trial's files: {error.strerror}; name a directory that can be "
+                    "written in TMPDIR"
+                ) from None
+            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        path = self._scratch / "trial"
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
         return path
+
+    def plan(self, trials: int) -> None:
+        """Keep how many trials there are to be."""
+        self.record["planned"] = trials
+        self._save()
 
     def add_probe(self, name: str, evidence: dict[str, Any] | None) -> None:
         """Keep the raw evidence of one probe; None if it could not be had."""
@@ -135,12 +164,20 @@ class RunDirectory:
         """Keep one trial. `judged` is what its gates say: `valid`, `why`, `steady`, `not_steady_why`,
         `gates`."""
         trial.record |= judged
-        for name, table in tables_of(collected).items():
-            pq.write_table(table, self._pieces / f"{collected.planned.order:05}.{name}.parquet")
-        self._append("resources", collected.samples)
-        self._append("errors", ({"trial": trial.id, **error} for error in collected.errors))
+        rows = {
+            "resources": collected.samples,
+            "errors": [{"trial": trial.id, **error} for error in collected.errors],
+        }
+        lines = {name: b"".join(_json(row) + b"\n" for row in theirs) for name, theirs in rows.items()}
+        with self._writing():
+            pieces.write(self.path, collected.planned.order, tables_of(collected), lines)
         self.record["trials"].append(trial.record)
-        self._save()
+        try:
+            self._save()
+        except BaseException:
+            # On disk the run does not have it, so here neither.
+            self.record["trials"].pop()
+            raise
 
     def skip(self, planned: Planned, why: str) -> None:
         """Keep why a trial was not run."""
@@ -149,15 +186,17 @@ class RunDirectory:
         self._save()
 
     def finish(self, *, interrupted: bool) -> None:
-        """Join the pieces of all trials to the four Parquet files."""
-        for name, schema in SCHEMAS.items():
-            with pq.ParquetWriter(self.path / f"{name}.parquet", schema, compression="zstd") as writer:
-                for piece in sorted(self._pieces.glob(f"*.{name}.parquet")):
-                    writer.write_table(pq.read_table(piece, schema=schema))
-        shutil.rmtree(self._pieces)
-        self.record["interrupted"] = interrupted
-        self.record["finished_us"] = time.time_ns() // 1000
-        self._save()
+        """Join the pieces of all trials, and let go of the directory. Raises RunDirectoryError if it cannot
+        be written; then the run can be read from its pieces."""
+        try:
+            with self._writing():
+                pieces.join(self.path, self.record["trials"])
+            self.record["interrupted"] = interrupted
+            self.record["finished_us"] = time.time_ns() // 1000
+            self._save()
+            shutil.rmtree(self.path / pieces.FOLDER, ignore_errors=True)
+        finally:
+            self._folder.close()
 
     def _note_measured(self, trial: Trial, collected: Collected) -> None:
         """Note which clocks and counters this machine has; the worst of all trials counts."""
@@ -175,35 +214,38 @@ class RunDirectory:
         if "empty" in edges:
             measured["memory"] = "pss" if edges["empty"]["server"].get("pss_kb") is not None else None
 
-    def _append(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
-        with (self.path / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
     def _save(self) -> None:
         """Replace run.json as a whole, so that a reader sees either the old one or the new one."""
-        text = json.dumps(self.record, indent=1, ensure_ascii=False)
-        beside = self.path / "run.json.new"
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(self.path / "run.json")
+        with self._writing():
+            write_bytes(self.path / "run.json", _json(self.record, indent=1) + b"\n")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tell in a sentence that the directory cannot be written."""
+        try:
+            yield
+        except (OSError, pa.ArrowException, pieces.MissingPiece) as error:
+            number = getattr(error, "errno", None)
+            why = os.strerror(number) if number else error
+            raise RunDirectoryError(
+                f"{self.path} can no longer be written ({why}): the run ends here; what "
+                "it has can be read, and `wirelab report` puts it together once it can be written again"
+            ) from error
 
 
-def tables_of(collected: Collected) -> dict[str, pa.Table]:
-    """A trial's four tables, in the columns of SCHEMAS."""
-    trial = collected.planned.id
-    subscribers = collected.subscribers
-    columns: dict[str, dict[str, Any]] = {
-        **{name: _columns(names, getattr(collected, name)) for name, names in RAW.items()},
-        "subscribers": {
-            key: [row.get(key) for row in subscribers] for key in ("subscriber", *INTEGERS["subscribers"])
-        },
-    }
-    tables = {}
-    for name, schema in SCHEMAS.items():
-        rows = len(next(iter(columns[name].values())))
-        named = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([trial]))
-        arrays = [named, *(pa.array(columns[name][field.name], field.type) for field in list(schema)[1:])]
-        tables[name] = pa.Table.from_arrays(arrays, schema=schema)
-    return tables
+def finish_later(directory: Path) -> None:
+    """Join the pieces of a run whose harness could not, and that `reader.read` has found to be one. Raises
+    OSError, a pyarrow error or `pieces.MissingPiece`."""
+    path = directory / "run.json"
+    record, last_us = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime_ns // 1000
+    pieces.join(directory, record["trials"])
+    write_bytes(path, _json(record | {"interrupted": True, "finished_us": last_us}, indent=1) + b"\n")
+    shutil.rmtree(directory / pieces.FOLDER, ignore_errors=True)
+
+
+def _json(value: Any, indent: int | None = None) -> bytes:
+    """As JSON in UTF-8; what is no Unicode is written as JSON's escape."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace")
 
 
 def as_trial(
@@ -239,14 +281,3 @@ def trial_record(collected: Collected) -> dict[str, Any]:
         "window_end_us": end_us,
         "exit": collected.exit,
     }
-
-
-def _columns(names: tuple[str, ...], rows: npt.NDArray[np.int64]) -> dict[str, Any]:
-    """Name the columns of raw rows; what never came is null."""
-    named: dict[str, Any] = {}
-    for index, name in enumerate(names):
-        values = rows[:, index]
-        named[name] = (
-            pa.array(values, pa.int64(), mask=values == NEVER) if (values == NEVER).any() else values
-        )
-    return named

@@ -2,22 +2,22 @@
 
 Rules:
 - Nothing is started before the machine's limits and the directory have been checked.
-- Ctrl-C (and SIGTERM) ends the trial under way, and keeps the finished ones.
+- A signal that ends the run ends the trial under way and keeps the finished ones
+  (`bench/trials/processes/interruption.py`); so does a directory that can no longer be written.
 - What the user sees meanwhile is handed in (`Progress`): nothing here knows a terminal.
 """
 
 from __future__ import annotations
 
 import resource
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from bench.errors import UsageError
+from bench.errors import RunDirectoryError, UsageError
 from bench.evidence import gates
 from bench.evidence.metrics import METRICS
 from bench.evidence.window import Window
@@ -30,6 +30,7 @@ from bench.trials import calibration, probes, retries, stepping, trial
 from bench.trials.network import network
 from bench.trials.network.network import unavailable
 from bench.trials.processes import machine
+from bench.trials.processes.interruption import shielded, signal_of
 
 SPARE_FILE_DESCRIPTORS = 256
 """What a server and a load generator hold beside a socket for each subscriber."""
@@ -41,6 +42,15 @@ class Seen(NamedTuple):
 
     p50_ms: float | None
     deliveries: int
+
+
+class Ended(NamedTuple):
+    """How a run has ended: where it is, the signal that ended it if one did, and in a sentence why it could
+    not be written if it could not."""
+
+    path: Path
+    signal: int | None = None
+    unwritten: str | None = None
 
 
 class Progress(Protocol):
@@ -68,31 +78,44 @@ class Progress(Protocol):
 
 def perform(
     scenario: Scenario, out: Path | None, command: str, show: Callable[[Scenario], Progress]
-) -> tuple[Path, bool]:
-    """Run a scenario into a new directory. `show` makes what the user sees meanwhile. Returns where the run
-    is, and whether it was interrupted. Raises UsageError."""
-    missing = {name: why for name in scenario.systems if (why := SYSTEMS[name].missing())}
+) -> Ended:
+    """Run a scenario into a new directory. `show` makes what the user sees meanwhile. Raises UsageError
+    before anything is started."""
+    missing = {name: said for name in scenario.systems if (said := SYSTEMS[name].missing())}
     scenario = scenario.without(missing)
     if not scenario.cells:
         raise UsageError(f"nothing of this scenario can be measured here: {'; '.join(missing.values())}")
     _require_file_descriptors(scenario)
     directory = RunDirectory(out or default_directory(scenario), scenario, command, _facts(scenario))
-    signal.signal(signal.SIGTERM, _interrupt)
+    number: int | None = None
+    unwritten: str | None = None
+    try:
+        try:
+            measure(_possible(scenario, missing, directory), directory, show)
+        except RunDirectoryError as error:
+            unwritten = str(error)
+        except KeyboardInterrupt as interruption:
+            number = signal_of(interruption)
+        with shielded():
+            try:
+                directory.finish(interrupted=bool(number or unwritten))
+            except RunDirectoryError as error:
+                unwritten = unwritten or str(error)
+    except KeyboardInterrupt as interruption:
+        number = number or signal_of(interruption)
+    return Ended(directory.path, number, unwritten)
+
+
+def _possible(scenario: Scenario, missing: Mapping[str, str], directory: RunDirectory) -> Scenario:
+    """The scenario as this machine can run it; what is left out is told and kept."""
     for name, why in missing.items():
         print(f"wirelab: {label(name)} cannot run here, so its cells are left out: {why}", file=sys.stderr)
         directory.without_system(name, why)
-    if scenario.links and (why := unavailable(directory.scratch())):
-        print(f"wirelab: no link can be emulated here, so all runs on loopback: {why}", file=sys.stderr)
-        directory.without_links(why)
-        scenario = scenario.on_loopback()
-    interrupted = False
-    try:
-        with show(scenario) as progress:
-            measure(scenario, directory, progress)
-    except KeyboardInterrupt:
-        interrupted = True
-    directory.finish(interrupted=interrupted)
-    return directory.path, interrupted
+    if scenario.links and (unable := unavailable(directory.scratch())):
+        print(f"wirelab: no link can be emulated here, so all runs on loopback: {unable}", file=sys.stderr)
+        directory.without_links(unable)
+        return scenario.on_loopback()
+    return scenario
 
 
 def _facts(scenario: Scenario) -> dict[str, Any]:
@@ -117,8 +140,15 @@ def _require_file_descriptors(scenario: Scenario) -> None:
         )
 
 
-def measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
-    """The probes, the links and the loads, then every trial in its order."""
+def measure(scenario: Scenario, directory: RunDirectory, show: Callable[[Scenario], Progress]) -> None:
+    """The probes, the links and the loads, then every trial in its order. Raises KeyboardInterrupt,
+    and RunDirectoryError if the directory can no longer be written."""
+    directory.plan(len(scenario.plan()))
+    with show(scenario) as progress:
+        _measure(scenario, directory, progress)
+
+
+def _measure(scenario: Scenario, directory: RunDirectory, progress: Progress) -> None:
     pinning = directory.record["pinning"]
     for name in scenario.probes:
         progress.stage(f"probe {name}")
@@ -161,8 +191,9 @@ def _first_look(window: Window | None) -> Seen:
 
 def keep(collected: Collected, directory: RunDirectory) -> Trial:
     """Judge one trial by its gates, keep it, and return it as the analysis will read it."""
-    judged = directory.as_trial(collected)
-    directory.add(judged, collected, gates.check(judged).as_record())
+    with shielded():
+        judged = directory.as_trial(collected)
+        directory.add(judged, collected, gates.check(judged).as_record())
     return judged
 
 
@@ -174,10 +205,7 @@ def _trials(scenario: Scenario, directory: RunDirectory, progress: Progress) -> 
     for number in range(1, scenario.spare_repeats + 1):
         cells = retries.cells_to_try_again(directory.record["trials"], scenario.minimum_valid_trials)
         planned = scenario.one_repeat(scenario.repeats + number, cells, before)
+        directory.plan(before + len(planned))
         progress.again(planned)
         yield from planned
         before += len(planned)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt

@@ -32,6 +32,8 @@ from bench.trials import sampling
 from bench.trials.network import network
 from bench.trials.processes import resources
 from bench.trials.processes.child import LOOK_S, Child, ChildFailed
+from bench.trials.processes.deaths import death
+from bench.trials.processes.interruption import shielded
 from bench.trials.processes.own_server import START_TIMEOUT_S, url_of
 
 STREAM = "main"
@@ -67,7 +69,8 @@ def run(
         course.collected.exit = course.why(failure)
         course.collect_what_there_is()
     finally:
-        course.end()
+        with shielded():
+            course.end()
     course.collected.read_rows(scratch)
     return course.collected
 
@@ -228,26 +231,32 @@ class _Course:
 
     def collect(self) -> None:
         """Have the load generator and the publisher write what they hold."""
-        for child in (self.generator, self.publisher):
-            if child:
-                child.tell({"do": "stop"})
-        if self.generator:
-            told = self.generator.skip_to("stopped", COLLECT_TIMEOUT_S)
-            self.collected.subscribers = told["subscribers"]
-            self.collected.arrival = told["arrival"]
-            self.collected.errors += told["errors"]
-            if told["not_kept"]:
-                not_kept = f"the generator could not keep {told['not_kept']} rows"
-                raise ChildFailed(f"{not_kept}: ask for a smaller load")
+        self.collect_generator()
+        self.collect_publisher()
+
+    def collect_generator(self) -> None:
+        if self.generator is None:
+            return
+        self.generator.tell({"do": "stop"})
+        told = self.generator.skip_to("stopped", COLLECT_TIMEOUT_S)
+        self.collected.subscribers = told["subscribers"]
+        self.collected.arrival = told["arrival"]
+        self.collected.errors += told["errors"]
+        if told["not_kept"]:
+            raise ChildFailed(f"the generator could not keep {told['not_kept']} rows: ask for a smaller load")
+
+    def collect_publisher(self) -> None:
         if self.publisher:
+            self.publisher.tell({"do": "stop"})
             self.publisher.skip_to("stopped", COLLECT_TIMEOUT_S)
 
     def collect_what_there_is(self) -> None:
-        """After a failure: keep what the other processes hold."""
-        try:
-            self.collect()
-        except ChildFailed as failure:
-            self.note(str(failure))
+        """After a failure: keep what the other processes hold, each asked by itself."""
+        for collect in (self.collect_generator, self.collect_publisher):
+            try:
+                collect()
+            except ChildFailed as failure:
+                self.note(str(failure))
 
     def end(self) -> None:
         """Leave no process behind: clients before the server."""
@@ -256,29 +265,22 @@ class _Course:
                 child.end()
 
     def check(self) -> None:
-        """Raise ChildFailed as soon as the server, or a worker of it, or the link's relay has died."""
-        if self.network:
-            self.network.check()
-        assert self.server is not None
-        if not self.server.alive:
-            raise ChildFailed(self.server.death())
-        gone = [pid for pid in self.server_pids if resources.LINUX and not resources.lives(pid)]
-        if gone:
-            raise ChildFailed("the server lost a worker process")
+        """Raise ChildFailed as soon as a process of the trial has died."""
+        if died := self.death():
+            raise ChildFailed(died)
+
+    def death(self, *, killed: bool = False) -> str | None:
+        relay = self.network.relay if self.network else None
+        return death(relay, self.server, self.server_pids, (self.publisher, self.generator), killed=killed)
 
     def why(self, failure: ChildFailed) -> str:
-        """What ended the trial: whoever fails when the relay or the server dies fails because of it.
-
-        A client can see the reset before the death itself can be seen, so that is looked for a moment longer.
-        """
+        """What ended the trial. A client may see a reset before the death behind it, so that is awaited."""
         until_s = time.monotonic() + DEATH_SEEN_S
-        try:
-            while self.server and time.monotonic() < until_s:
-                self.check()
-                time.sleep(LOOK_S)
-        except ChildFailed as cause:
-            failure = cause
-        return str(failure)
+        while self.server and time.monotonic() < until_s:
+            if cause := self.death(killed=True):
+                return cause
+            time.sleep(LOOK_S)
+        return self.death() or str(failure)
 
     def sleep_until(self, at_s: float) -> None:
         """Sleep until a moment in Unix seconds, noticing a death meanwhile."""

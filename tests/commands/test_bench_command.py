@@ -173,7 +173,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str], told: 
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_keeps_the_finished_trials(tiny: Path, tmp_path: Path, signal_number: int) -> None:
     """Ctrl-C in the second trial: the first is kept and reported, and no process is left."""
     out = tmp_path / "out"
@@ -191,7 +191,7 @@ def test_an_interruption_keeps_the_finished_trials(tiny: Path, tmp_path: Path, s
     assert children
     process.send_signal(signal_number)
     rest, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, rest
+    assert process.returncode == 128 + signal_number, rest
     assert all_gone(children)
     run = json.loads((out / "run.json").read_text())
     assert run["interrupted"] is True

@@ -304,16 +304,34 @@ def test_a_dropped_notification_makes_the_trial_invalid(tmp_path: Path) -> None:
     assert "1 notifications were lost" in " ".join(outcome.why)
 
 
-def test_a_generator_that_dies_is_told(tmp_path: Path, started: Started) -> None:
-    """The trial is invalid, and names who died."""
+@pytest.mark.parametrize(
+    ("name", "module", "stage"),
+    [
+        ("generator", "bench.trials.generator", "measuring"),
+        ("publisher", "bench.trials.publisher", "measuring"),
+        ("publisher", "bench.trials.publisher", "draining"),
+        ("publisher", "bench.trials.publisher", "joining"),
+    ],
+)
+def test_who_dies_is_told_and_the_others_are_heard(
+    tmp_path: Path, started: Started, name: str, module: str, stage: str
+) -> None:
+    """The reason is that death, and nothing that follows from it; what the other had is kept."""
 
     def kill(now: str) -> None:
-        if now == "measuring":
-            os.kill(started("bench.trials.generator")[0], signal.SIGKILL)
+        if now == stage:
+            time.sleep(0.3)
+            os.kill(started(module)[0], signal.SIGKILL)
 
     collected, judged = run_short(tmp_path, "websocket", on_stage=kill)
-    assert "the generator was killed by SIGKILL" in collected.exit
+    assert collected.exit == f"the {name} was killed by SIGKILL"
     assert judged.record["valid"] is False
+    assert [why.split(": ")[-1] for why in judged.record["why"]] == [collected.exit]
+    if name == "generator":
+        assert len(collected.published)
+    else:
+        assert len(collected.subscribers) == 20
+        assert len(collected.deliveries) or stage == "joining"
 
 
 def test_children_end_with_the_harness(tmp_path: Path) -> None:

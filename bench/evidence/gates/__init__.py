@@ -78,7 +78,8 @@ class Outcome:
 
 
 def check(trial: Trial) -> Outcome:
-    """Check every gate on one trial. A trial without a window is invalid whatever else holds."""
+    """Check every gate on one trial. A trial without a window is invalid whatever else holds; one that was
+    cut short tells what cut it, and nothing that follows from that."""
     outcome, window = Outcome(), Window.of(trial)
     if window is None:
         outcome.note(GATES["server_alive"], course.alive(trial.record))
@@ -90,4 +91,7 @@ def check(trial: Trial) -> Outcome:
         reading = gate.read(window)
         if reading is not None:
             outcome.note(gate, reading)
+    if not course.finished(trial.record):
+        # What else fails then follows from it.
+        outcome.why = [course.alive(trial.record).says]
     return outcome

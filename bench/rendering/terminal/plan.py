@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from bench.analysis.costs.plan import (
@@ -25,6 +24,7 @@ from bench.analysis.estimate import Estimate
 from bench.analysis.summary import CostModel
 from bench.rendering import names
 from bench.rendering.looks import look
+from bench.rendering.terminal.console import console as terminal
 from bench.words import number
 
 
@@ -37,7 +37,7 @@ def print_plans(
 ) -> None:
     """The plans by server model, what a stream for each user would add there, the check of the cost model,
     and what was assumed. `machine` is run.json's."""
-    console = Console(highlight=False)
+    console = terminal()
     console.print(
         f"\n{demand.users:,} users, each told of {demand.rate:g} notifications a second with "
         f"{demand.payload_bytes:,} bytes of data"

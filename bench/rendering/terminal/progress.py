@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from bench.rendering.terminal.console import console as terminal
 from bench.rundir.trial import Trial
 from bench.scenario.scenario import Planned, Scenario
 from bench.trials.runner import Seen
@@ -43,7 +44,7 @@ class Progress:
             TextColumn("{task.fields[left]}"),
         )
         self._task = self._bar.add_task(scenario.name, total=len(self._plan), left="")
-        console = Console(stderr=True)
+        console = terminal(errors=True)
         self._live = (
             Live(console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True) if live else None
         )

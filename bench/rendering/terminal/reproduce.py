@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.analysis.summary import Reproduction, Row, Statement, Summary
 from bench.rendering import names
+from bench.rendering.terminal.console import console as terminal
 from bench.rendering.terminal.verdicts import STYLES
 from bench.words import number
 
@@ -19,7 +20,7 @@ MOST_COLUMNS = 100
 
 def print_reproduction(summary: Summary, found: Reproduction, directory: Path) -> None:
     """The table of a run, and where the run is."""
-    console = Console(highlight=False)
+    console = terminal()
     console.width = min(console.width, MOST_COLUMNS)
     state = "valid" if summary.valid else "NOT VALID"
     counts = summary.counts

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bench.analysis.summary import Summary
 from bench.rendering import arrange, names
+from bench.rendering.terminal.console import console as terminal
 from bench.rendering.terminal.verdicts import print_claims
 
 DIGITS = 2
@@ -37,7 +38,7 @@ COLUMNS = {
 
 def print_summary(run: dict[str, Any], summary: Summary, console: Console | None = None) -> None:
     """Print the run's figures, its verdicts, and the trials that do not count. `run` is its run.json."""
-    console = console or Console(highlight=False)
+    console = console or terminal()
     _print_head(console, run, summary)
     groups = arrange.loads(summary.cells)
     if len(groups) <= FULL_TABLES and all(len(group) <= FULL_COLUMNS for group in groups):

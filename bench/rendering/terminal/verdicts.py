@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.analysis.summary import Summary
 from bench.analysis.verdicts import agreement
+from bench.rendering.terminal.console import console as terminal
 
 STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", "inconclusive": "dim"}
 
@@ -23,14 +24,14 @@ def print_claims(summary: Summary, console: Console | None = None) -> None:
     table.add_column("why")
     for claim in summary.claims:
         table.add_row(claim.id, Text(claim.verdict, style=STYLES[claim.verdict]), claim.short)
-    (console or Console(highlight=False)).print(table)
+    (console or terminal()).print(table)
 
 
 def print_side_by_side(
     runs: Sequence[str | None], rows: Sequence[agreement.Row], console: Console | None = None
 ) -> None:
     """A row a claim, a column a run, and in one line whether all agree."""
-    console = console or Console(highlight=False)
+    console = console or terminal()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("claim", no_wrap=True)
     for run in runs:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bench.rendering import names
 from bench.rendering.arrange import rank
+from bench.rendering.terminal.console import console as terminal
 from clients.explain.exchange import PHASES, Exchange, Side, Step, status
 from clients.explain.printed_handshake import MISSING, REFUSE, TARGET
 from clients.explain.spans import PARTS, Accept, Span
@@ -28,7 +29,7 @@ class Printer:
     """Writes exchanges to the terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or terminal(soft_wrap=True)
         self.columns = min(MOST_COLUMNS, self.console.width)
 
     def print(

@@ -29,6 +29,7 @@ from bench.trials.processes import surroundings
 from bench.trials.processes.lines import END, LINE_MOST, Lines
 
 LOOK_S = 0.1
+KILLED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class ChildFailed(Exception):
@@ -172,6 +173,9 @@ class Child:
             code = self.process.wait(1)
         except subprocess.TimeoutExpired:
             return f"the {self.name} closed its output"
+        if -code in KILLED_FROM_OUTSIDE:
+            # What was written last is no reason then; a worker that outlived it may even have written it.
+            return f"the {self.name} was killed by {signal.Signals(-code).name}"
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         try:
             last = self._errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]

@@ -1,0 +1,85 @@
+"""The form of run.json, as far as readers rely on it.
+
+Rules:
+- It is the newest schema's; older ones are migrated before. Fields that are not named here are passed on.
+- Numbers have bounds: what no run can have is damage, and would otherwise overflow far from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+Micros = Annotated[int, Meta(ge=0, le=2**53)]
+Count = Annotated[int, Meta(ge=0, le=10**9)]
+Words = list[str]
+Mapping = dict[str, Any]
+
+
+class TrialForm(msgspec.Struct, kw_only=True):
+    """One trial, without its settings."""
+
+    id: str
+    repeat: Count
+    order: Count
+    unreported: Words
+    window_start_us: Micros | None = None
+    window_end_us: Micros | None = None
+    exit: str | None = None
+    why: Words | None = None
+    not_steady_why: Words | None = None
+    gates: dict[str, Mapping] | None = None
+
+
+class ScenarioForm(msgspec.Struct, kw_only=True):
+    """What was to be measured."""
+
+    name: str | None = None
+    question: str | None = None
+    prediction: str | None = None
+    toml: str | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    repeats: Count | None = None
+    minimum_valid_trials: Count | None = None
+    spare_repeats: Count | None = None
+    p99_budget_ms: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+
+
+class RunForm(msgspec.Struct, kw_only=True):
+    """The whole of it."""
+
+    trials: list[TrialForm]
+    id: str | None = None
+    command: str | None = None
+    started_us: Micros | None = None
+    finished_us: Micros | None = None
+    interrupted: bool = False
+    planned: Count | None = None
+    scenario: ScenarioForm | None = None
+    machine: Mapping | None = None
+    versions: Mapping | None = None
+    commit: str | None = None
+    pinning: dict[str, list[Count]] | None = None
+    links: list[Mapping] | None = None
+    links_unavailable: str | None = None
+    systems_unavailable: dict[str, str] | None = None
+    calibrations: list[Mapping] | None = None
+    measured: Mapping | None = None
+    skipped: list[Mapping] | None = None
+    probes: Mapping | None = None
+
+
+def wrong(run: Mapping) -> str | None:
+    """Where a run is not of this form, in a few words; None if it is."""
+    try:
+        form = msgspec.convert(run, RunForm)
+    except msgspec.ValidationError as error:
+        return str(error)
+    ids = [trial.id for trial in form.trials]
+    if len(set(ids)) < len(ids):
+        return "two trials have the same id"
+    if len({trial.order for trial in form.trials}) < len(ids):
+        return "two trials have the same order"
+    return None
