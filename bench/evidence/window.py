@@ -196,19 +196,41 @@ class Window:
 
     @cached_property
     def server_core_busy_share(self) -> float | None:
-        """How busy the server's core was, with everything that ran on it."""
+        """How busy the server's core was, with everything that ran on it, while the host let it run."""
+        busy, total = self._server_core_us("busy_us"), self._server_core_us("total_us")
+        if busy is None or total is None:
+            return None
+        had = total - (self._server_core_us("steal_us") or 0.0)
+        return busy / had if had > 0 else None
+
+    @cached_property
+    def server_core_foreign_share(self) -> float | None:
+        """Which share of its core the server could not have, since other work had it, here or on the host.
+
+        Interrupts count for neither: on some kernels those of the server's own traffic are not in its CPU
+        time. None for runs that did not tell interrupts and stolen time apart."""
+        names = ("busy_us", "irq_us", "steal_us", "total_us")
+        busy, irq, steal, total = (self._server_core_us(name) for name in names)
+        if busy is None or irq is None or steal is None or not total:
+            return None
+        if self.server_cpu_us is None or not self.elapsed_us:
+            return None
+        return max(0.0, (busy - irq) / total - self.server_cpu_us / self.elapsed_us) + steal / total
+
+    def _server_core_us(self, field: str) -> float | None:
+        """By how much a time of the server's core rose between the window's edges; of its cores, if there are
+        several."""
         start, end = self.edge("window_start"), self.edge("window_end")
         cores = (self.trial.pinning or {}).get("server")
         if start is None or end is None or not cores:
             return None
-        busy = total = 0.0
+        spent = 0.0
         for core in map(str, cores):
-            before, after = (start.get("cores") or {}).get(core), (end.get("cores") or {}).get(core)
+            before, after = (((edge.get("cores") or {}).get(core) or {}).get(field) for edge in (start, end))
             if before is None or after is None:
                 return None
-            busy += after["busy_us"] - before["busy_us"]
-            total += after["total_us"] - before["total_us"]
-        return busy / total if total else None
+            spent += after - before
+        return spent
 
     def total(self, column: str) -> float | None:
         """The sum of a column over the subscribers; None if it is absent or any of them was not measured."""

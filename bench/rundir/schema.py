@@ -18,8 +18,10 @@ Schema versions:
    connection until everything had been drained (`total_…`).
 3. Each trial names all its settings, and what was `implementation` is `system`; also what its system does not
    tell (`unreported`), and which systems could not run (`systems_unavailable`).
-   Later runs also have, and nobody who reads a run may depend on it: `environment`, what its processes were
-   started in (`bench/trials/processes/surroundings.py`).
+   Later runs also have what older ones of this version lack, and who reads a run copes without it:
+   `environment`, what its processes were started in (`bench/trials/processes/surroundings.py`); each trial's
+   `stalls_ms`, for how long each process of the laboratory stood still at the most; in samples, `irq_us` and
+   `steal_us` of each core, and its `busy_us` without stolen time.
 
 Older versions are read as the newest: `bench/rundir/migrate.py`.
 """

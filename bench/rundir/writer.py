@@ -279,5 +279,6 @@ def trial_record(collected: Collected) -> dict[str, Any]:
         "unreported": list(SYSTEMS[planned.settings.system].unreported),
         "window_start_us": start_us,
         "window_end_us": end_us,
+        "stalls_ms": collected.stalls_ms,
         "exit": collected.exit,
     }

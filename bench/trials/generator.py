@@ -5,9 +5,11 @@ with {"event":"ready"}:
 
     {"do":"cohort","subscribers":…}         → {"event":"cohort_left","error":…|null}
     {"do":"join"}                        → {"event":"joined","seconds":…}
-    {"do":"window","start_us":…,"end_us":…} → {"event":"window_done"} at its end
-    {"do":"drain","last_id":…|null,"until_us":…} → {"event":"drained","behind":…}
+    {"do":"window","start_s":…,"end_s":…} → {"event":"window_done"} at its end
+    {"do":"drain","last_id":…|null,"until_s":…} → {"event":"drained","behind":…,"stalls_ms":{…}}
     {"do":"stop"}                        → {"event":"stopped"}, and the raw columns are on disk
+
+Moments are of the monotonic clock, which is the same in all processes: the time of day may be set meanwhile.
 
 Rules:
 - The users are those of bench/locustfile.py, unchanged; only their observer is ours.
@@ -15,6 +17,8 @@ Rules:
   over a thousand greenlets takes tens of milliseconds and would be measured as latency of polls. Reference
   counts still free what is used up, so memory stays bounded.
 - Each order runs in a greenlet of its own, so that an order to stop is heard at any time.
+- It has two heartbeats from the window's start until everything has been drained: a thread of the system's
+  shows that the process stood still, a greenlet that its loop did (`bench.trials.processes.heartbeat`).
 - When stdin ends, the harness is gone: this process ends too.
 """
 
@@ -34,12 +38,14 @@ from typing import Any
 
 import gevent
 import gevent.pool
+from gevent import monkey
 from gevent.fileobject import FileObject
 from locust.env import Environment
 
 from bench.locustfile import user_of
 from bench.systems.registry import SYSTEMS
 from bench.trials.processes.child import say
+from bench.trials.processes.heartbeat import Heartbeat
 from bench.trials.recorder import Recorder
 from clients.errors import ClientError
 from clients.wire import WireCounts
@@ -81,6 +87,11 @@ class Generator:
             )
         )
         self.runner = self.environment.create_local_runner()
+        start_thread = monkey.get_original("_thread", "start_new_thread")
+        self.heartbeats = {
+            "generator": Heartbeat(lambda beat: start_thread(beat, ()), monkey.get_original("time", "sleep")),
+            "generator_loop": Heartbeat(gevent.spawn, gevent.sleep),
+        }
 
     def start_users(self, subscribers: int, *, keeping: bool) -> float:
         """Start users and wait until each has joined. Returns the seconds that took."""
@@ -123,8 +134,10 @@ class Generator:
         """Read the wire counts at both edges of the window; no garbage collection between them."""
         gc.freeze()
         gc.disable()
-        for edge_us in (order["start_us"], order["end_us"]):
-            gevent.sleep(max(0.0, edge_us / 1e6 - time.time()))
+        for heartbeat in self.heartbeats.values():
+            heartbeat.watch(order["start_s"])
+        for edge_s in (order["start_s"], order["end_s"]):
+            gevent.sleep(max(0.0, edge_s - time.monotonic()))
             self.edges.append(self.recorder.wire())
         gc.enable()
         return {"event": "window_done"}
@@ -132,10 +145,11 @@ class Generator:
     def drain(self, order: dict[str, Any]) -> dict[str, Any]:
         """Wait until everybody has the last notification, or until it is too late; read the wire counts."""
         last_id = order["last_id"] or 0
-        while (behind := self.recorder.behind(last_id)) and time.time() < order["until_us"] / 1e6:
+        while (behind := self.recorder.behind(last_id)) and time.monotonic() < order["until_s"]:
             gevent.sleep(POLL_S)
+        stalls_ms = {name: heartbeat.longest_ms for name, heartbeat in self.heartbeats.items()}
         self.totals = self.recorder.wire()
-        return {"event": "drained", "behind": behind}
+        return {"event": "drained", "behind": behind, "stalls_ms": stalls_ms}
 
     def stop(self) -> dict[str, Any]:
         """Stop all users and write what they left."""

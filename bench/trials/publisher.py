@@ -2,8 +2,13 @@
 
 It is told its work in JSON lines on stdin, the settings first, and answers in JSON lines on stdout:
 
-    {"do":"publish","start_us":…,"end_us":…} → {"event":"published","last_id":…,"error":…|null}
+    {"do":"publish","start_s":…,"window_s":…,"end_s":…}
+                           → {"event":"published","last_id":…,"error":…|null,"stalls_ms":{…}}
     {"do":"stop"}                            → {"event":"stopped"}, and the raw columns are on disk
+
+Moments are of the monotonic clock, which is the same in all processes. It publishes from `start_s` on, and
+tells for how long it stood still at the most from `window_s` until all is answered
+(`bench.trials.processes.heartbeat`).
 
 `published.i64` holds rows of id, due, written, answered; -1 stands for what never came. The schedule is open
 and drawn from the seed, which the harness makes the same for every transport of a repeat, so that they are
@@ -27,6 +32,7 @@ from urllib.parse import urlsplit
 
 from bench.rundir.schema import NEVER
 from bench.systems.registry import SYSTEMS
+from bench.trials.processes.heartbeat import Heartbeat
 from clients.errors import ClientError
 from clients.publisher import Publisher, schedule
 
@@ -34,13 +40,13 @@ ANSWER_TIMEOUT_S = 20.0
 READ_BYTES = 4096
 
 
-def publish(publisher: Publisher, settings: dict[str, Any], start_us: int, end_us: int) -> dict[str, Any]:
-    """Publish from `start_us` until `end_us` and wait for the answers. Returns what to tell the harness."""
-    time.sleep(max(0.0, start_us / 1e6 - time.time()))
+def publish(publisher: Publisher, settings: dict[str, Any], start_s: float, end_s: float) -> dict[str, Any]:
+    """Publish from `start_s` until `end_s` and wait for the answers. Returns what to tell the harness."""
+    time.sleep(max(0.0, start_s - time.monotonic()))
     error = None
     try:
         offsets_s = schedule(settings["schedule"], settings["publish_rate"], settings["seed"])
-        publisher.run(offsets_s, stop=threading.Event(), seconds=(end_us - start_us) / 1e6)
+        publisher.run(offsets_s, stop=threading.Event(), seconds=end_s - start_s)
         if not publisher.drain():
             error = "some publishes were never answered"
     except ClientError as failure:
@@ -84,6 +90,7 @@ def main() -> int:
     )
     await_acceptance(settings["url"])
     print(json.dumps({"event": "ready"}), flush=True)
+    heartbeat = Heartbeat()
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "stop":
@@ -91,7 +98,9 @@ def main() -> int:
             publisher.close()
             print(json.dumps({"event": "stopped"}), flush=True)
             return 0
-        print(json.dumps(publish(publisher, settings, order["start_us"], order["end_us"])), flush=True)
+        heartbeat.watch(order["window_s"])
+        told = publish(publisher, settings, order["start_s"], order["end_s"])
+        print(json.dumps({**told, "stalls_ms": {"publisher": heartbeat.longest_ms}}), flush=True)
     return 1
 
 

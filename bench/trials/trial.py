@@ -33,16 +33,17 @@ from bench.trials.network import network
 from bench.trials.processes import resources
 from bench.trials.processes.child import LOOK_S, Child, ChildFailed
 from bench.trials.processes.deaths import death
+from bench.trials.processes.heartbeat import Heartbeat
 from bench.trials.processes.interruption import shielded
 from bench.trials.processes.own_server import START_TIMEOUT_S, url_of
 
 STREAM = "main"
 SPARE_SUBSCRIBERS = 64
+BEGIN_AFTER_S = 0.05
 JOIN_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 15.0
 COLLECT_TIMEOUT_S = 60.0
-COHORT = 10
-"""Subscribers of the warm-up cohort."""
+COHORT_SUBSCRIBERS = 10
 COHORT_LEAVE_TIMEOUT_S = 5.0
 DEATH_SEEN_S = 1.0
 SAMPLE_EVERY_S = 1.0
@@ -101,6 +102,7 @@ class _Course:
         self.tree: resources.ProcessTree | None = None
         self.server_pids: list[int] = []
         self.url = ""
+        self.heartbeat = Heartbeat()
 
     def run(self) -> None:
         self.on_stage("starting")
@@ -174,43 +176,40 @@ class _Course:
     def cohort(self) -> None:
         """A few subscribers join and leave, so that the memory that the server keeps for good is not billed
         to the others."""
-        assert self.generator is not None
+        assert self.generator is not None and self.tree is not None
         empty = self.collected.samples[-1]["server"]["file_descriptors"]
-        order = {"do": "cohort", "subscribers": COHORT}
+        order = {"do": "cohort", "subscribers": COHORT_SUBSCRIBERS}
         if error := self.generator.ask(order, "cohort_left", JOIN_TIMEOUT_S, self.check)["error"]:
             raise ChildFailed(f"nothing could be published after the cohort: {error}")
         until_s = time.monotonic() + COHORT_LEAVE_TIMEOUT_S
-        while time.monotonic() < until_s:
-            assert self.tree is not None
-            if self.tree.sample()["file_descriptors"] <= empty:
-                break
+        while time.monotonic() < until_s and self.tree.sample()["file_descriptors"] > empty:
             time.sleep(0.02)
         self.sample("warmed", pss=True)
 
     def measure(self) -> None:
         """Settle, then the window. Samples are taken at both edges, and once a second between them."""
         settings = self.settings
-        begin_us = time.time_ns() // 1000 + 50_000
-        start_us = begin_us + round(settings.settle_s * 1e6)
-        end_us = start_us + round(settings.window_s * 1e6)
+        begin_s = time.monotonic() + BEGIN_AFTER_S
+        start_s = begin_s + settings.settle_s
+        end_s = start_s + settings.window_s
+        self.heartbeat.watch(start_s)
         if self.generator:
-            self.generator.tell({"do": "window", "start_us": start_us, "end_us": end_us})
+            self.generator.tell({"do": "window", "start_s": start_s, "end_s": end_s})
         if self.publisher:
-            self.publisher.tell({"do": "publish", "start_us": begin_us, "end_us": end_us})
+            self.publisher.tell({"do": "publish", "start_s": begin_s, "window_s": start_s, "end_s": end_s})
         self.on_stage("settling")
-        if settings.subscribers >= MEMORY_SUBSCRIBERS:
-            before_s = SETTLED_BEFORE_S + SETTLED_BEFORE_S_A_SUBSCRIBER * settings.subscribers
-            self.sleep_until(start_us / 1e6 - before_s)
+        if (count := settings.subscribers) >= MEMORY_SUBSCRIBERS:
+            self.sleep_until(start_s - SETTLED_BEFORE_S - SETTLED_BEFORE_S_A_SUBSCRIBER * count)
             self.sample("settled", pss=True)
-        self.sleep_until(start_us / 1e6)
-        edges = [self.sample("window_start")]
+        self.sleep_until(start_s)
+        start = self.sample("window_start")
         self.on_stage("measuring")
-        while (next_s := time.time() + SAMPLE_EVERY_S) < end_us / 1e6 - SAMPLE_EVERY_S / 2:
+        while (next_s := time.monotonic() + SAMPLE_EVERY_S) < end_s - SAMPLE_EVERY_S / 2:
             self.sleep_until(next_s)
             self.sample("sample")
-        self.sleep_until(end_us / 1e6)
-        edges.append(self.sample("window_end"))
-        self.collected.window_us = (edges[0]["at_us"], edges[1]["at_us"])
+        self.sleep_until(end_s)
+        self.collected.window_us = (start["at_us"], self.sample("window_end")["at_us"])
+        self.collected.stalls_ms["harness"] = self.heartbeat.longest_ms
         if self.generator:
             self.generator.expect("window_done", 10, self.check)
 
@@ -220,13 +219,14 @@ class _Course:
         if self.publisher:
             told = self.publisher.expect("published", DRAIN_TIMEOUT_S, self.check)
             last_id = told["last_id"]
+            self.collected.stalls_ms |= told["stalls_ms"]
             if told["error"]:
                 self.note(f"publisher: {told['error']}")
         if self.generator:
             within_s = DRAIN_TIMEOUT_S + self.settings.poll_interval_s
-            until_us = time.time_ns() // 1000 + round(within_s * 1e6)
-            order = {"do": "drain", "last_id": last_id, "until_us": until_us}
-            self.generator.ask(order, "drained", within_s + 5, self.check)
+            order = {"do": "drain", "last_id": last_id, "until_s": time.monotonic() + within_s}
+            told = self.generator.ask(order, "drained", within_s + 5, self.check)
+            self.collected.stalls_ms |= told["stalls_ms"]
             self.sample("drained")
 
     def collect(self) -> None:
@@ -260,6 +260,7 @@ class _Course:
 
     def end(self) -> None:
         """Leave no process behind: clients before the server."""
+        self.heartbeat.end()
         for child in (self.publisher, self.generator, self.server, self.network):
             if child:
                 child.end()
@@ -283,8 +284,8 @@ class _Course:
         return self.death() or str(failure)
 
     def sleep_until(self, at_s: float) -> None:
-        """Sleep until a moment in Unix seconds, noticing a death meanwhile."""
-        while (left_s := at_s - time.time()) > 0:
+        """Sleep until a moment of the monotonic clock, noticing a death meanwhile."""
+        while (left_s := at_s - time.monotonic()) > 0:
             time.sleep(min(left_s, 0.25))
             self.check()
 

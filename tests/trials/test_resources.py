@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -136,6 +137,24 @@ def test_cores_are_busy_for_a_part_of_their_time() -> None:
     busy = sum(after[core]["busy_us"] - before[core]["busy_us"] for core in after)
     total = sum(after[core]["total_us"] - before[core]["total_us"] for core in after)
     assert 0 < busy <= total
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("cpu0 10 0 5 80 5 1 2 7 0 0", {"busy_us": 18, "irq_us": 3, "steal_us": 7, "total_us": 110}),
+        ("cpu0 10 0 5 80 5 0 0 0 9 9", {"busy_us": 15, "irq_us": 0, "steal_us": 0, "total_us": 100}),
+        ("cpu0 10 2 5 80 5 1 2", {"busy_us": 20, "irq_us": 3, "steal_us": 0, "total_us": 105}),
+    ],
+)
+def test_what_the_host_took_is_neither_busy_nor_idle(
+    line: str, expected: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guests are part of user time; old kernels tell of no stolen time."""
+    (tmp_path / "stat").write_text(f"cpu  1 1 1 1 1 1 1 1 1 1\n{line}\nintr 5\n")
+    monkeypatch.setattr(resources, "PROC", tmp_path)
+    times = resources.cores()
+    assert times == {"0": {name: ticks * resources.TICK_US for name, ticks in expected.items()}}
 
 
 def test_both_clocks_are_read_together() -> None:

@@ -83,6 +83,8 @@ def test_what_the_laboratory_spoils() -> None:
         "clock_moved_ms",
         "relay_late_ms_p99",
         "relay_dropped",
+        "stalled_ms",
+        "server_core_foreign_share",
     }
     unsteady = {name for name, gate in gates.GATES.items() if gate.makes == "not steady"}
     assert unsteady == {"told_gap", "server_core_busy_share"}

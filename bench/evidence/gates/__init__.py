@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.evidence.gates import course, delivery, link, load, requests, steadiness
+from bench.evidence.gates import course, delivery, interference, link, load, requests, steadiness
 from bench.evidence.gates.gate import Gate, Reading
 from bench.evidence.window import Window
 from bench.rundir.trial import Trial
@@ -31,6 +31,7 @@ GATES: dict[str, Gate] = {
         *requests.GATES,
         *load.GATES,
         *link.GATES,
+        *interference.GATES,
         *steadiness.GATES,
     )
 }

@@ -2,14 +2,16 @@
 
 It is told the link in one JSON line on stdin, answers {"event":"ready"}, and then on {"do":"report"} with
 what it did since the last one: {"event":"report", "forwarded", "lost", "overflowed", "unread",
-"late_ms_p50", "late_ms_p99", "late_ms_max"}. When stdin ends, the harness is gone: this process ends too.
+"late_ms_p50", "late_ms_p99", "late_ms_max", "stall_ms"}. When stdin ends, the harness is gone: this process
+ends too.
 
 Two hosts with one interface each, `eth0`, are joined by veth pairs to this one, which has no address: it
 reads whole frames from one pair (AF_PACKET) and writes them to the other.
 
 Rules:
 - A frame is due `one_way_ms` (and its jitter) after the kernel's stamp of its arrival, so a relay that
-  reads late does not delay by that; what it sends late is its lateness, measured for each frame.
+  reads late does not delay by that; what it sends late is its lateness, measured for each frame. The stamp is
+  of the time of day, which may be set: it tells a frame's age, and the frame waits by the monotonic clock.
 - Frames keep their order in each direction. With a bandwidth, each leaves after those before it have been
   sent.
 - Everything is bounded: `QUEUED_MOST` frames wait in each direction, and beyond they are dropped and
@@ -47,6 +49,7 @@ from bench.scenario.links import Link
 from bench.trials.network import namespaces
 from bench.trials.network.network import CLIENT_ADDRESS, FIRST_NAMESPACE_FD, SERVER_ADDRESS, SIDES
 from bench.trials.processes.child import say
+from bench.trials.processes.heartbeat import Heartbeat
 from clients.wire import SO_TIMESTAMPNS, TIMESPEC
 
 QUEUED_MOST = 20_000
@@ -97,7 +100,8 @@ class Direction:
                 self.overflowed += 1
                 continue
             seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-            due_ns = seconds * 1_000_000_000 + nanoseconds
+            age_ns = time.time_ns() - seconds * 1_000_000_000 - nanoseconds
+            due_ns = time.monotonic_ns() - max(0, age_ns)
             if self._ns_a_byte:
                 due_ns = max(due_ns, self._idle_from_ns) + round(len(frame) * self._ns_a_byte)
                 self._idle_from_ns = due_ns
@@ -108,11 +112,12 @@ class Direction:
             self._waiting.append((due_ns, frame))
 
     def send(self, late_us: list[int]) -> int | None:
-        """Send what is due and note how late. Returns when the next frame is due (ns), if one waits."""
+        """Send what is due and note how late. Returns when the next frame is due (monotonic ns), if one
+        waits."""
         waiting = self._waiting
         while waiting:
             due_ns, frame = waiting[0]
-            late_ns = time.time_ns() - due_ns
+            late_ns = time.monotonic_ns() - due_ns
             if late_ns < 0:
                 return due_ns
             waiting.popleft()
@@ -161,6 +166,8 @@ class Relay:
         server, client = (_packet_socket(f"to-{side}") for side in SIDES)
         self._directions = (Direction(server, client, link, seed), Direction(client, server, link, seed + 1))
         self._lateness = Lateness()
+        self._heartbeat = Heartbeat()
+        self._heartbeat.watch(time.monotonic())
 
     def run(self) -> None:
         """Forward until stdin ends."""
@@ -173,7 +180,7 @@ class Relay:
             if late_us:
                 self._lateness.add(late_us)
                 late_us.clear()
-            timeout_s = max(0.0, (min(due) - time.time_ns()) / 1e9) if due else None
+            timeout_s = max(0.0, (min(due) - time.monotonic_ns()) / 1e9) if due else None
             for ready in select.select(watched, (), (), timeout_s)[0]:
                 if isinstance(ready, socket.socket):
                     by_socket[ready].read()
@@ -193,6 +200,8 @@ class Relay:
         told["late_ms_p99"] = self._lateness.percentile_ms(99)
         told["late_ms_max"] = self._lateness.most_ms()
         self._lateness = Lateness()
+        told["stall_ms"] = self._heartbeat.longest_ms
+        self._heartbeat.watch(time.monotonic())
         return told
 
 

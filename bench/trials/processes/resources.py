@@ -57,7 +57,9 @@ def end_with_parent(signal_number: int) -> None:
 
 
 def cores() -> dict[str, dict[str, int]] | None:
-    """For each core its busy and total time since boot, in microseconds, from /proc/stat (10 ms ticks)."""
+    """For each core its times since boot, in microseconds, from /proc/stat (10 ms ticks): `busy_us`, with
+    whatever ran on it; `irq_us`, the part of that for interrupts; `steal_us`, for which the host had it for
+    others, and it was neither busy nor idle; and `total_us`, of everything."""
     if not LINUX:
         return None
     times = {}
@@ -66,8 +68,14 @@ def cores() -> dict[str, dict[str, int]] | None:
         if name.startswith("cpu") and name != "cpu":
             # user nice system idle iowait irq softirq steal; guest time is part of user already.
             ticks = [int(field) for field in fields[:8]]
-            idle = ticks[3] + ticks[4]
-            times[name[3:]] = {"busy_us": (sum(ticks) - idle) * TICK_US, "total_us": sum(ticks) * TICK_US}
+            ticks += [0] * (8 - len(ticks))
+            idle, irq, steal = ticks[3] + ticks[4], ticks[5] + ticks[6], ticks[7]
+            times[name[3:]] = {
+                "busy_us": (sum(ticks) - idle - steal) * TICK_US,
+                "irq_us": irq * TICK_US,
+                "steal_us": steal * TICK_US,
+                "total_us": sum(ticks) * TICK_US,
+            }
     return times
 
 
