@@ -39,7 +39,6 @@ from bench.trials.processes.own_server import START_TIMEOUT_S, url_of
 
 STREAM = "main"
 SPARE_SUBSCRIBERS = 64
-BEGIN_AFTER_S = 0.05
 JOIN_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 15.0
 COLLECT_TIMEOUT_S = 60.0
@@ -188,8 +187,8 @@ class _Course:
 
     def measure(self) -> None:
         """Settle, then the window. Samples are taken at both edges, and once a second between them."""
-        settings = self.settings
-        begin_s = time.monotonic() + BEGIN_AFTER_S
+        settings, count = self.settings, self.settings.subscribers
+        begin_s = time.monotonic() + 0.05
         start_s = begin_s + settings.settle_s
         end_s = start_s + settings.window_s
         self.heartbeat.watch(start_s)
@@ -198,7 +197,7 @@ class _Course:
         if self.publisher:
             self.publisher.tell({"do": "publish", "start_s": begin_s, "window_s": start_s, "end_s": end_s})
         self.on_stage("settling")
-        if (count := settings.subscribers) >= MEMORY_SUBSCRIBERS:
+        if count >= MEMORY_SUBSCRIBERS:
             self.sleep_until(start_s - SETTLED_BEFORE_S - SETTLED_BEFORE_S_A_SUBSCRIBER * count)
             self.sample("settled", pss=True)
         self.sleep_until(start_s)
@@ -220,11 +219,11 @@ class _Course:
             told = self.publisher.expect("published", DRAIN_TIMEOUT_S, self.check)
             last_id = told["last_id"]
             self.collected.stalls_ms |= told["stalls_ms"]
-            if told["error"]:
-                self.note(f"publisher: {told['error']}")
+            if error := told["error"]:
+                self.note(f"publisher: {error}")
         if self.generator:
-            within_s = DRAIN_TIMEOUT_S + self.settings.poll_interval_s
-            order = {"do": "drain", "last_id": last_id, "until_s": time.monotonic() + within_s}
+            until_s = time.monotonic() + (within_s := DRAIN_TIMEOUT_S + self.settings.poll_interval_s)
+            order = {"do": "drain", "last_id": last_id, "until_s": until_s}
             told = self.generator.ask(order, "drained", within_s + 5, self.check)
             self.collected.stalls_ms |= told["stalls_ms"]
             self.sample("drained")

@@ -46,7 +46,6 @@ def _stalled_ms(window: Window) -> Reading:
         f"the {name} stood still for {stalls_ms[worst]:.0f} ms, over {limit_ms:g} ms, and what arrived "
         "meanwhile lost its time",
         limit=limit_ms,
-        more={"process": worst},
     )
 
 
