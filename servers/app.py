@@ -18,6 +18,7 @@ from servers import echo, one_process, welcome
 from servers.bodies import Bodies, end_unread
 from servers.connection import Connection
 from servers.drafts import KEY_RULE, is_key, parse_draft
+from servers.heartbeat import Heartbeats
 from servers.pinger import Pinger
 from servers.problems import from_http_exception, from_refused, problem
 from servers.refusals import Refused
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> Flask:
     unaccepted = app.extensions["unaccepted"] = Unaccepted(settings.max_unaccepted_bytes)
     bodies = app.extensions["bodies"] = Bodies(unaccepted)
     app.extensions["pinger"] = Pinger(settings.ping_interval_s)
+    app.extensions["heartbeats"] = Heartbeats()
     app.extensions["sock"] = flask_sock.Sock(app)
     # flask-sock looks its connection class up by this name at each request.
     flask_sock.Server = Connection

@@ -219,9 +219,9 @@ class Connection(Server):  # type: ignore[misc]
                 raise ConnectionClosed(self.close_reason, self.close_message) from None
             send_whole(self.sock, frame)
 
-    def ping(self) -> None:
+    def ping(self, now_s: float) -> None:
         """Send a ping; close the connection instead if earlier pings have gone unanswered for
-        PONG_PATIENCE_S. Never blocks.
+        PONG_PATIENCE_S, by the pinger's clock. Never blocks.
 
         An interval may be shorter than what a busy server, or the way there and back, takes for a pong.
 
@@ -231,7 +231,7 @@ class Connection(Server):  # type: ignore[misc]
         if not self._write_lock.acquire(blocking=False):
             return
         try:
-            now_s, before_s = time.monotonic(), self._unanswered_since_s
+            before_s = self._unanswered_since_s
             if before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
                 self.sock.shutdown(socket.SHUT_RDWR)
             elif self.ws.state is ConnectionState.OPEN:

@@ -74,15 +74,21 @@ class Position(NamedTuple):
 class Waiter:
     """One subscriber's place to wait; it may be used again and again, for one wait at a time."""
 
-    __slots__ = ("event", "interrupted")
+    __slots__ = ("event", "interrupted", "nudged")
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self.interrupted = False
+        self.nudged = False
 
     def interrupt(self) -> None:
         """Answer this waiter now and from now on, whatever there is."""
         self.interrupted = True
+        self.event.set()
+
+    def nudge(self) -> None:
+        """Answer this waiter once, now or when it waits next, whatever there is."""
+        self.nudged = True
         self.event.set()
 
 
@@ -286,8 +292,8 @@ class Stream:
     def batch(self, after: Position, wait_s: float | None = 0.0, waiter: Waiter | None = None) -> Batch:
         """The notifications after a position as soon as there is news, else an empty batch after `wait_s`.
 
-        `wait_s` None waits without end. A `waiter` of the caller's own lets it be interrupted: it then
-        has its answer now. While the server stops, everybody has.
+        `wait_s` None waits without end. A `waiter` of the caller's own lets it be interrupted or nudged: it
+        then has its answer now. While the server stops, everybody has.
         """
         deadline = None if wait_s is None else time.monotonic() + wait_s
         expired = wait_s == 0
@@ -297,7 +303,8 @@ class Stream:
             waiter.event.clear()
             with self._owner.lock:
                 batch = self._built.get(after) or self._build(after)
-                if batch.news or expired or waiter.interrupted or self._owner.stopping:
+                if batch.news or expired or waiter.interrupted or waiter.nudged or self._owner.stopping:
+                    waiter.nudged = False
                     self._waiting.discard(waiter)
                     return batch
                 self._waiting.add(waiter)
