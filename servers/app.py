@@ -15,8 +15,10 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import MapAdapter
 
 from servers import echo, one_process, welcome
+from servers.addresses import Addresses
 from servers.bodies import Bodies, end_unread
 from servers.connection import Connection
+from servers.departures import Departures
 from servers.drafts import KEY_RULE, is_key, parse_draft
 from servers.heartbeat import Heartbeats
 from servers.pinger import Pinger
@@ -78,6 +80,11 @@ def create_app(settings: Settings) -> Flask:
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)
     app.extensions["settings"] = settings
+    addresses = app.extensions["addresses"] = Addresses(settings.trusted_proxies)
+    streams.address = lambda: (
+        addresses.client(request.environ) if addresses.has_share(request.environ) else None
+    )
+    app.extensions["departures"] = Departures()
     unaccepted = app.extensions["unaccepted"] = Unaccepted(settings.max_unaccepted_bytes)
     bodies = app.extensions["bodies"] = Bodies(unaccepted)
     app.extensions["pinger"] = Pinger(settings.ping_interval_s)

@@ -172,6 +172,10 @@ class Connection(Server):  # type: ignore[misc]
     def _accept_token(self) -> str:
         return str(generate_accept_token(self.environ["HTTP_SEC_WEBSOCKET_KEY"].encode()).decode())
 
+    def lower_message_limit(self, max_bytes: int, limit: str) -> None:
+        """Refuse what is longer before it is read; `limit` says why. To be called before `listen`."""
+        self._incoming.lower(max_bytes, limit)
+
     def listen(self, on_message: Callable[[str | bytes], None], on_end: Callable[[], None]) -> None:
         """Begin to read. Until now the reader has waited, so that no message comes before its handler."""
         self.on_message = on_message

@@ -32,7 +32,7 @@ import secrets
 import string
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -377,6 +377,9 @@ class Streams:
         self.built_bytes = 0
         self._streams: dict[str, Stream] = {}
         self._allowed: set[str] | None = None
+        self.address: Callable[[], str | None] = lambda: None
+        """Whose share of the subscribers counts who subscribes now; None has no share but all."""
+        self._subscribers_of: Counter[str] = Counter()
         self._idle: set[Waiter] = set()
         self._ages = count()
         self._uses = count()
@@ -477,21 +480,33 @@ class Streams:
 
         Without a stream it takes its place among the server's all the same.
         """
+        address = self.address()
         with self.lock:
             if self.subscribers >= self.settings.max_subscribers:
                 raise SubscribersFull(
                     f"All {self.settings.max_subscribers} subscribers (max_subscribers) are taken; "
                     "try again later."
                 )
+            if address and self._subscribers_of[address] >= self.settings.max_subscribers_per_address:
+                raise SubscribersFull(
+                    f"All {self.settings.max_subscribers_per_address} subscribers that one address may have "
+                    "(max_subscribers_per_address) are taken; try again later."
+                )
             if stream:
                 stream.refuse_if_dropped()
                 stream.usage[transport].subscribers += 1
             self.subscribers += 1
+            if address:
+                self._subscribers_of[address] += 1
         try:
             yield
         finally:
             with self.lock:
                 self.subscribers -= 1
+                if address:
+                    self._subscribers_of[address] -= 1
+                    if not self._subscribers_of[address]:
+                        del self._subscribers_of[address]
                 if stream:
                     stream.usage[transport].subscribers -= 1
 
