@@ -10,8 +10,12 @@ Rules:
 - A delivery is reported as a Locust request of type NOTIFY, named after the transport. Its response_time is
   the delivery latency in milliseconds (arrival − due, a float), never the time of a request: Locust's tables
   round it, its CSV and web UI less so. `wirelab bench` reads its raw deliveries instead.
-- A user that is stopped closes its connection first, so that Locust need not kill it. If the server refuses a
-  user, the user stops and reports a failure that says why.
+- A user that is stopped closes its connection first, so that Locust need not kill it.
+- What makes no sense is refused by one rule, the subscriber's own: on the command line by argparse, in the
+  web UI by its form, and whatever came past them (a host, what a master sends, an Environment made by hand)
+  by the user, which reports a failure that says why, and stops. So does a user that the server refuses. A
+  headless run ends when all its users have stopped so.
+- Each lost connection is a failure, and so is each answer that asks to come back. The subscriber comes back.
 - `observer` is where deliveries go. The load generator (`bench.trials.generator`) sets its own; nothing else
   about a user differs there.
 """
@@ -21,22 +25,24 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
-from typing import Any, ClassVar, Protocol
-from weakref import WeakKeyDictionary
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import gevent
+from flask import Response, jsonify, request
 from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.runners import STATE_RUNNING, STATE_STOPPED, WorkerRunner
 
 from clients import TRANSPORTS
 from clients.errors import ClientError
-from clients.receiver import BadBatch
-from clients.subscriber import WAIT_MOST_S, Delivery, Request, Subscriber, check_stream
+from clients.headers import CONNECTION_USES, HEADER_SETS
+from clients.subscriber import Delivery, Request, Subscriber
 
 WATCH_S = 1.0
-"""How often Locust's statistics look for connections that were lost."""
+"""How often a headless run looks whether a user is left."""
 
 SEEDS_A_WORKER = 1_000_000
 
@@ -53,46 +59,36 @@ class Observer(Protocol):
     def delivered(self, user: SubscribingUser, delivery: Delivery) -> None:
         """A notification arrived."""
 
-    def failed(self, user: SubscribingUser, error: Exception | str) -> None:
-        """The user cannot go on, or, where it is a text, had to connect again."""
+    def lost(self, user: SubscribingUser, why: str) -> None:
+        """A connection was lost, or an answer asks to come back: the user will."""
+
+    def failed(self, user: SubscribingUser, error: Exception) -> None:
+        """The user cannot go on."""
 
 
 class LocustStatistics:
     """Tell Locust's own statistics, for those who run this file with `locust`."""
 
-    def __init__(self) -> None:
-        self._told: WeakKeyDictionary[SubscribingUser, str] = WeakKeyDictionary()
-        self._watcher: gevent.Greenlet | None = None
-
     def joining(self, user: SubscribingUser) -> None:
-        """Locust spaces the joins itself (--spawn-rate); see that lost connections are told."""
-        self._told[user] = ""
-        if self._watcher is None:
-            self._watcher = gevent.spawn(self._watch)
+        """Nothing: Locust spaces the joins itself (--spawn-rate)."""
 
     def requested(self, user: SubscribingUser, request: Request) -> None:
         """Nothing: the time for which a poll was held is no response time."""
 
-    def failed(self, user: SubscribingUser, error: Exception | str) -> None:
+    def lost(self, user: SubscribingUser, why: str) -> None:
+        """One failure each time, though the subscriber comes back by itself."""
+        self.failed(user, ConnectionError(why))
+
+    def failed(self, user: SubscribingUser, error: Exception) -> None:
         """One failure, in Locust's own table of them."""
         user.environment.events.request.fire(
             request_type="NOTIFY",
             name=user.subscriber_class.transport,
             response_time=None,
             response_length=0,
-            exception=error if isinstance(error, Exception) else ConnectionError(error),
+            exception=error,
             context={},
         )
-
-    def _watch(self) -> None:
-        """Report lost connections: a subscriber comes back by itself, and Locust's user should know why."""
-        while True:
-            gevent.sleep(WATCH_S)
-            for user, told in list(self._told.items()):
-                error = user.subscriber.last_error or ""
-                if error != told:
-                    self._told[user] = error
-                    self.failed(user, error)
 
     def delivered(self, user: SubscribingUser, delivery: Delivery) -> None:
         """One delivery: its latency, and the length of its data as JSON."""
@@ -106,40 +102,73 @@ class LocustStatistics:
         )
 
 
+class Option(NamedTuple):
+    """An option of ours: whose argument of the subscriber it is, and how its text is read."""
+
+    argument: str
+    read: Callable[[str], Any]
+
+
+OPTIONS = {
+    "stream": Option("stream", str),
+    "poll_interval": Option("poll_interval_s", float),
+    "wait": Option("wait_s", float),
+    "heartbeat": Option("heartbeat_s", int),
+    "headers": Option("headers", str),
+    "connection": Option("connection", str),
+}
+
+
+def check_option(name: str, text: str) -> Any:
+    """Read the text of an option. Raises ValueError with the subscriber's own sentence: what it refuses is
+    refused at every door, and nothing else is."""
+    option = OPTIONS[name]
+    value = option.read(text)
+    TRANSPORTS["websocket"]("http://localhost", **{option.argument: as_argument(name, value)})
+    return value
+
+
+def as_argument(name: str, value: Any) -> Any:
+    """An option's value as the subscriber takes it. No field of Locust's web UI can be None, so 0 says it."""
+    return None if name == "heartbeat" and value == 0 else value
+
+
+def check_host(host: str | None) -> None:
+    """Raise ValueError unless subscribers can be sent there."""
+    TRANSPORTS["websocket"](host or "")
+
+
 @events.init_command_line_parser.add_listener
 def add_options(parser: Any) -> None:
     """Options of ours on Locust's command line and in its web UI."""
     group = parser.add_argument_group("wirelab")
-    group.add_argument(
-        "--stream", type=_stream, default="main", env_var="WIRELAB_STREAM", help="stream to subscribe to"
+
+    def add(name: str, default: Any, told: str, **more: Any) -> None:
+        def read(text: str) -> Any:
+            try:
+                return check_option(name, text)
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
+
+        flag = "--" + name.replace("_", "-")
+        group.add_argument(
+            flag, type=read, default=default, env_var=f"WIRELAB_{name.upper()}", help=told, **more
+        )
+
+    add("stream", "main", "stream to subscribe to")
+    add("poll_interval", 1.0, "seconds between short polls")
+    add("wait", 25.0, "seconds that a long poll may be held")
+    add(
+        "heartbeat",
+        25,
+        "seconds between a WebSocket's signs of life; after two that did not come it is lost; 0 asks none",
     )
-    group.add_argument(
-        "--poll-interval",
-        type=_interval,
-        default=1.0,
-        env_var="WIRELAB_POLL_INTERVAL",
-        help="seconds between short polls",
-    )
-    group.add_argument(
-        "--wait",
-        type=_wait,
-        default=25.0,
-        env_var="WIRELAB_WAIT",
-        help="seconds that a long poll may be held",
-    )
-    group.add_argument(
-        "--headers",
-        choices=("minimal", "browser"),
-        default="minimal",
-        env_var="WIRELAB_HEADERS",
-        help="request headers: the fewest, or those of a browser",
-    )
-    group.add_argument(
-        "--connection",
-        choices=("kept", "fresh"),
-        default="kept",
-        env_var="WIRELAB_CONNECTION",
-        help="polls share a kept-alive connection, or each makes its own",
+    add("headers", "minimal", "request headers: the fewest, or those of a browser", choices=HEADER_SETS)
+    add(
+        "connection",
+        "kept",
+        "polls share a kept-alive connection, or each makes its own",
+        choices=CONNECTION_USES,
     )
     group.add_argument(
         "--permessage-deflate",
@@ -149,25 +178,46 @@ def add_options(parser: Any) -> None:
     )
 
 
-def _stream(text: str) -> str:
-    """A stream's name; raises argparse's error, which Locust shows before anything starts."""
-    try:
-        check_stream(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+@events.init.add_listener
+def check_web_form(environment: Environment, web_ui: Any, **_: Any) -> None:
+    """Refuse in the web UI what the command line refuses, in Locust's own words for a form that is wrong."""
+    if web_ui is None:
+        return
+
+    def check() -> Response | None:
+        if request.method != "POST" or not request.path.endswith("/swarm"):
+            return None
+        for name, text in request.form.items():
+            try:
+                if name in OPTIONS:
+                    check_option(name, text)
+                elif name == "host":
+                    check_host(text)
+            except ValueError as error:
+                message = f"Invalid {name} value: {text!r} ({error})"
+                logging.error(message)
+                return jsonify({"success": False, "message": message, "host": environment.host})
+        return None
+
+    web_ui.app.before_request(check)
 
 
-def _interval(text: str) -> float:
-    if not 0 < (value := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"must be more than 0 seconds, not {text}")
-    return value
+@events.test_start.add_listener
+def end_when_nobody_is_left(environment: Environment, **_: Any) -> None:
+    """End a headless run whose users have all stopped, each with its failure: else it would last for ever."""
+    runner, options = environment.runner, environment.parsed_options
+    if isinstance(runner, WorkerRunner) or not getattr(options, "headless", False) or environment.shape_class:
+        return
 
+    def watch() -> None:
+        while runner.state != STATE_STOPPED:
+            gevent.sleep(WATCH_S)
+            if runner.state == STATE_RUNNING and runner.user_count == 0 and runner.errors:
+                logging.error("All users have failed for good, and stopped: there is nothing left to run.")
+                runner.quit()
+                return
 
-def _wait(text: str) -> float:
-    if not 0 <= (value := float(text)) <= WAIT_MOST_S:
-        raise argparse.ArgumentTypeError(f"must be from 0 to {WAIT_MOST_S:g} seconds, not {text}")
-    return value
+    gevent.spawn(watch)
 
 
 class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
@@ -182,18 +232,24 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
         super().__init__(environment)
         options = environment.parsed_options
         self.number = next(self.numbers)
-        self.subscriber: Subscriber = self.subscriber_class(
-            self.host,
-            options.stream,
-            poll_interval_s=options.poll_interval,
-            wait_s=options.wait,
-            headers=options.headers,
-            connection=options.connection,
-            permessage_deflate=options.permessage_deflate,
-            # Numbers begin anew in each of Locust's workers; phases should not.
-            seed=self.number + SEEDS_A_WORKER * getattr(environment.runner, "worker_index", 0),
-            on_request=lambda request: self.observer.requested(self, request),
-        )
+        self.subscriber: Subscriber
+        self.problem: ValueError | None = None
+        """Why there is no subscriber: a user that raised here would leave Locust spawning for ever."""
+        try:
+            self.subscriber = self.subscriber_class(
+                self.host or "",
+                **{
+                    option.argument: as_argument(name, getattr(options, name))
+                    for name, option in OPTIONS.items()
+                },
+                permessage_deflate=options.permessage_deflate,
+                # Numbers begin anew in each of Locust's workers; phases should not.
+                seed=self.number + SEEDS_A_WORKER * getattr(environment.runner, "worker_index", 0),
+                on_request=lambda request: self.observer.requested(self, request),
+                on_lost=lambda why: self.observer.lost(self, why),
+            )
+        except ValueError as error:
+            self.problem = error
 
     @task
     def listen(self) -> None:
@@ -201,21 +257,24 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
         self.observer.joining(self)
         delivered = self.observer.delivered
         try:
+            if self.problem is not None:
+                raise self.problem
             for delivery in self.subscriber:
                 delivered(self, delivery)
-        except (ClientError, BadBatch) as error:
+        except (ClientError, ValueError) as error:
             # Asking again would end the same, and Locust would do so at once, over and over.
             self.observer.failed(self, error)
         raise StopUser()
 
     def stop(self, force: bool = False) -> Any:
         """Close the connection, so that the task ends by itself, then stop as Locust does."""
-        self.subscriber.close()
+        self.on_stop()
         return super().stop(force)
 
     def on_stop(self) -> None:
         """Killed or stopped: leave no connection behind."""
-        self.subscriber.close()
+        if self.problem is None:
+            self.subscriber.close()
 
 
 def user_of(subscriber_class: type[Subscriber]) -> type[SubscribingUser]:

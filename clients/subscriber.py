@@ -27,6 +27,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import threading
@@ -52,6 +53,7 @@ EARLY_SHARE = 0.5
 ANSWER_TIMEOUT_S = 30.0
 """How long an answer may take, on top of the time that a long poll asks to be held."""
 WAIT_MOST_S = 60.0
+HEARTBEAT_MOST_S = 60
 
 _STREAM_NAME = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -108,17 +110,20 @@ class Subscriber(ABC):
         seed: int = 0,
         after: str | None = None,
         permessage_deflate: bool = False,
+        heartbeat_s: int | None = 25,
         on_request: Callable[[Request], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
     ) -> None:
         """Prepare to follow `stream` at `url`, from the cursor `after` or from the head.
 
         `poll_interval_s` is short polling's T, `wait_s` what a long poll asks for, `connection` whether polls
-        share one; the others ignore them. `permessage_deflate` offers the WebSocket extension. `on_request`
-        is told of each answer.
+        share one; the others ignore them. `permessage_deflate` offers the WebSocket extension, and
+        `heartbeat_s` is how often a WebSocket asks for a sign of life; None asks for none. `on_request` is
+        told of each answer, `on_lost` of each lost connection and each answer that asks to come back.
         Nothing is sent before the first iteration. Raises ValueError for arguments that make no sense.
         """
         check_stream(stream)
-        if not poll_interval_s > 0:
+        if not 0 < poll_interval_s < math.inf:
             raise ValueError(f"poll_interval_s is {poll_interval_s}: it must be more than 0 seconds")
         if not 0 < wait_s <= WAIT_MOST_S:
             raise ValueError(f"wait_s is {wait_s}: a poll is held for more than 0, at most {WAIT_MOST_S:g} s")
@@ -126,6 +131,12 @@ class Subscriber(ABC):
             raise ValueError(f"headers is {headers!r}: it must be one of {', '.join(HEADER_SETS)}")
         if connection not in CONNECTION_USES:
             raise ValueError(f"connection is {connection!r}: it must be one of {', '.join(CONNECTION_USES)}")
+        if heartbeat_s is not None and (
+            type(heartbeat_s) is not int or not 1 <= heartbeat_s <= HEARTBEAT_MOST_S
+        ):
+            raise ValueError(
+                f"heartbeat_s is {heartbeat_s}: it must be a whole number of seconds, 1 to {HEARTBEAT_MOST_S}"
+            )
         self.endpoint = Endpoint.of(url)
         self.stream = stream
         self.poll_interval_s = poll_interval_s
@@ -133,7 +144,9 @@ class Subscriber(ABC):
         self.headers: HeaderSet = headers
         self.connection: ConnectionUse = connection
         self.permessage_deflate = permessage_deflate
+        self.heartbeat_s = heartbeat_s
         self.on_request = on_request
+        self.on_lost = on_lost
         self.receiver = Receiver(after)
         self.joined_cursor: str | None = None
         """The cursor of the first batch. Clients never look inside it; the owner of the server may."""
@@ -202,6 +215,8 @@ class Subscriber(ABC):
                     self._drop()
                     if not self._closed.is_set():
                         self.last_error = str(lost)
+                        if self.on_lost is not None:
+                            self.on_lost(self.last_error)
                         self._back_off(lost.retry_after_s)
         finally:
             self._drop()

@@ -1,6 +1,11 @@
 """WebSocket: ask once, by a handshake (RFC 6455, 4), and be sent a message whenever there is news.
 
 The handshake is HTTP, so it is read as the polls' answers are; after it come frames (clients.frames).
+
+A peer that vanished without a word is silent as one without news is. So the client asks for a heartbeat: if
+there is no news for `heartbeat_s`, an empty batch comes. It drops a connection on which nothing came for
+HEARTBEATS_MISSED of them; a ping counts as a sign of life too. A measured subscriber asks for none
+(bench.trials.generator has the reason): then the kernel's keep-alive is all that notices.
 """
 
 from __future__ import annotations
@@ -21,6 +26,9 @@ from clients.wire import Connection
 
 # The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
 _OUR_FAULT = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+
+
+HEARTBEATS_MISSED = 2
 
 
 class WebSocketSubscriber(Subscriber):
@@ -47,7 +55,7 @@ class WebSocketSubscriber(Subscriber):
                     elif message.opcode is Opcode.CLOSE:
                         goodbye, reason = message.payload
                         raise _closed_by_server(int(goodbye), reason)
-                data = connection.receive()
+                data = self._receive(connection)
                 if not data or self._closed.is_set():
                     raise ConnectionLost("the server closed the connection without a close frame")
         except OSError as error:
@@ -58,6 +66,21 @@ class WebSocketSubscriber(Subscriber):
         finally:
             _say_goodbye(connection, frames.protocol, goodbye)
 
+    def _receive(self, connection: Connection) -> bytes:
+        """Wait for bytes and return them; raises OSError, and ConnectionLost if heartbeats did not come."""
+        try:
+            return connection.receive()
+        except TimeoutError as error:
+            if error.errno is not None:
+                raise  # the kernel's, whose keep-alive was not answered
+            # This process may have stood still, so that time was over before it could read what was there.
+            if connection.has_arrived():
+                return connection.receive()
+        raise ConnectionLost(f"no heartbeat came for {self._patience_s()} s")
+
+    def _patience_s(self) -> int | None:
+        return None if self.heartbeat_s is None else HEARTBEATS_MISSED * self.heartbeat_s
+
     def _handshake(self) -> tuple[Connection, FrameReader, bytes]:
         """Upgrade the connection; return it, the frames to come, and the first bytes of them."""
         key = base64.b64encode(self._random.randbytes(16)).decode("ascii")
@@ -67,7 +90,8 @@ class WebSocketSubscriber(Subscriber):
             parameters = deflate.offer()
             offer = f"{deflate.name}; {parameters}" if isinstance(parameters, str) else deflate.name
         headers = handshake_headers(self.headers, self.endpoint.host_header, key, offer)
-        sent_us, response = self._ask(f"GET {self._target()} HTTP/1.1\r\n{headers}", good=101)
+        query = {} if self.heartbeat_s is None else {"heartbeat": str(self.heartbeat_s)}
+        sent_us, response = self._ask(f"GET {self._target(**query)} HTTP/1.1\r\n{headers}", good=101)
         connection = self._connection
         assert connection is not None
         if self.on_request is not None:
@@ -78,7 +102,7 @@ class WebSocketSubscriber(Subscriber):
             if deflate is None or not extensions.startswith(deflate.name) or "," in extensions:
                 raise BadAnswer(f"the server chose an extension that was not offered: {extensions}")
             deflate.finalize(extensions)
-        connection.wait_forever()
+        connection.wait_at_most(self._patience_s())
         frames = FrameReader([deflate] if deflate is not None and extensions else [])
         return connection, frames, self._parser.upgraded or b""
 

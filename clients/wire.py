@@ -118,6 +118,12 @@ class Endpoint(NamedTuple):
             raise ValueError(f"{url!r} is no address of a server here: give it as http://HOST:PORT")
         if not parts.netloc.isascii() or not parts.path.isascii() or set(url) & set(" \r\n\t"):
             raise ValueError(f"{url!r} has characters that a URL must escape")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError:
+            raise ValueError(f"{url!r} names no host: a label of it is empty or too long") from None
+        if parts.port == 0:
+            raise ValueError(f"{url!r} names port 0, on which nobody can listen")
         return cls(parts.hostname, parts.port or 80, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"))
 
     def resolve(self) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
@@ -168,9 +174,24 @@ class Connection:
         self._socket.connect(address)
         self._socket.settimeout(read_timeout_s)
 
-    def wait_forever(self) -> None:
-        """Let later reads wait without end: only the keep-alive then notices a peer that is gone."""
-        self._socket.settimeout(None)
+    def wait_at_most(self, seconds: float | None) -> None:
+        """Let later reads raise TimeoutError after so long without a byte; None lets them wait without end.
+
+        Then only the keep-alive notices a peer that is gone.
+        """
+        self._socket.settimeout(seconds)
+
+    def has_arrived(self) -> bool:
+        """Whether bytes, or the end, are there to be read now; raises OSError for a lost connection."""
+        waits_s = self._socket.gettimeout()
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        finally:
+            self._socket.settimeout(waits_s)
+        return True
 
     def send(self, data: bytes | bytearray) -> None:
         """Write all of it; raises OSError."""

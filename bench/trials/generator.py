@@ -76,6 +76,9 @@ class Generator:
                 stream=settings["stream"],
                 poll_interval=settings["poll_interval_s"],
                 wait=settings["wait_s"],
+                # Asks none: the empty batches would come beside the server's pings, and be billed to idle
+                # WebSockets alone. A peer that vanishes within a trial shows as notifications that were lost.
+                heartbeat=0,
                 headers=settings["headers"],
                 connection=settings["connection"],
                 permessage_deflate=settings["permessage_deflate"],

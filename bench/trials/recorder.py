@@ -77,7 +77,10 @@ class Recorder:
             return
         self.deliveries.extend((number, id_, delivery[1], delivery[2], delivery[3], delivery[4]))
 
-    def failed(self, user: SubscribingUser, error: Exception | str) -> None:
+    def lost(self, user: SubscribingUser, why: str) -> None:
+        """Nothing: the subscriber counts it, and keeps the last reason."""
+
+    def failed(self, user: SubscribingUser, error: Exception) -> None:
         """Keep why a user could not go on, up to a bound."""
         self.note(user.number, f"{type(error).__name__}: {error}")
 

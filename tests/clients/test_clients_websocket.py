@@ -38,7 +38,7 @@ def test_the_handshake_has_what_the_rfc_wants_and_no_more() -> None:
         take(subscribe("websocket", url, headers="browser"), 1)
         take(subscribe("websocket", url, seed=1, permessage_deflate=True), 1)
     minimal, browser, deflate = (request.splitlines() for request in requests)
-    assert minimal[0] == "GET /streams/main/websocket?after=a.0 HTTP/1.1"
+    assert minimal[0] == "GET /streams/main/websocket?after=a.0&heartbeat=25 HTTP/1.1"
     names = {line.partition(":")[0] for line in minimal[1:]}
     assert names == {"Host", "Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key"}
     assert f"Origin: {url}" in browser

@@ -2,20 +2,32 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
 from conftest import Server
+from fake_server import Peer, batch, fake_server, frame
 from raw import stats
 
 from clients.publisher import Publisher, schedule
 
 LOCUSTFILE = Path(__file__).parents[2] / "bench" / "locustfile.py"
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +118,20 @@ def test_a_refused_user_stops_and_says_why(server: Server) -> None:
     assert failed == 2
 
 
-@pytest.mark.parametrize("option", ["--stream=No Such", "--poll-interval=0", "--wait=61", "--headers=all"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--stream=No Such",
+        "--poll-interval=0",
+        "--poll-interval=inf",
+        "--wait=61",
+        "--wait=0",
+        "--wait=nan",
+        "--headers=all",
+        "--heartbeat=61",
+        "--heartbeat=1.5",
+    ],
+)
 def test_bad_options_are_told_before_anything_starts(option: str) -> None:
     """By argparse, as Locust's own are."""
     line = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", option]
@@ -114,3 +139,90 @@ def test_bad_options_are_told_before_anything_starts(option: str) -> None:
     assert done.returncode == 2
     assert option[2:6] in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "more"),
+    [
+        ("localhost", []),
+        ("ws://127.0.0.1:9", ["--processes", "2"]),
+        ("http://a..b", []),
+        ("http://127.0.0.1:99999", []),
+    ],
+)
+def test_a_host_that_is_none_is_a_failure_and_ends_the_run(host: str, more: list[str]) -> None:
+    """Without --run-time too: the users would be "spawning" for ever, and no failure would tell."""
+    done, failed = failures(host, "-u", "3", "-r", "3", *more, "LongPollUser")
+    assert done.returncode == 1
+    assert failed == 3
+    assert "All users have failed for good" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_host_that_cannot_be_found_is_a_failure() -> None:
+    """Each time: it may be found later, so it is tried again."""
+    done, failed = failures("http://no-such.invalid", "-u", "2", "-r", "2", "-t", "3s", "ShortPollUser")
+    assert done.returncode == 1
+    assert "cannot find no-such.invalid" in done.stdout + done.stderr
+    assert failed > 2
+
+
+def test_each_lost_connection_is_counted() -> None:
+    """Though the reason is the same each time."""
+    lost: list[int] = []
+
+    def script(peer: Peer, number: int) -> None:
+        peer.upgrade()
+        peer.send(frame(batch(number + 1)))
+        lost.append(number)
+
+    with fake_server(script) as url:
+        done, failed = failures(url, "-u", "1", "-t", "3s", "WebSocketUser")
+    assert done.returncode == 1
+    assert len(lost) >= 3
+    assert len(lost) - 1 <= failed <= len(lost)
+
+
+def test_the_web_ui_refuses_what_the_command_line_does(server: Server) -> None:
+    """And says why, as Locust does for a form that is wrong; then it starts with what is right."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", server.url]
+    line += ["--web-host", "127.0.0.1", "--web-port", str(port), "WebSocketUser"]
+
+    def ask(path: str, **form: str) -> Any:
+        body = urlencode(form).encode() if form else None
+        with urlopen(Request(f"http://127.0.0.1:{port}{path}", body), timeout=10) as response:
+            return json.load(response)
+
+    def answers() -> bool:
+        try:
+            return bool(ask("/stats/requests"))
+        except OSError:
+            return False
+
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(answers)
+            for name, value in (
+                ("wait", "0"),
+                ("wait", "a while"),
+                ("poll_interval", "-1"),
+                ("heartbeat", "99"),
+                ("headers", "curl"),
+                ("connection", "none"),
+                ("stream", "No Such"),
+                ("host", "localhost:8000"),
+                ("host", ""),
+            ):
+                told = ask("/swarm", user_count="2", spawn_rate="2", **{name: value})
+                assert told["success"] is False
+                assert told["message"].startswith(f"Invalid {name} value: {value!r}")
+            assert ask("/stats/requests")["state"] == "ready"
+            assert (
+                ask("/swarm", user_count="2", spawn_rate="2", host=server.url, wait="10")["success"] is True
+            )
+            wait_until(lambda: ask("/stats/requests")["state"] == "running")
+        finally:
+            process.terminate()
+            process.wait(30)
