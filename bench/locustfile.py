@@ -46,6 +46,9 @@ WATCH_S = 1.0
 
 SEEDS_A_WORKER = 1_000_000
 
+ANY_SUBSCRIBER = next(iter(TRANSPORTS.values()))
+"""All check all arguments, whether they use them or not."""
+
 
 class Observer(Protocol):
     """Who is told what a user meets."""
@@ -124,7 +127,7 @@ def check_option(name: str, text: str) -> Any:
     refused at every door, and nothing else is."""
     option = OPTIONS[name]
     value = option.read(text)
-    TRANSPORTS["websocket"]("http://localhost", **{option.argument: as_argument(name, value)})
+    ANY_SUBSCRIBER("http://localhost", **{option.argument: as_argument(name, value)})
     return value
 
 
@@ -135,7 +138,7 @@ def as_argument(name: str, value: Any) -> Any:
 
 def check_host(host: str | None) -> None:
     """Raise ValueError unless subscribers can be sent there."""
-    TRANSPORTS["websocket"](host or "")
+    ANY_SUBSCRIBER(host or "")
 
 
 @events.init_command_line_parser.add_listener
