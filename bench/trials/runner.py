@@ -12,6 +12,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -44,13 +45,17 @@ class Seen(NamedTuple):
     deliveries: int
 
 
-class Ended(NamedTuple):
+@dataclass(frozen=True)
+class Ended:
     """How a run has ended: where it is, the signal that ended it if one did, and in a sentence why it could
-    not be written if it could not."""
+    not be written if it could not. The first two are what it unpacks to."""
 
     path: Path
     signal: int | None = None
     unwritten: str | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.path, self.signal))
 
 
 class Progress(Protocol):
