@@ -28,7 +28,7 @@ from servers.settings import Settings, from_environ
 from servers.stream import Streams
 from servers.transports import TRANSPORTS
 from servers.unaccepted import Unaccepted
-from servers.upgrade import refuse_bad_handshakes
+from servers.upgrade import refuse_bad_handshakes, wants_websocket
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -47,8 +47,13 @@ class Application(Flask):
     request_class = PlainRequest
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        if request is None or "HTTP_UPGRADE" in request.environ:
+        if request is None:
             return super().create_url_adapter(request)
+        if "HTTP_UPGRADE" in request.environ and wants_websocket(request.environ):
+            upgraded = self.url_map.bind("", path_info=request.path, url_scheme="ws")
+            if upgraded.test():
+                return upgraded
+            # RFC 9110, section 7.8: where there is nothing to upgrade, the request is answered as it is.
         return self.url_map.bind("", path_info=request.path, default_method=request.method)
 
 

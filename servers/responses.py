@@ -39,6 +39,8 @@ class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
 
     def default_headers(self) -> list[str]:
         connection = "close" if self.should_close() else "keep-alive"
+        if self.upgrade:
+            connection = f"Upgrade, {connection}"
         lines = [
             f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n"
             f"Server: {self.version}\r\nDate: {_http_date(int(time.time()))}\r\nConnection: {connection}\r\n"
