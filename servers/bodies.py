@@ -6,7 +6,7 @@ Rules:
 2. All bodies together, and the WebSockets' messages, have a bound too (`unaccepted.py`): 503.
 3. A body of which a part is missing is 400.
 4. A body that nobody read ends its connection, unless it is short: what comes behind it cannot be found but
-   by reading it all. The rest is read and dropped for a while, so that the answer arrives.
+   by reading it all. The worker reads and drops the rest for a while, so that the answer arrives.
 5. The step that is read at once grows with what has come, so a peer takes room for twice of what it sent at
    the most; and whoever reads long lets others have their turn.
 """
@@ -19,7 +19,6 @@ from flask import Response
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.unreader import SocketUnreader
 
-from servers.connection import linger
 from servers.refusals import BodyIncomplete, BodyTooLarge
 from servers.unaccepted import FREE_BYTES, Claim, Unaccepted
 
@@ -134,6 +133,3 @@ def end_unread(environ: "WSGIEnvironment", response: Response) -> None:
     if READ in environ or (length and int(length) <= SHORT_BYTES):
         return
     response.headers["Connection"] = "close"
-    sock = environ.get("gunicorn.socket")
-    if sock is not None:
-        response.call_on_close(lambda: linger(sock))

@@ -11,10 +11,10 @@ Rules:
 import _thread
 import os
 import signal
-import socket
 import time
-import weakref
 from typing import Any
+
+from servers.patience import Patience
 
 # Until then clients can see Connection: close. Connections that are still open and unused are then cut.
 GOODBYE_S = 1.0
@@ -27,7 +27,7 @@ class Ending:
     """Comes before gunicorn's worker class. `streams` is set as soon as the application is loaded."""
 
     streams: Any = None
-    idle_sockets: weakref.WeakSet[socket.socket]
+    patience: Patience
     _alive = True
     _beaten_s = float("-inf")
 
@@ -49,19 +49,16 @@ class Ending:
     def _say_goodbye(self) -> None:
         self.streams.stop()
         time.sleep(GOODBYE_S)
-        for idle in list(self.idle_sockets):
-            try:
-                idle.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        self.patience.cut_all()
 
     def beat(self) -> None:
-        """A heartbeat, once in a while, by whoever serves: no worker that serves is killed for silence."""
+        """A heartbeat, once a second, by whoever serves: no worker that serves is killed for silence."""
         now_s = time.monotonic()
         if now_s - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = now_s
             worker: Any = self
             worker.tmp.notify()
+            self.patience.cut_late()
 
     def notify(self) -> None:
         """gunicorn's loops call this as often as they go round."""

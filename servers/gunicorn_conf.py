@@ -6,6 +6,7 @@ Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIR
   when no subscriber has a place left. Short polls are not subscribers, but their kept-alive
   connections take room, so there is twice as much.
 - A keep-alive longer than any poll's wait: reconnecting is measured as a factor, not by accident.
+- Bounds of a request's head and of the time for it (`parsing.py`, `patience.py`).
 - No access log: it would be part of every measurement.
 - No proxy in front is trusted: headers that only a proxy may set are ignored, whoever sends them.
 - Rare garbage collections: the interpreter's default looks through all that thousands of waiting
@@ -23,13 +24,13 @@ import logging
 import os
 import resource
 import signal
-import socket
 import sys
-import weakref
 from typing import Any
 
-from servers import one_process, responses
+from servers import one_process, parsing, responses
+from servers.patience import Patience
 from servers.settings import from_environ
+from servers.socket_options import set_options
 
 SPARE_CONNECTIONS = 64
 SERVER_MODELS = {
@@ -70,6 +71,9 @@ keepalive = 75
 timeout = 120
 graceful_timeout = 3
 backlog = 4096
+limit_request_line = limit_request_field_size = parsing.MAX_FIELD_BYTES
+limit_request_fields = parsing.MAX_FIELDS
+http_parser = "python"
 loglevel = "warning"
 control_socket_disable = True
 forwarded_allow_ips = "*"
@@ -100,12 +104,7 @@ def post_fork(server: Any, worker: Any) -> None:
     responses.explain_errors()
     logging.getLogger("gunicorn.error").addFilter(_is_worth_logging)
     for listener in worker.sockets:
-        # Accepted sockets inherit both. A peer that takes nothing for so long is cut, also one that
-        # keeps its window shut: a timeout of the socket's own would cut idle readers too.
-        listener.sock.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(settings.send_timeout_s * 1000)
-        )
-        listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_options(listener.sock, settings.send_timeout_s)
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
@@ -114,18 +113,15 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
     return not (isinstance(error, OSError) and error.errno in GONE)
 
 
-def pre_request(worker: Any, request: Any) -> None:
-    worker.idle_sockets.discard(request.unreader.sock)
-
-
-def post_request(worker: Any, request: Any, environ: dict[str, Any], response: Any) -> None:
-    worker.idle_sockets.add(request.unreader.sock)
-
-
 def post_worker_init(worker: Any) -> None:
     """Hand the worker what it ends and, for the first one, say that the server answers."""
     worker.streams = worker.wsgi.extensions["streams"]
-    worker.idle_sockets = weakref.WeakSet()
+    worker.patience = parsing.Parser.patience = Patience(
+        settings.request_timeout_s,
+        worker.cfg.keepalive,
+        most_connections=worker.cfg.worker_connections - SPARE_CONNECTIONS,
+        most_bodies=SPARE_CONNECTIONS // 2 if server_model == "gthread" else worker.cfg.worker_connections,
+    )
     if hang_up != "reload":
         # A terminal that closes tells the worker too, not only its master.
         signal.signal(signal.SIGHUP, worker.handle_exit if hang_up == "end" else signal.SIG_IGN)

@@ -21,6 +21,7 @@ Rules:
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -58,21 +59,41 @@ class Turn:
 
 
 class Queue:
-    """Those who give way. Each waits for the others by `until_idle(most_s)`."""
+    """Those who give way, in the order of their coming. Each waits for the others by `until_idle(most_s)`.
+
+    A lock would not do: who releases one and asks again gets it before who is still being woken.
+    """
 
     def __init__(self, until_idle: Callable[[float], None]) -> None:
         self._until_idle = until_idle
-        self._turn = threading.Lock()
-        self._length = 0
+        self._lock = threading.Lock()
+        self._is_taken = False
+        self._queue: deque[threading.Event] = deque()
 
     def give_way(self) -> None:
         """Wait until nobody else has anything to do, or for so long that all who queue have a turn."""
-        self._length += 1
+        called = threading.Event()
+        with self._lock:
+            if self._is_taken:
+                self._queue.append(called)
+            else:
+                self._is_taken = True
+                called.set()
         try:
-            with self._turn:
-                self._until_idle(max(LEAST_WAIT_S, MOST_WAIT_S / self._length))
+            called.wait()
+            self._until_idle(max(LEAST_WAIT_S, MOST_WAIT_S / (1 + len(self._queue))))
         finally:
-            self._length -= 1
+            self._call_next(called)
+
+    def _call_next(self, leaving: threading.Event) -> None:
+        with self._lock:
+            if not leaving.is_set():
+                # Ended before its turn.
+                self._queue.remove(leaving)
+            elif self._queue:
+                self._queue.popleft().set()
+            else:
+                self._is_taken = False
 
 
 @lru_cache(maxsize=1)

@@ -1,11 +1,9 @@
 """WebSocket: one connection stays open, and each batch is written to it as one text message (RFC 6455).
 
-The client may publish on the same connection; its own delivery is the acknowledgement. If the message has a
-`key`, it is also answered by `{"published":{"key":…,"id":…,"cursor":…}}`, the only message that is no batch.
-Two threads serve a connection: the view's, which waits for news and writes it, and the reader's.
+The client may publish on the same connection; its own delivery is the acknowledgement. Two threads
+serve a connection: the view's, which waits for news and writes it, and the reader's.
 """
 
-import json
 from typing import Any
 
 from flask import Flask, Response
@@ -15,7 +13,6 @@ from wsproto.frame_protocol import CloseReason
 
 from servers.connection import GOING_AWAY, CloseWith, Connection
 from servers.drafts import parse_draft
-from servers.heartbeat import Heartbeats, heartbeat_argument
 from servers.http_poll import cursor_argument
 from servers.pinger import Pinger
 from servers.stream import Position, Stream, Streams, Waiter
@@ -25,15 +22,12 @@ TRANSPORT = "websocket"
 
 
 def add_route(app: Flask, streams: Streams) -> None:
-    """`GET /streams/<name>/websocket?after=<cursor>&heartbeat=<seconds>` with Upgrade"""
+    """`GET /streams/<name>/websocket?after=<cursor>` with Upgrade"""
     sock: Sock = app.extensions["sock"]
     pinger: Pinger = app.extensions["pinger"]
-    heartbeats: Heartbeats = app.extensions["heartbeats"]
 
     @sock.route(f"/streams/<name>/{TRANSPORT}", endpoint=TRANSPORT)
-    def websocket(
-        connection: Connection, stream: Stream, position: Position, heartbeat_s: int | None
-    ) -> None:
+    def websocket(connection: Connection, stream: Stream, position: Position) -> None:
         waiter = Waiter()
 
         def publish(message: str | bytes) -> None:
@@ -41,29 +35,23 @@ def add_route(app: Flask, streams: Streams) -> None:
                 raise CloseWith(
                     CloseReason.UNSUPPORTED_DATA, "Send notifications as text messages, not binary."
                 )
-            draft = parse_draft(message, stream.max_notification_bytes)
-            accepted = stream.publish(draft)
-            if draft.key:
-                published = {"published": {"key": draft.key, **accepted._asdict()}}
-                connection.send(json.dumps(published, separators=(",", ":")))
+            stream.publish(parse_draft(message, stream.max_notification_bytes))
 
         connection.listen(publish, on_end=waiter.interrupt)
-        with pinger.watching(connection), heartbeats.watching(waiter, heartbeat_s) as heartbeat:
+        with pinger.watching(connection):
             try:
                 batch = stream.batch(position)
-                is_due, ending = True, False
+                ending = False
                 while True:
-                    if batch.news or is_due:
-                        connection.send_batch(batch)
-                        stream.count(TRANSPORT, notifications=batch.count)
-                        if heartbeat:
-                            heartbeat.sent()
-                    if ending:
+                    connection.send_batch(batch)
+                    stream.count(TRANSPORT, notifications=batch.count)
+                    if ending or streams.stopping:
                         break
                     # What came before the end is delivered; what goes on coming is not waited for.
-                    ending = waiter.interrupted or streams.stopping
+                    ending = waiter.interrupted
                     batch = stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
-                    is_due = heartbeat is not None and heartbeat.is_due()
+                    if not batch.news:
+                        break
             except (ConnectionClosed, OSError):
                 pass
             connection.close(GOING_AWAY if streams.stopping else None)
@@ -74,10 +62,9 @@ def add_route(app: Flask, streams: Streams) -> None:
         """What is wrong with the request is said in HTTP, before anything is upgraded."""
         stream = streams.get(name)
         position = stream.position(cursor_argument())
-        heartbeat_s = heartbeat_argument()
         with streams.subscriber(stream, TRANSPORT):
             stream.count(TRANSPORT, requests=1)
-            return upgraded(stream=stream, position=position, heartbeat_s=heartbeat_s)
+            return upgraded(stream=stream, position=position)
 
     app.view_functions[TRANSPORT] = admitted
 

@@ -1,0 +1,178 @@
+"""How long the server waits for a peer, and for how many.
+
+Rules:
+1. A request's head has `request_timeout_s` to arrive, and so has its body, which gets longer the more of it
+   has come (`BODY_BYTES_PER_S`). What is late is cut and answered 408.
+2. A connection between two requests may be silent for `keepalive_s`, a new one for `request_timeout_s`. It is
+   closed without a word: nothing was asked.
+3. There is room for whoever comes: past `most_connections` the one that is waited for longest is cut,
+   half-sent requests before connections that only were kept alive. Past `most_bodies` it is the longest
+   half-sent body: on threads each takes one.
+4. Only who waits is kept here, so a request that comes in one piece costs nothing.
+
+The tables are ordered by how long is waited, and each of their operations is atomic.
+"""
+
+import socket
+import time
+from collections import OrderedDict
+from enum import Enum
+from typing import Any
+
+from gunicorn.http.unreader import SocketUnreader
+
+from servers.turns import Turn
+
+BODY_BYTES_PER_S = 64 * 1024
+
+
+class RequestTimeout(Exception):
+    """A request has not come whole in time; the sentence tells the limit."""
+
+
+class Phase(Enum):
+    """What a connection is waited for."""
+
+    NEW = "its first byte"
+    IDLE = "its next request"
+    HEAD = "the rest of a head"
+    BODY = "the rest of a body"
+    END = "the peer's end"
+
+
+SAYING_NOTHING = (Phase.NEW, Phase.IDLE, Phase.END)
+
+
+class PatientUnreader(SocketUnreader):  # type: ignore[misc]
+    """gunicorn's source of a connection's bytes, which tells `Patience` when it waits and takes turns."""
+
+    def __init__(self, sock: Any, patience: "Patience") -> None:
+        super().__init__(sock)
+        # gevent's socket would wait for data; the socket below it answers at once.
+        self._below = getattr(sock, "_sock", sock)
+        self._patience = patience
+        self.turn = Turn()
+        self.phase = Phase.NEW
+        self.waited_since_s: float | None = None
+        self.received = 0
+        self.ended = False
+        self.refusal: str | None = None
+
+    def begin(self, phase: Phase) -> None:
+        """What comes from now on belongs to this phase."""
+        if self.waited_since_s is not None:
+            self._patience.forget(self)
+            self.waited_since_s = None
+        self.phase = phase
+        self.received = 0
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        size = self.mxchunk
+        if size_hint and size_hint > size:
+            size = min(size_hint, self.max_body_chunk)
+        try:
+            received: bytes = self._below.recv(size, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._patience.wait_for(self)
+            received = self.sock.recv(size)
+            self.turn.waited()
+        else:
+            self.turn.worked()
+        if self.refusal is not None:
+            raise RequestTimeout(self.refusal)
+        self.received += len(received)
+        self.ended = not received
+        return received
+
+    def refuse(self, sentence: str) -> None:
+        """End the wait: whoever reads finds the end of the input, and here the reason."""
+        if self.phase in SAYING_NOTHING:
+            how = socket.SHUT_RDWR
+        else:
+            self.refusal = sentence
+            how = socket.SHUT_RD
+        try:
+            self._below.shutdown(how)
+        except OSError:
+            pass
+
+
+class Patience:
+    """The rules above, for one worker."""
+
+    def __init__(
+        self,
+        request_timeout_s: float,
+        keepalive_s: float,
+        most_connections: int,
+        most_bodies: int,
+    ) -> None:
+        self.request_timeout_s = request_timeout_s
+        self.keepalive_s = keepalive_s
+        self.most_connections = most_connections
+        self.most_bodies = most_bodies
+        self._idle: OrderedDict[PatientUnreader, None] = OrderedDict()
+        self._heads: OrderedDict[PatientUnreader, None] = OrderedDict()
+        self._bodies: OrderedDict[PatientUnreader, None] = OrderedDict()
+        self._ends: OrderedDict[PatientUnreader, None] = OrderedDict()
+        self._tables = {
+            Phase.NEW: self._heads,
+            Phase.HEAD: self._heads,
+            Phase.BODY: self._bodies,
+            Phase.END: self._ends,
+            Phase.IDLE: self._idle,
+        }
+
+    def wait_for(self, unreader: PatientUnreader) -> None:
+        """This connection has nothing to read; note since when. While it drips, its place stays."""
+        if unreader.waited_since_s is None:
+            unreader.waited_since_s = time.monotonic()
+            self._tables[unreader.phase][unreader] = None
+            if len(self._bodies) > self.most_bodies:
+                self._cut_first(self._bodies)
+
+    def forget(self, unreader: PatientUnreader) -> None:
+        """What was waited for is there, or the connection has gone."""
+        self._tables[unreader.phase].pop(unreader, None)
+
+    def make_room(self, connections: int) -> None:
+        """Cut the one that is waited for longest, if others need its place."""
+        if connections > self.most_connections:
+            self.cut_longest()
+
+    def cut_longest(self) -> bool:
+        """Whether there was anybody to cut."""
+        tables = (self._ends, self._heads, self._bodies, self._idle)
+        return any(self._cut_first(table) for table in tables)
+
+    def _cut_first(self, table: OrderedDict[PatientUnreader, None]) -> bool:
+        try:
+            unreader, _ = table.popitem(last=False)
+        except KeyError:
+            return False
+        unreader.refuse("This request had come half, and others needed its place; send it whole.")
+        return True
+
+    def cut_late(self) -> None:
+        """Cut whoever has been waited for too long; called about once a second."""
+        now_s = time.monotonic()
+        sentence = f"The request had not come whole after {self.request_timeout_s:g} s (request_timeout_s)."
+        for table in (self._idle, self._heads, self._bodies):
+            for unreader in list(table):
+                if now_s - (unreader.waited_since_s or now_s) > self._limit_s(unreader):
+                    table.pop(unreader, None)
+                    unreader.refuse(sentence)
+                elif unreader.phase is Phase.IDLE:
+                    break
+
+    def _limit_s(self, unreader: PatientUnreader) -> float:
+        if unreader.phase is Phase.IDLE:
+            return self.keepalive_s
+        return self.request_timeout_s + unreader.received / BODY_BYTES_PER_S
+
+    def cut_all(self) -> None:
+        """The server stops: nobody is waited for any more."""
+        for table in (self._ends, self._idle, self._heads, self._bodies):
+            for unreader in list(table):
+                table.pop(unreader, None)
+                unreader.refuse("The server stops; the request had not come whole.")
