@@ -16,6 +16,8 @@ Rules:
 from __future__ import annotations
 
 import itertools
+import math
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from bench.errors import ScenarioError
+from bench.scenario.files import Unreadable, read_text
 from bench.scenario.limits import check_cell, check_length
 from bench.scenario.links import CONSTANT, LOOPBACK, PROFILES, Link
 from bench.scenario.scenario import TIMES, Calibrated, Scenario
@@ -37,11 +40,15 @@ from bench.scenario.settings import (
     REQUIRED,
     Settings,
 )
-from bench.scenario.values import checked, one_of, refuse_unknown
+from bench.scenario.values import checked, one_of, refuse_unknown, shown
 from bench.systems.registry import SYSTEMS
 
 SHIPPED = Path(__file__).parent / "shipped"
 
+MOST_BYTES = 1 << 20
+"""Of a scenario's file."""
+MOST_COMBINATIONS = 20_000
+"""Of all factors' values, before equal cells are merged: ten times the trials that a run may have."""
 LEAST_BANDWIDTH_MBIT = 0.5
 """A slower link than this would be full of its own check's packets."""
 CALIBRATION = "core_busy_share"
@@ -79,14 +86,14 @@ def shipped() -> list[str]:
 def load(name: str) -> Scenario:
     """The scenario of that name, or in that TOML file. Raises ScenarioError."""
     path = SHIPPED / f"{name}.toml" if name in shipped() else Path(name)
-    if path.suffix != ".toml" or not path.is_file():
+    if path.suffix != ".toml" or not os.path.lexists(path):
         raise ScenarioError(
-            f"there is no scenario {name!r}: name one of {', '.join(shipped())}, or a .toml file"
+            f"there is no scenario {shown(name)}: name one of {', '.join(shipped())}, or a .toml file"
         )
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, OSError) as error:
-        raise ScenarioError(f"{path} cannot be read: {error}") from None
+        return parse(read_text(path, MOST_BYTES))
+    except Unreadable as error:
+        raise ScenarioError(f"{path} {error}") from None
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error}") from None
 
@@ -95,14 +102,18 @@ def parse(toml: str) -> Scenario:
     """A scenario from its TOML text. Raises ScenarioError, naming the key that is wrong."""
     try:
         document = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(f"this is not TOML: {error}") from None
+    except RecursionError:
+        raise ScenarioError("this is nested deeper than a scenario can be") from None
+    except ValueError as error:
+        # TOML's own, and that of a number with thousands of digits.
+        raise ScenarioError(f"this is not TOML: {shown(error)}") from None
     head = _head(document)
     links = _links(document.get("links", {}))
     defaults = _table(document.get("defaults", {}), "defaults")
     groups = document.get("cells")
     if not isinstance(groups, list) or not groups:
         raise ScenarioError("cells is missing: give at least one [[cells]] group")
+    _refuse_too_many(defaults, groups)
     cells: dict[Settings, None] = {}
     calibrated: list[Calibrated] = []
     for number, group in enumerate(groups, 1):
@@ -144,6 +155,19 @@ def _head(document: Mapping[str, Any]) -> Head:
     if head.minimum_valid_trials > head.repeats:
         raise ScenarioError(f"minimum_valid_trials must not exceed repeats, which is {head.repeats}")
     return head
+
+
+def _refuse_too_many(defaults: Mapping[str, Any], groups: list[Any]) -> None:
+    """Raise ScenarioError if there are more combinations than can be looked at, before any is made."""
+    combinations = 0
+    for group in groups:
+        values = {**defaults, **(group if isinstance(group, dict) else {})}
+        combinations += math.prod(len(value) for value in values.values() if isinstance(value, list))
+    if combinations > MOST_COMBINATIONS:
+        raise ScenarioError(
+            f"the lists of all groups make {combinations:,} combinations, and {MOST_COMBINATIONS:,} is the "
+            "most: give shorter lists"
+        )
 
 
 def _grid(values: Mapping[str, Any], where: str) -> list[Settings]:

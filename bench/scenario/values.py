@@ -15,22 +15,25 @@ from msgspec import inspect
 
 from bench.errors import ScenarioError
 
+MOST_LETTERS = 100
+"""Of a wrong value that is told."""
+
 
 def checked(key: str, kind: Any, value: Any, where: str = "") -> Any:
     """The value as `kind`, the annotation of its field, keeps it; None if the file has none. Raises
     ScenarioError."""
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, OverflowError):
         named = f"{where}: {key}" if where else key
-        given = "" if value is None else f", not {value!r}"
+        given = "" if value is None else f", not {shown(value)}"
         raise ScenarioError(f"{named} must be {_allowed(inspect.type_info(kind))}{given}") from None
 
 
 def one_of(key: str, allowed: Mapping[str, Any] | tuple[str, ...], value: Any, where: str) -> str:
     """The value, if it is one of these names. Raises ScenarioError."""
     if not isinstance(value, str) or value not in allowed:
-        raise ScenarioError(f"{where}: {key} must be one of {', '.join(allowed)}, not {value!r}")
+        raise ScenarioError(f"{where}: {key} must be one of {', '.join(allowed)}, not {shown(value)}")
     return value
 
 
@@ -38,7 +41,9 @@ def refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> Non
     """Raise ScenarioError if the table has a key that is not known."""
     unknown = sorted(set(table) - known)
     if unknown:
-        raise ScenarioError(f"{where}: there is no key {unknown[0]!r}: known are {', '.join(sorted(known))}")
+        raise ScenarioError(
+            f"{where}: there is no key {shown(unknown[0])}: known are {', '.join(sorted(known))}"
+        )
 
 
 def _allowed(kind: inspect.Type) -> str:
@@ -59,3 +64,13 @@ def _allowed(kind: inspect.Type) -> str:
         case inspect.FloatType(ge=low, le=high):
             return f"a number from {low:g} to {high:g}"
     return "a text that is not empty"
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence may tell it: in one line, and no longer than a line, whatever it is."""
+    try:
+        text = str(value) if isinstance(value, Exception) else repr(value)
+    except (ValueError, RecursionError):
+        return "a number of thousands of digits, or something nested as deep"
+    text = " ".join(text.split())
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} …"
