@@ -27,13 +27,17 @@ from bench.notebook.tables import only
 from bench.rendering import figures, names
 from bench.rendering.looks import LOOKS, PART_COLOURS
 from bench.systems import registry
-from bench.words import number
+from bench.words import number, printable
 
 PNG_DPI = 144
 SHOWN_PX = 860
 """How wide a figure is shown; it has about twice the dots, for fine screens."""
 PNG_COLOURS = 96
 """A figure has few colours; a palette makes it a third of its size."""
+MARKUP = re.compile(r"[\\`*_\[\]<>&|~#!]|^[-+]|^\d+(?=[.)])")
+"""What Markdown or HTML would act on; as an entity it is but a letter."""
+NO_FORMULA = "<span>$</span>"
+"""JupyterLab takes what stands between two dollar signs for a formula, unless tags are between."""
 RIGHT_TIMES = 1.1
 """A guess is right within this factor."""
 CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 34em"
@@ -45,7 +49,7 @@ def show(figure: Figure | None, caption: str = "") -> None:
     """A figure with its caption; without one, the caption, which then says why there is none."""
     if figure is not None:
         display(Image(_png(figure), width=SHOWN_PX, alt=caption))
-    say(f"*{caption}*" if caption else "")
+    say(f"*{plain(caption)}*" if caption else "")
 
 
 def draw(name: str, run: Run, **settings: Any) -> None:
@@ -54,8 +58,16 @@ def draw(name: str, run: Run, **settings: Any) -> None:
 
 
 def say(markdown: str) -> None:
-    """Words with numbers in them that were computed just before."""
+    """Words with numbers in them that were computed just before. A text that a run brings goes through
+    `plain` first."""
     display(Markdown(markdown))
+
+
+def plain(text: object) -> str:
+    """A text from elsewhere as Markdown that shows it letter by letter: nothing in it is markup, HTML or a
+    formula."""
+    shown = MARKUP.sub(lambda found: f"&#{ord(found[0])};", " ".join(printable(str(text)).split()))
+    return shown.replace("$", NO_FORMULA)
 
 
 def table(frame: pd.DataFrame, *, code: Sequence[str] = ()) -> None:
@@ -77,21 +89,27 @@ def table(frame: pd.DataFrame, *, code: Sequence[str] = ()) -> None:
 def about(run: Run) -> None:
     """Which run this is, on what machine, and what of it does not count."""
     counts = run.summary.counts
-    machine = run.run.get("machine", {})
-    question = " ".join(str(run.run.get("scenario", {}).get("question", "")).split())
+    told, scenario = run.run.get("machine") or {}, run.run.get("scenario") or {}
+    machine = {name: plain(told.get(name)) for name in ("cpu_model", "cores", "system", "kernel")}
     lines = [
-        f"**{run.run.get('scenario', {}).get('name')}**: {question}",
-        f"{counts.valid} of {counts.all} trials are valid. Machine: {machine.get('cpu_model')}, "
-        f"{machine.get('cores')} cores, {machine.get('system')} {machine.get('kernel')}.",
+        f"**{plain(scenario.get('name'))}**: {plain(scenario.get('question') or '')}",
+        f"{counts.valid} of {counts.all} trials are valid. Machine: {machine['cpu_model']}, "
+        f"{machine['cores']} cores, {machine['system']} {machine['kernel']}.",
     ]
+    if run.unfinished:
+        lines.append(f"**{run.unfinished[:1].upper()}{run.unfinished[1:]}.**")
     if run.run.get("links_unavailable"):
-        why = run.run["links_unavailable"]
+        why = plain(run.run["links_unavailable"])
         lines.append(f"**No link could be emulated here** ({why}): what asked for one ran on loopback.")
     lines += [
-        f"**{registry.label(name)} could not run here** ({why}): its cells were left out."
-        for name, why in sorted(run.run["systems_unavailable"].items())
+        f"**{plain(registry.label(name))} could not run here** ({plain(why)}): its cells were left out."
+        for name, why in sorted((run.run.get("systems_unavailable") or {}).items())
     ]
-    refused = [f"- `{one.id}`: {'; '.join(one.why)}" for one in run.summary.trials if not one.valid]
+    refused = [
+        f"- <code>{plain(one.id)}</code>: {plain('; '.join(one.why))}"
+        for one in run.summary.trials
+        if not one.valid
+    ]
     if refused:
         summary = "What is not valid, and counts for nothing"
         lines += [f"<details><summary>{summary}</summary>", "\n".join(refused), "</details>"]
@@ -131,7 +149,7 @@ def _png(figure: Figure) -> bytes:
 def _cell(column: str, value: Any, is_code: bool) -> str:
     """A value as HTML."""
     if is_code:
-        return "<wbr>".join(html.escape(piece) for piece in re.findall(r"[^,?&]+[,?&]*|[,?&]+", str(value)))
+        return "<wbr>".join(_safe(piece) for piece in re.findall(r"[^,?&]+[,?&]*|[,?&]+", str(value)))
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return names.ABSENT
     if isinstance(value, (int, float)):
@@ -145,9 +163,14 @@ def _cell(column: str, value: Any, is_code: bool) -> str:
     return _escaped(value)
 
 
+def _safe(text: str) -> str:
+    """The text as HTML, letter by letter."""
+    return html.escape(printable(text)).replace("$", NO_FORMULA)
+
+
 def _escaped(text: Any) -> str:
     """The text as HTML, with what stands in backquotes as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(str(text)))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", _safe(str(text)))
 
 
 def _how_far(mine: float | None, value: float | None) -> str:

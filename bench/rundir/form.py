@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta
 
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
-Count = Annotated[int, Meta(ge=0, le=10**9)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Real = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Words = list[str]
 Mapping = dict[str, Any]
 
@@ -47,6 +48,40 @@ class ScenarioForm(msgspec.Struct, kw_only=True):
     p99_budget_ms: Annotated[float, Meta(gt=0, le=1e9)] | None = None
 
 
+class LinkForm(msgspec.Struct, kw_only=True):
+    """What the check of a link measured."""
+
+    link: str
+    one_way_ms: Real
+    jitter_ms: Real
+    loss_percent: Real
+    bandwidth_mbit: Real
+    round_trip_ms: Real | None = None
+    connect_ms: Real | None = None
+    lost_percent: Real | None = None
+    passed: bool | None = None
+    why: str | None = None
+
+
+class CalibrationForm(msgspec.Struct, kw_only=True):
+    """By how much the loads of a group were multiplied."""
+
+    transport: str | None
+    system: str
+    server_model: str | None
+    load: str
+    core_busy_share: Real
+    found: list[Real | None]
+    times: Real
+    loads: list[Real]
+
+
+class MachineForm(msgspec.Struct, kw_only=True):
+    """What the machine is, as far as anything is computed from it."""
+
+    memory_kb: Count | None = None
+
+
 class RunForm(msgspec.Struct, kw_only=True):
     """The whole of it."""
 
@@ -58,14 +93,14 @@ class RunForm(msgspec.Struct, kw_only=True):
     interrupted: bool = False
     planned: Count | None = None
     scenario: ScenarioForm | None = None
-    machine: Mapping | None = None
+    machine: MachineForm | None = None
     versions: Mapping | None = None
     commit: str | None = None
     pinning: dict[str, list[Count]] | None = None
-    links: list[Mapping] | None = None
+    links: list[LinkForm] | None = None
     links_unavailable: str | None = None
     systems_unavailable: dict[str, str] | None = None
-    calibrations: list[Mapping] | None = None
+    calibrations: list[CalibrationForm] | None = None
     measured: Mapping | None = None
     skipped: list[Mapping] | None = None
     probes: Mapping | None = None

@@ -36,7 +36,7 @@ class MissingPiece(Exception):
 def write(directory: Path, order: int, tables: dict[str, pa.Table], lines: dict[str, bytes]) -> None:
     """Write all pieces of one trial. Raises OSError; what is there of them by then is a leftover."""
     for name, table in tables.items():
-        write_whole(_table_path(directory, order, name), partial(pq.write_table, table))
+        write_whole(_table_path(directory, order, name), partial(_write_table, table))
     for name, data in lines.items():
         write_bytes(_lines_path(directory, order, name), data)
 
@@ -55,7 +55,7 @@ def tables(directory: Path, trials: list[dict[str, Any]], name: str) -> Iterator
         path = _table_path(directory, trial["order"], name)
         if not path.is_file():
             raise MissingPiece(f"of trial {trial['id']} {path.relative_to(directory)} is missing")
-        yield pq.read_table(path, schema=SCHEMAS[name])
+        yield read_table(path, SCHEMAS[name])
 
 
 def lines(directory: Path, trials: list[dict[str, Any]], name: str) -> Iterator[str]:
@@ -74,7 +74,10 @@ def join(directory: Path, trials: list[dict[str, Any]]) -> None:
     for name, schema in SCHEMAS.items():
 
         def write_table(beside: Path, name: str = name, schema: pa.Schema = schema) -> None:
-            with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+            with (
+                beside.open("wb") as file,
+                pq.ParquetWriter(file, schema, compression="zstd") as writer,
+            ):
                 for table in tables(directory, trials, name):
                     writer.write_table(table)
 
@@ -82,6 +85,18 @@ def join(directory: Path, trials: list[dict[str, Any]]) -> None:
     for name in LINES:
         joined = "".join(lines(directory, trials, name))
         write_bytes(directory / f"{name}.jsonl", joined.encode("utf-8"))
+
+
+def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    """A Parquet file; pyarrow by itself opens no path whose bytes are no UTF-8. Raises OSError or a pyarrow
+    error."""
+    with path.open("rb") as file:
+        return pq.read_table(file, schema=schema)
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    with path.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def _table_path(directory: Path, order: int, name: str) -> Path:

@@ -22,11 +22,11 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.errors import RunDirectoryError
 from bench.rundir import pieces
 from bench.rundir.folder import is_written
+from bench.rundir.pieces import read_table
 from bench.rundir.record import read_record, rows_of, short
 from bench.rundir.schema import FILES, LINES, REQUIRED, SCHEMAS
 from bench.rundir.trial import Columns, Trial, check_of
@@ -130,7 +130,7 @@ class RunFiles:
                 found = list(pieces.tables(self.directory, self.run["trials"], name))
                 table = pa.concat_tables(found or [SCHEMAS[name].empty_table()]).unify_dictionaries()
             elif path.is_file():
-                table = pq.read_table(path)
+                table = read_table(path)
             else:
                 what = "is not a regular file" if path.exists() else "is missing"
                 raise RunDirectoryError(
@@ -149,6 +149,8 @@ class RunFiles:
         for column in REQUIRED[name]:
             if column not in table.column_names:
                 raise RunDirectoryError(f"{path} has no column {column!r}: it was not written by wirelab")
+        if table.column("trial").null_count:
+            raise RunDirectoryError(f"{path} has a row of no trial: it was not written by wirelab")
         for field in table.schema:
             if field.name in SCHEMAS[name].names and not _fits(field):
                 raise RunDirectoryError(
@@ -161,7 +163,9 @@ class RunFiles:
         try:
             if self.in_pieces:
                 return rows_of(path, pieces.lines(self.directory, self.run["trials"], name))
-            return rows_of(path, iter(path.read_text(encoding="utf-8").split("\n"))) if path.is_file() else []
+            if path.exists() and not path.is_file():
+                raise RunDirectoryError(f"{path} is not a regular file: copy the whole run directory")
+            return rows_of(path, iter(path.read_text(encoding="utf-8").split("\n"))) if path.exists() else []
         except (OSError, UnicodeDecodeError) as error:
             raise RunDirectoryError(f"{path} cannot be read ({short(error)}): copy it again") from error
 

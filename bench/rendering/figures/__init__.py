@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,13 @@ from matplotlib.figure import Figure
 from bench.analysis.summary import Summary
 from bench.rendering.figures import against, calls, costs, latency, million, saturation, trust
 from bench.rendering.figures.style import STYLE
+from bench.rundir.whole import write_whole
 
 PNG_DPI = 150
+FAILURES = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+"""What drawing raises: a font or a back end that is not as it should be, figures that nobody foresaw."""
+MOST_LETTERS = 300
+"""Of an error that is told."""
 
 LATE, COST, MILLION, TRUST = (
     "How late?",
@@ -154,15 +160,21 @@ def draw(summary: Summary, directory: Path, only: Collection[str] = tuple(FIGURE
     drawn = []
     for name, maker in FIGURES.items():
         svg, png = directory / f"{name}.svg", directory / f"{name}.png"
-        figure, caption = make(name, summary) if name in only else (None, "")
-        if figure is not None:
-            save(figure, svg, maker.title)
-            save(figure, png, maker.title)
-            drawn.append(Drawn(name, maker.title, maker.chapter, caption, svg, png))
-            continue
+        told = maker.usual
+        try:
+            figure, caption = make(name, summary) if name in only else (None, "")
+            if figure is not None:
+                write_whole(svg, partial(save, figure, title=maker.title))
+                write_whole(png, partial(save, figure, title=maker.title))
+                drawn.append(Drawn(name, maker.title, maker.chapter, caption, svg, png))
+                continue
+        except FAILURES as error:
+            # A report without one figure is better than none.
+            why = " ".join(str(error).split())[:MOST_LETTERS]
+            caption, told = f"This figure could not be drawn: {type(error).__name__}: {why}.", True
         svg.unlink(missing_ok=True)
         png.unlink(missing_ok=True)
-        if caption and maker.usual:
+        if caption and told:
             drawn.append(Drawn(name, maker.title, maker.chapter, caption))
     return drawn
 

@@ -74,10 +74,12 @@ def per_interval(summary: Summary) -> tuple[Figure | None, str]:
         if drawn:
             x, whole = drawn[0]
             at = int(len(x) * panel.along)
-            axis.annotate(
+            written = axis.annotate(
                 panel.formula, (x[at], whole[at] * percent), xytext=(-12, -14),
                 textcoords="offset points", fontsize=17, ha="right", path_effects=HALO,
             )  # fmt: skip
+            # A formula of ours; nothing that comes from a run is one.
+            written.set_parse_math(True)
         axis.set_ylabel(panel.label)
         axis.set_xlabel("notifications due in one interval, λT (log scale)")
         plain_log(axis.xaxis)

@@ -30,6 +30,8 @@ BAND = "#E9E4D4"
 STYLE: Any = PLAIN | {
     "svg.hashsalt": "wirelab",
     "svg.fonttype": "path",
+    # Names come from runs: a dollar sign in one is a dollar sign.
+    "text.parse_math": False,
     "font.family": "DejaVu Sans",
     "font.size": 13,
     "axes.titlesize": 13,

@@ -16,15 +16,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
 from markupsafe import Markup, escape
 
 from bench.analysis.summary import GateCount, Summary
 from bench.errors import RunDirectoryError
 from bench.rendering import arrange, figures, names
 from bench.rendering.looks import VERDICT_COLOURS, look
+from bench.rundir.record import short
+from bench.rundir.whole import write_bytes
 from bench.systems import registry
-from bench.words import listed
+from bench.words import listed, printable
 
 ANSWER = (
     "latency_ms_mean",
@@ -36,6 +38,27 @@ ANSWER = (
     "server_memory_kb_per_subscriber",
 )
 """What the first screen shows of the main load."""
+NOT_TOLD: dict[str, Any] = {
+    "id": "not known",
+    "command": "not known",
+    "commit": None,
+    "dirty": False,
+    "pinning": None,
+    "systems_unavailable": {},
+    "versions": {},
+    "scenario": {"name": "not known", "seed": "not known", "repeats": "an unknown number of"},
+    "machine": {
+        "cpu_model": "an unnamed processor",
+        "cores": "an unknown number of",
+        "memory_kb": None,
+        "system": "",
+        "kernel": "",
+    },
+    "measured": {"arrival": None, "wire": None, "memory": None},
+}
+"""What the page says where run.json says nothing."""
+DAMAGE = (ArithmeticError, AttributeError, LookupError, TemplateError, TypeError, ValueError)
+"""What files raise that say what no run says."""
 VERDICTS = (
     ("holds", "Holds here"),
     ("depends", "Depends"),
@@ -56,10 +79,15 @@ def write(
     target = directory / "report.html"
     try:
         drawn = figures.draw(summary, directory / "figures", only)
-        target.write_text(render(run, summary, drawn), encoding="utf-8")
+        write_bytes(target, render(run, summary, drawn).encode("utf-8", "replace"))
     except OSError as error:
         raise RunDirectoryError(
             f"{target} cannot be written ({error}): copy the run to where you may write"
+        ) from error
+    except DAMAGE as error:
+        raise RunDirectoryError(
+            f"no report can be made of {directory} ({type(error).__name__}: {short(error)}): its run.json "
+            "was damaged, or not written by wirelab"
         ) from error
     return target
 
@@ -72,13 +100,15 @@ def render(run: dict[str, Any], summary: Summary, drawn: list[figures.Drawn]) ->
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters["code"] = _code
     main, far = arrange.main_load(summary), arrange.far_load(summary)
     cells = [cell for cell in summary.cells if cell.transport is not None]
+    run = _filled(run)
     return environment.get_template("report.html").render(
         run=run,
-        scenario=run.get("scenario", {}),
+        scenario=run["scenario"],
         summary=summary,
         date=_date(run.get("started_us")),
         arrange=arrange,
@@ -109,6 +139,21 @@ def render(run: dict[str, Any], summary: Summary, drawn: list[figures.Drawn]) ->
         not_steady=[trial for trial in summary.trials if trial.valid and not trial.steady],
         limit=_limit,
     )
+
+
+def _filled(run: dict[str, Any]) -> dict[str, Any]:
+    """run.json with all that the page names; what it does not tell is not known."""
+    whole = {**NOT_TOLD, **{name: value for name, value in run.items() if value is not None}}
+    for name in ("scenario", "machine", "measured"):
+        whole[name] = {**NOT_TOLD[name], **whole[name]}
+    if whole["pinning"]:
+        whole["pinning"] = {"server": [], "generator": [], **whole["pinning"]}
+    return whole
+
+
+def _shown(value: Any) -> Any:
+    """A text as a page can hold it; what is HTML already is ours."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _code(text: str) -> Markup:
