@@ -15,9 +15,12 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import MapAdapter
 
 from servers import echo, one_process, welcome
+from servers.addresses import Addresses
 from servers.bodies import Bodies, end_unread
 from servers.connection import Connection
+from servers.departures import Departures
 from servers.drafts import KEY_RULE, is_key, parse_draft
+from servers.heartbeat import Heartbeats
 from servers.patience import RequestTimeout
 from servers.pinger import Pinger
 from servers.problems import from_http_exception, from_refused, problem
@@ -83,9 +86,15 @@ def create_app(settings: Settings) -> Flask:
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)
     app.extensions["settings"] = settings
+    addresses = app.extensions["addresses"] = Addresses(settings.trusted_proxies)
+    streams.address = lambda: (
+        addresses.client(request.environ) if addresses.has_share(request.environ) else None
+    )
+    app.extensions["departures"] = Departures()
     unaccepted = app.extensions["unaccepted"] = Unaccepted(settings.max_unaccepted_bytes)
     bodies = app.extensions["bodies"] = Bodies(unaccepted)
     app.extensions["pinger"] = Pinger(settings.ping_interval_s)
+    app.extensions["heartbeats"] = Heartbeats()
     app.extensions["sock"] = flask_sock.Sock(app)
     # flask-sock looks its connection class up by this name at each request.
     flask_sock.Server = Connection

@@ -172,6 +172,10 @@ class Connection(Server):  # type: ignore[misc]
     def _accept_token(self) -> str:
         return str(generate_accept_token(self.environ["HTTP_SEC_WEBSOCKET_KEY"].encode()).decode())
 
+    def lower_message_limit(self, max_bytes: int, limit: str) -> None:
+        """Refuse what is longer before it is read; `limit` says why. To be called before `listen`."""
+        self._incoming.lower(max_bytes, limit)
+
     def listen(self, on_message: Callable[[str | bytes], None], on_end: Callable[[], None]) -> None:
         """Begin to read. Until now the reader has waited, so that no message comes before its handler."""
         self.on_message = on_message
@@ -219,9 +223,9 @@ class Connection(Server):  # type: ignore[misc]
                 raise ConnectionClosed(self.close_reason, self.close_message) from None
             send_whole(self.sock, frame)
 
-    def ping(self) -> None:
+    def ping(self, now_s: float) -> None:
         """Send a ping; close the connection instead if earlier pings have gone unanswered for
-        PONG_PATIENCE_S. Never blocks.
+        PONG_PATIENCE_S, by the pinger's clock. Never blocks.
 
         An interval may be shorter than what a busy server, or the way there and back, takes for a pong.
 
@@ -231,7 +235,7 @@ class Connection(Server):  # type: ignore[misc]
         if not self._write_lock.acquire(blocking=False):
             return
         try:
-            now_s, before_s = time.monotonic(), self._unanswered_since_s
+            before_s = self._unanswered_since_s
             if before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
                 self.sock.shutdown(socket.SHUT_RDWR)
             elif self.ws.state is ConnectionState.OPEN:

@@ -23,8 +23,13 @@ class Incoming:
 
     def __init__(self, max_bytes: int, claim: Claim) -> None:
         self._max_bytes = max_bytes
+        self._limit = "8 times max_notification_bytes"
         self._claim = claim
         self._kept = bytearray()
+
+    def lower(self, max_bytes: int, limit: str) -> None:
+        """Take messages of so many bytes at the most; `limit` says why."""
+        self._max_bytes, self._limit = max_bytes, limit
 
     @property
     def room(self) -> int:
@@ -38,9 +43,7 @@ class Incoming:
         self._claim.refuse_length(len(self._kept) + size)
 
     def refuse(self) -> None:
-        raise TooLarge(
-            f"A message may take {self._max_bytes} bytes at the most (8 times max_notification_bytes)."
-        )
+        raise TooLarge(f"A message may take {self._max_bytes} bytes at the most ({self._limit}).")
 
     def add(self, event: TextMessage | BytesMessage) -> str | bytes | None:
         """Take a part. Returns the message if it is the last; it counts as held until `handled`."""

@@ -1,7 +1,7 @@
 """Long polling: the request is held until there is news, or until its wait ends (RFC 6202, section 2).
 
-A held request is a subscriber, and there is a set number of them. One whose client has gone keeps
-its place until its wait ends: nobody reads its socket meanwhile.
+A held request is a subscriber, and there is a set number of them. One whose client has gone gives its place
+up within a second (`departures.py`).
 """
 
 import re
@@ -9,8 +9,9 @@ import re
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest
 
+from servers.departures import Departures
 from servers.http_poll import batch_response, cursor_argument
-from servers.stream import Streams
+from servers.stream import Streams, Waiter
 
 TRANSPORT = "long-poll"
 DEFAULT_WAIT_S = 25.0
@@ -20,18 +21,25 @@ SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 def add_route(app: Flask, streams: Streams) -> None:
     """`GET /streams/<name>/long-poll?after=<cursor>&wait=<seconds>`"""
+    departures: Departures = app.extensions["departures"]
 
     @app.get(f"/streams/<name>/{TRANSPORT}", endpoint=TRANSPORT)
     def long_poll(name: str) -> Response:
         stream = streams.get(name)
         position = stream.position(cursor_argument())
         wait_s = _wait_argument()
+        departed = False
         batch = stream.batch(position)
         if not batch.news and wait_s > 0:
-            with streams.subscriber(stream, TRANSPORT):
-                batch = stream.batch(position, wait_s)
+            waiter = Waiter()
+            with streams.subscriber(stream, TRANSPORT), departures.watching(request.environ, waiter):
+                batch = stream.batch(position, wait_s, waiter)
+            departed = waiter.interrupted
         stream.count(TRANSPORT, requests=1, notifications=batch.count)
-        return batch_response(batch)
+        response = batch_response(batch)
+        if departed:
+            response.headers["Connection"] = "close"
+        return response
 
 
 def _wait_argument() -> float:

@@ -2,6 +2,9 @@
 
 If a peer's pong is overdue (`connection.py` says when it is), its connection is closed at the next ping. Each
 connection's pings are timed from its joining, so that they are as spread as the joins.
+
+Time is what the server was awake for: after a pause of the whole process (a laptop's lid, SIGSTOP) nothing is
+caught up on, and no pong is overdue that could not have been read.
 """
 
 import threading
@@ -12,6 +15,8 @@ from contextlib import contextmanager
 from servers.connection import Connection
 
 TICKS_AN_INTERVAL = 25
+# A tick may come late on a busy server. What is later than so many ticks was a pause.
+MOST_TICKS = 5
 
 
 class Pinger:
@@ -19,6 +24,8 @@ class Pinger:
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
+        self._tick_s = interval_s / TICKS_AN_INTERVAL
+        self._awake_s = 0.0
         self._due_s: dict[Connection, float] = {}
         self._lock = threading.Lock()
         self._running = False
@@ -27,7 +34,7 @@ class Pinger:
     def watching(self, connection: Connection) -> Iterator[None]:
         """Ping this connection for as long as it is watched."""
         with self._lock:
-            self._due_s[connection] = time.monotonic() + self._interval_s
+            self._due_s[connection] = self._awake_s + self._interval_s
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, daemon=True, name="pinger").start()
@@ -38,12 +45,19 @@ class Pinger:
                 del self._due_s[connection]
 
     def _run(self) -> None:
+        before_s = time.monotonic()
         while True:
-            time.sleep(self._interval_s / TICKS_AN_INTERVAL)
+            time.sleep(self._tick_s)
             now_s = time.monotonic()
-            with self._lock:
-                due = [connection for connection, due_s in self._due_s.items() if due_s <= now_s]
-                for connection in due:
-                    self._due_s[connection] += self._interval_s
+            self.tick(now_s - before_s)
+            before_s = now_s
+
+    def tick(self, passed_s: float) -> None:
+        """Ping whoever is due, so many seconds after the last tick."""
+        with self._lock:
+            self._awake_s += min(passed_s, MOST_TICKS * self._tick_s)
+            due = [connection for connection, due_s in self._due_s.items() if due_s <= self._awake_s]
             for connection in due:
-                connection.ping()
+                self._due_s[connection] += self._interval_s
+        for connection in due:
+            connection.ping(self._awake_s)

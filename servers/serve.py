@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a greenlet or a thread for each waiting client (default %(default)s)",
     )
     for item in dataclasses.fields(Settings):
-        option, meaning = "--" + item.name.removesuffix("s").replace("_", "-"), item.metadata["meaning"]
+        meaning = item.metadata["meaning"]
+        option = item.metadata.get("option", "--" + item.name.removesuffix("s").replace("_", "-"))
         if isinstance(item.default, tuple):
             parser.add_argument(option, dest=item.name, action="append", default=[], help=meaning)
         elif isinstance(item.default, bool):
@@ -74,10 +75,11 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
     `listening` is called with the port once it is ours, and gives what to add to the environment.
     """
     try:
-        given: dict[str, Any] = {
-            item.name: getattr(arguments, item.name) for item in dataclasses.fields(Settings)
-        }
-        settings = Settings(**given | {"allow_origins": tuple(given["allow_origins"])})
+        given: dict[str, Any] = {}
+        for item in dataclasses.fields(Settings):
+            value = getattr(arguments, item.name)
+            given[item.name] = tuple(value) if isinstance(value, list) else value
+        settings = Settings(**given)
         listener = _listen(arguments.host, arguments.port)
     except ValueError as error:
         print(f"wirelab serve: {error}", file=sys.stderr)

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from servers.addresses import networks
+
 MIB = 1 << 20
 PONG_PATIENCE_S = 1.0
 """A WebSocket is closed at the next ping if earlier pings have gone unanswered for so long."""
@@ -26,6 +28,9 @@ class Settings:
     """The server's limits; raises ValueError, naming the setting, where one is out of range."""
 
     max_subscribers: int = _setting(2000, "open WebSockets and held long polls together", 1)
+    max_subscribers_per_address: int = _setting(
+        300, "of them for one address, but loopback and trusted proxies", 1
+    )
     max_streams: int = _setting(1000, "streams; the longest unused makes way, if nobody reads it", 1)
     max_notifications: int = _setting(10_000, "notifications that a stream keeps", 1)
     max_notification_bytes: int = _setting(2 * MIB, "bytes of one notification, as encoded", 256)
@@ -39,6 +44,13 @@ class Settings:
     allow_origins: tuple[str, ...] = field(
         default=(), metadata={"meaning": "foreign origin whose pages may open WebSockets (repeatable)"}
     )
+    trusted_proxies: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "meaning": "address or network of a proxy whose X-Forwarded-For is believed (repeatable)",
+            "option": "--trusted-proxy",
+        },
+    )
     permessage_deflate: bool = field(
         default=False, metadata={"meaning": "accept WebSocket compression where a client offers it"}
     )
@@ -49,6 +61,10 @@ class Settings:
             value = getattr(self, item.name)
             if least is not None and not (math.isfinite(value) and value >= least):
                 raise ValueError(f"{item.name} must be at least {least}, not {value}")
+        try:
+            networks(self.trusted_proxies)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}") from None
         if self.max_notification_bytes > self.max_log_bytes:
             raise ValueError("max_notification_bytes must not exceed max_log_bytes")
         if self.max_unaccepted_bytes < self.max_body_bytes:

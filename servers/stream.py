@@ -32,7 +32,7 @@ import secrets
 import string
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -74,15 +74,21 @@ class Position(NamedTuple):
 class Waiter:
     """One subscriber's place to wait; it may be used again and again, for one wait at a time."""
 
-    __slots__ = ("event", "interrupted")
+    __slots__ = ("event", "interrupted", "nudged")
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self.interrupted = False
+        self.nudged = False
 
     def interrupt(self) -> None:
         """Answer this waiter now and from now on, whatever there is."""
         self.interrupted = True
+        self.event.set()
+
+    def nudge(self) -> None:
+        """Answer this waiter once, now or when it waits next, whatever there is."""
+        self.nudged = True
         self.event.set()
 
 
@@ -286,8 +292,8 @@ class Stream:
     def batch(self, after: Position, wait_s: float | None = 0.0, waiter: Waiter | None = None) -> Batch:
         """The notifications after a position as soon as there is news, else an empty batch after `wait_s`.
 
-        `wait_s` None waits without end. A `waiter` of the caller's own lets it be interrupted: it then
-        has its answer now. While the server stops, everybody has.
+        `wait_s` None waits without end. A `waiter` of the caller's own lets it be interrupted or nudged: it
+        then has its answer now. While the server stops, everybody has.
         """
         deadline = None if wait_s is None else time.monotonic() + wait_s
         expired = wait_s == 0
@@ -297,7 +303,8 @@ class Stream:
             waiter.event.clear()
             with self._owner.lock:
                 batch = self._built.get(after) or self._build(after)
-                if batch.news or expired or waiter.interrupted or self._owner.stopping:
+                if batch.news or expired or waiter.interrupted or waiter.nudged or self._owner.stopping:
+                    waiter.nudged = False
                     self._waiting.discard(waiter)
                     return batch
                 self._waiting.add(waiter)
@@ -370,6 +377,9 @@ class Streams:
         self.built_bytes = 0
         self._streams: dict[str, Stream] = {}
         self._allowed: set[str] | None = None
+        self.address: Callable[[], str | None] = lambda: None
+        """Whose share of the subscribers counts who subscribes now; None has no share but all."""
+        self._subscribers_of: Counter[str] = Counter()
         self._idle: set[Waiter] = set()
         self._ages = count()
         self._uses = count()
@@ -470,21 +480,33 @@ class Streams:
 
         Without a stream it takes its place among the server's all the same.
         """
+        address = self.address()
         with self.lock:
             if self.subscribers >= self.settings.max_subscribers:
                 raise SubscribersFull(
                     f"All {self.settings.max_subscribers} subscribers (max_subscribers) are taken; "
                     "try again later."
                 )
+            if address and self._subscribers_of[address] >= self.settings.max_subscribers_per_address:
+                raise SubscribersFull(
+                    f"All {self.settings.max_subscribers_per_address} subscribers that one address may have "
+                    "(max_subscribers_per_address) are taken; try again later."
+                )
             if stream:
                 stream.refuse_if_dropped()
                 stream.usage[transport].subscribers += 1
             self.subscribers += 1
+            if address:
+                self._subscribers_of[address] += 1
         try:
             yield
         finally:
             with self.lock:
                 self.subscribers -= 1
+                if address:
+                    self._subscribers_of[address] -= 1
+                    if not self._subscribers_of[address]:
+                        del self._subscribers_of[address]
                 if stream:
                     stream.usage[transport].subscribers -= 1
 

@@ -1,9 +1,11 @@
 """WebSocket: one connection stays open, and each batch is written to it as one text message (RFC 6455).
 
-The client may publish on the same connection; its own delivery is the acknowledgement. Two threads
-serve a connection: the view's, which waits for news and writes it, and the reader's.
+The client may publish on the same connection; its own delivery is the acknowledgement. If the message has a
+`key`, it is also answered by `{"published":{"key":…,"id":…,"cursor":…}}`, the only message that is no batch.
+Two threads serve a connection: the view's, which waits for news and writes it, and the reader's.
 """
 
+import json
 from typing import Any
 
 from flask import Flask, Response
@@ -13,6 +15,7 @@ from wsproto.frame_protocol import CloseReason
 
 from servers.connection import GOING_AWAY, CloseWith, Connection
 from servers.drafts import parse_draft
+from servers.heartbeat import Heartbeats, heartbeat_argument
 from servers.http_poll import cursor_argument
 from servers.pinger import Pinger
 from servers.stream import Position, Stream, Streams, Waiter
@@ -22,12 +25,15 @@ TRANSPORT = "websocket"
 
 
 def add_route(app: Flask, streams: Streams) -> None:
-    """`GET /streams/<name>/websocket?after=<cursor>` with Upgrade"""
+    """`GET /streams/<name>/websocket?after=<cursor>&heartbeat=<seconds>` with Upgrade"""
     sock: Sock = app.extensions["sock"]
     pinger: Pinger = app.extensions["pinger"]
+    heartbeats: Heartbeats = app.extensions["heartbeats"]
 
     @sock.route(f"/streams/<name>/{TRANSPORT}", endpoint=TRANSPORT)
-    def websocket(connection: Connection, stream: Stream, position: Position) -> None:
+    def websocket(
+        connection: Connection, stream: Stream, position: Position, heartbeat_s: int | None
+    ) -> None:
         waiter = Waiter()
 
         def publish(message: str | bytes) -> None:
@@ -35,23 +41,29 @@ def add_route(app: Flask, streams: Streams) -> None:
                 raise CloseWith(
                     CloseReason.UNSUPPORTED_DATA, "Send notifications as text messages, not binary."
                 )
-            stream.publish(parse_draft(message, stream.max_notification_bytes))
+            draft = parse_draft(message, stream.max_notification_bytes)
+            accepted = stream.publish(draft)
+            if draft.key:
+                published = {"published": {"key": draft.key, **accepted._asdict()}}
+                connection.send(json.dumps(published, separators=(",", ":")))
 
         connection.listen(publish, on_end=waiter.interrupt)
-        with pinger.watching(connection):
+        with pinger.watching(connection), heartbeats.watching(waiter, heartbeat_s) as heartbeat:
             try:
                 batch = stream.batch(position)
-                ending = False
+                is_due, ending = True, False
                 while True:
-                    connection.send_batch(batch)
-                    stream.count(TRANSPORT, notifications=batch.count)
-                    if ending or streams.stopping:
+                    if batch.news or is_due:
+                        connection.send_batch(batch)
+                        stream.count(TRANSPORT, notifications=batch.count)
+                        if heartbeat:
+                            heartbeat.sent()
+                    if ending:
                         break
                     # What came before the end is delivered; what goes on coming is not waited for.
-                    ending = waiter.interrupted
+                    ending = waiter.interrupted or streams.stopping
                     batch = stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
-                    if not batch.news:
-                        break
+                    is_due = heartbeat is not None and heartbeat.is_due()
             except (ConnectionClosed, OSError):
                 pass
             connection.close(GOING_AWAY if streams.stopping else None)
@@ -62,9 +74,10 @@ def add_route(app: Flask, streams: Streams) -> None:
         """What is wrong with the request is said in HTTP, before anything is upgraded."""
         stream = streams.get(name)
         position = stream.position(cursor_argument())
+        heartbeat_s = heartbeat_argument()
         with streams.subscriber(stream, TRANSPORT):
             stream.count(TRANSPORT, requests=1)
-            return upgraded(stream=stream, position=position)
+            return upgraded(stream=stream, position=position, heartbeat_s=heartbeat_s)
 
     app.view_functions[TRANSPORT] = admitted
 

@@ -33,9 +33,9 @@ class Collected:
     subscribers: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
-    stalls_ms: dict[str, float | None] = field(default_factory=dict)
-    """For how long each process of the laboratory stood still at the most, from the window's start on: of the
-    load generator also its loop."""
+    stalls_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    """For how long each process of the laboratory stood still from the window's start on, at the most
+    (`longest`) and in all (`together`); of the load generator also its loop."""
     arrival: str | None = None
     """Which clock the times of arrival are from: "kernel" or "handling"."""
 

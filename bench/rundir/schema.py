@@ -20,7 +20,7 @@ Schema versions:
    tell (`unreported`), and which systems could not run (`systems_unavailable`).
    Later runs also have what older ones of this version lack, and who reads a run copes without it:
    `environment`, what its processes were started in (`bench/trials/processes/surroundings.py`); each trial's
-   `stalls_ms`, for how long each process of the laboratory stood still at the most; in samples, `irq_us` and
+   `stalls_ms`, for how long each process of the laboratory stood still; in samples, `irq_us` and
    `steal_us` of each core, and its `busy_us` without stolen time.
 
 Older versions are read as the newest: `bench/rundir/migrate.py`.

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.systems.system import Options, System
 from clients import TRANSPORTS
 from servers.serve import SERVER_MODELS
+from servers.settings import Settings
 
 
 class Wirelab(System):
@@ -29,5 +30,8 @@ class Wirelab(System):
             "--ping-interval-s": options.ping_interval_s,
         }
         command = [sys.executable, "-m", "bench.cli", "serve"]
+        if options.max_subscribers > Settings.max_subscribers_per_address:
+            # Across an emulated link all of them have one address.
+            given["--max-subscribers-per-address"] = options.max_subscribers
         command += [str(part) for option in given.items() for part in option]
         return [*command, "--permessage-deflate"] if options.permessage_deflate else command

@@ -150,7 +150,7 @@ class Generator:
         last_id = order["last_id"] or 0
         while (behind := self.recorder.behind(last_id)) and time.monotonic() < order["until_s"]:
             gevent.sleep(POLL_S)
-        stalls_ms = {name: heartbeat.longest_ms for name, heartbeat in self.heartbeats.items()}
+        stalls_ms = {name: heartbeat.tell() for name, heartbeat in self.heartbeats.items()}
         self.totals = self.recorder.wire()
         return {"event": "drained", "behind": behind, "stalls_ms": stalls_ms}
 

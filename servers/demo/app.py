@@ -74,7 +74,7 @@ def add_demo(app: Flask) -> None:
     token = os.environ.get("WIRELAB_TEACHER_TOKEN")
     if lan and not token:
         raise ValueError("WIRELAB_DEMO_LAN=1 needs WIRELAB_TEACHER_TOKEN; `wirelab demo --lan` sets both")
-    guard = Guard(token if lan else None)
+    guard = Guard(token if lan else None, app.extensions["addresses"])
     guard.protect(app, app.extensions["settings"])
     if lan:
         streams.allow_only(OWN_STREAMS)

@@ -25,6 +25,7 @@ from flask import Flask, Response, request
 from wsproto.frame_protocol import CloseReason
 
 from clients.explain.exchange import STREAM as WIRE_STREAM
+from servers.addresses import Addresses
 from servers.bodies import Bodies
 from servers.connection import CloseWith, Connection
 from servers.demo.wire_page import from_this_machine
@@ -47,6 +48,7 @@ TEACHERS_ONLY = "This is the teacher's to change; open the teacher's link that `
 NOT_A_PLAY_STREAM = f"Students publish to these streams only: {', '.join(PLAY_STREAMS)}."
 TEACHERS_MARK = 'The data member "teacher" is the teacher\'s; leave it out.'
 TOO_FAST = "Slow down: {rate:g} a second, {burst} at once, is the limit for each client."
+STUDENTS_LIMIT = "what students may publish at a time"
 TOO_LONG = f"Students publish {MAX_PUBLISH_BYTES} bytes at the most at a time."
 
 
@@ -80,8 +82,9 @@ class Rate:
 class Guard:
     """The rules above, for one server. `token` is None where everybody is the teacher."""
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | None, addresses: Addresses | None = None) -> None:
         self.token = token
+        self._addresses = addresses or Addresses(())
         self.publishes = Rate(PUBLISHES_PER_S, PUBLISH_BURST)
         self.asks = Rate(ASKS_PER_S, ASK_BURST)
 
@@ -105,7 +108,7 @@ class Guard:
         self.refuse_stream(stream)
         if len(body) > MAX_PUBLISH_BYTES:
             raise CloseWith(CloseReason.MESSAGE_TOO_BIG, TOO_LONG)
-        if self.publishes.take(client(environ)):
+        if self.publishes.take(self._addresses.client(environ)):
             raise CloseWith(CloseReason.TRY_AGAIN_LATER, self.publishes.sentence)
         if _bears_teachers_mark(body):
             raise CloseWith(CloseReason.POLICY_VIOLATION, TEACHERS_MARK)
@@ -140,7 +143,7 @@ class Guard:
             stream = STREAM_PATH.match(request.path)
             if not stream:
                 if not self.is_teacher(request.environ) and (
-                    wait_s := self.asks.take(client(request.environ))
+                    wait_s := self.asks.take(self._addresses.client(request.environ))
                 ):
                     return problem(429, self.asks.sentence, Retry_After=_whole(wait_s))
                 return None
@@ -151,7 +154,7 @@ class Guard:
             try:
                 self.refuse_stream(stream[1])
                 bodies: Bodies = app.extensions["bodies"]
-                with bodies.read(request.environ, MAX_PUBLISH_BYTES, "a student's publish") as body:
+                with bodies.read(request.environ, MAX_PUBLISH_BYTES, STUDENTS_LIMIT) as body:
                     self.refuse_publish(stream[1], body, request.environ)
             except CloseWith as refusal:
                 headers = {"Retry_After": "1"} if refusal.code == CloseReason.TRY_AGAIN_LATER else {}
@@ -172,15 +175,10 @@ class Guard:
                     on_message(message)
 
                 if stream and not guard.may_publish_anything(stream[1], self.environ):
-                    self.max_message_size = MAX_PUBLISH_BYTES
+                    self.lower_message_limit(MAX_PUBLISH_BYTES, STUDENTS_LIMIT)
                 super().listen(guarded, on_end)
 
         return GuardedConnection
-
-
-def client(environ: dict[str, Any]) -> str:
-    """Whom a rate is counted for. No proxy is believed, so it is the peer's own address."""
-    return str(environ.get("REMOTE_ADDR", ""))
 
 
 def _bears_teachers_mark(body: str | bytes) -> bool:

@@ -75,7 +75,7 @@ def test_the_analysis_asks_what_the_harness_asked() -> None:
             name: value for name, value in again.items() if name != "gates"
         }
     newer = json.loads((GOLDEN.parents[2] / "notebooks" / "reference" / "run.json").read_text())
-    since = {"stalled_ms", "server_core_foreign_share"}
+    since = {"stalled_ms", "stalled_together_ms", "server_core_foreign_share"}
     assert list(newer["trials"][0]["gates"]) == [name for name in gates.GATES if name not in since]
 
 

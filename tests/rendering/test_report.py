@@ -222,3 +222,26 @@ def test_the_page_is_no_wider_than_a_phone(whole: str, article_run: Run, visit: 
 def test_code_in_a_sentence_is_the_only_markup() -> None:
     """A verdict's reason holds words from the run: they are escaped, inside and outside of backquotes."""
     assert report._code("<b> `<i>`") == "&lt;b&gt; <code>&lt;i&gt;</code>"
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"commit": "a" * 40, "dirty": False}, "<dd>" + "a" * 40 + "</dd>"),
+        (
+            {"commit": None, "dirty": None, "versions": {"wirelab": "0.1.0"}},
+            "as installed: wirelab 0.1.0</dd>",
+        ),
+        (
+            {"commit": None, "dirty": None, "versions": {"python": "3.12"}},
+            "<dt>commit</dt><dd>not known</dd>",
+        ),
+        (
+            {"machine": {"cpu_model": "x", "cores": 1, "memory_kb": None, "kernel": "6", "system": "Linux"}},
+            "1 core, ",
+        ),
+    ],
+)
+def test_what_ran_is_named(facts: dict[str, Any], told: str, quick_run: Run) -> None:
+    """By its commit, or by its version where it is installed."""
+    assert told in report.render({**quick_run.run, **facts}, quick_run.summary, [])

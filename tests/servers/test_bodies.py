@@ -2,15 +2,18 @@
 
 import http.client
 import itertools
+import os
 import select
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Server, start_server, stop_server
+from conftest import Server, stop_server
 from raw import Answer, RawWebSocket, ask, publish, stats
 
 from servers.unaccepted import FREE_BYTES
@@ -19,7 +22,10 @@ MIB = 1 << 20
 KIB = 1 << 10
 MODELS = ["gevent", "gthread"]
 SMALL_BODY = 128 * KIB
-SMALL = ("--max-notification-bytes", str(SMALL_BODY // 8), "--max-unaccepted-bytes", str(MIB))
+SMALL = {
+    "WIRELAB_MAX_NOTIFICATION_BYTES": str(SMALL_BODY // 8),
+    "WIRELAB_MAX_UNACCEPTED_BYTES": str(MIB),
+}
 names = (f"bodies-{number}" for number in itertools.count())
 
 
@@ -27,9 +33,14 @@ names = (f"bodies-{number}" for number in itertools.count())
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A demo whose limits are reached with little, by a server of each model."""
     log = tmp_path_factory.mktemp("small") / "server.log"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WIRELAB_DEMO", "1")
-        started = start_server(log, "--server-model", request.param, *SMALL)
+    given = {"WIRELAB_DEMO": "1", "WIRELAB_SERVER_MODEL": request.param}
+    line = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf", "--bind", "127.0.0.1:0"]
+    with log.open("a") as stderr:
+        process = subprocess.Popen(
+            line, stdout=subprocess.PIPE, stderr=stderr, text=True, env=os.environ | given | SMALL
+        )
+    assert process.stdout
+    started = Server(process, process.stdout.readline().split()[3], log)
     yield started
     stop_server(started)
 

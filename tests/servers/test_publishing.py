@@ -3,11 +3,12 @@
 import itertools
 import json
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
 from conftest import Server
-from raw import Answer, ask, stats
+from raw import Answer, RawWebSocket, ask, stats
 
 from servers.drafts import parse_draft
 from servers.refusals import KeyReused
@@ -87,6 +88,55 @@ class TestOverHttp:
 
 def draft(data: Any, key: str) -> Any:
     return parse_draft(json.dumps({"data": data, "key": key}))
+
+
+class TestOverWebSocket:
+    """The same, on the connection that also delivers."""
+
+    @pytest.mark.parametrize("key", ["k", "!" + "~" * 63, 'a,"b";c=\\'])
+    def test_a_message_with_a_key_is_answered_and_again_alike(
+        self, any_server: Server, stream: str, key: str
+    ) -> None:
+        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+            epoch = json.loads(client.message())["cursor"].split(".")[0]
+            answer = {"published": {"key": key, "id": 1, "cursor": f"{epoch}.1"}}
+            client.send(json.dumps({"data": 7, "key": key}))
+            first = [json.loads(client.message()) for _ in range(2)]
+            assert answer in first
+            assert [each["notifications"][0]["data"] for each in first if each != answer] == [7]
+            client.send(json.dumps({"key": key, "due_us": 5, "data": 7}))
+            assert json.loads(client.message()) == answer
+            client.send('{"data":8}')
+            assert json.loads(client.message())["notifications"][0]["id"] == 2
+
+    def test_the_key_is_one_with_that_of_a_post(self, any_server: Server, stream: str) -> None:
+        posted = publish(any_server, stream, {"data": [1]}, "k").json
+        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+            client.message()
+            client.send('{"data":[1],"key":"k"}')
+            assert json.loads(client.message()) == {"published": {"key": "k", **posted}}
+
+    @pytest.mark.parametrize(
+        ("message", "code"),
+        [
+            ('{"data":2,"key":"k"}', 1008),
+            ('{"data":"1","key":"k"}', 1008),
+            ('{"data":1,"key":""}', 1007),
+            ('{"data":1,"key":null}', 1007),
+            ('{"data":1,"key":"é"}', 1007),
+            ('{"data":1,"key":"' + 65 * "k" + '"}', 1007),
+        ],
+    )
+    def test_what_cannot_be_met_closes(
+        self, any_server: Server, stream: str, message: str, code: int
+    ) -> None:
+        publish(any_server, stream, {"data": 1}, "k")
+        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+            client.send(message)
+            event = client.close_event()
+            assert event.code == code
+            assert event.reason and "key" in event.reason
+        assert stats(any_server, stream)["newest_id"] == 1
 
 
 def test_a_key_is_of_its_stream() -> None:

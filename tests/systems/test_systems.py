@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -97,6 +98,8 @@ def test_our_server_is_started_with_what_a_trial_asks() -> None:
         permessage_deflate=True,
     )
     command = Wirelab().command(options, Path())
+    many = Wirelab().command(dataclasses.replace(options, max_subscribers=1000), Path())
+    assert many[many.index("--max-subscribers-per-address") + 1] == "1000", "they share one address"
     assert command == [
         *[sys.executable, "-m", "bench.cli", "serve", "--host", "10.0.0.1", "--port", "0"],
         *["--server-model", "gthread", "--max-subscribers", "70", "--ping-interval-s", "5.0"],

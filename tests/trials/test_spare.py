@@ -84,6 +84,7 @@ def test_what_the_laboratory_spoils() -> None:
         "relay_late_ms_p99",
         "relay_dropped",
         "stalled_ms",
+        "stalled_together_ms",
         "server_core_foreign_share",
     }
     unsteady = {name for name, gate in gates.GATES.items() if gate.makes == "not steady"}

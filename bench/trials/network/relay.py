@@ -2,7 +2,7 @@
 
 It is told the link in one JSON line on stdin, answers {"event":"ready"}, and then on {"do":"report"} with
 what it did since the last one: {"event":"report", "forwarded", "lost", "overflowed", "unread",
-"late_ms_p50", "late_ms_p99", "late_ms_max", "stall_ms"}. When stdin ends, the harness is gone: this process
+"late_ms_p50", "late_ms_p99", "late_ms_max", "stalls_ms"}. When stdin ends, the harness is gone: this process
 ends too.
 
 Two hosts with one interface each, `eth0`, are joined by veth pairs to this one, which has no address: it
@@ -200,7 +200,7 @@ class Relay:
         told["late_ms_p99"] = self._lateness.percentile_ms(99)
         told["late_ms_max"] = self._lateness.most_ms()
         self._lateness = Lateness()
-        told["stall_ms"] = self._heartbeat.longest_ms
+        told["stalls_ms"] = self._heartbeat.tell()
         self._heartbeat.watch(time.monotonic())
         return told
 

@@ -1,0 +1,75 @@
+"""Who a request comes from, for what each client has a share of.
+
+Rules:
+1. A client is an address; in IPv6 the first 64 bits of it, since a host there has all the rest.
+2. X-Forwarded-For is believed if the connection comes from a trusted proxy, and nobody else's: the client is
+   the last address in it that is no trusted proxy's. All that is no address there is one client.
+3. Loopback and trusted proxies have no share of their own: they may take all that there is.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+UNKNOWN = "unknown"
+REMEMBERED = 10_000
+
+
+def networks(texts: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Addresses or networks such as 10.0.0.0/8; raises ValueError."""
+    return [ipaddress.ip_network(text, strict=False) for text in texts]
+
+
+class Addresses:
+    """Tells clients apart, by one server's settings."""
+
+    def __init__(self, trusted_proxies: Iterable[str]) -> None:
+        self._trusted = networks(trusted_proxies)
+        self._tell = lru_cache(maxsize=REMEMBERED)(self._client_and_share)
+
+    def client(self, environ: "WSGIEnvironment") -> str:
+        """Whom a request comes from."""
+        return self._of(environ)[0]
+
+    def has_share(self, environ: "WSGIEnvironment") -> bool:
+        """Whether this client may take a share only."""
+        return self._of(environ)[1]
+
+    def _of(self, environ: "WSGIEnvironment") -> tuple[str, bool]:
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "") if self._trusted else ""
+        return self._tell(environ.get("REMOTE_ADDR", ""), forwarded)
+
+    def _client_and_share(self, peer: str, forwarded: str) -> tuple[str, bool]:
+        address = _parse(peer)
+        hops = forwarded.split(",") if forwarded else []
+        while address is not None and self._is_trusted(address) and hops:
+            address = _parse(hops.pop())
+        if address is None:
+            return UNKNOWN, True
+        has_share = not (address.is_loopback or self._is_trusted(address))
+        if has_share and address.version == 6:
+            return str(ipaddress.ip_network((address, 64), strict=False)), True
+        return str(address), has_share
+
+    def _is_trusted(self, address: Address) -> bool:
+        return any(address in network for network in self._trusted)
+
+
+def _parse(text: str) -> Address | None:
+    """An address, perhaps with a port, in brackets or quotes."""
+    bare = text.strip().strip('"')
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return mapped or address
