@@ -7,6 +7,8 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bench.errors import ScenarioError
 from bench.scenario.settings import Settings
@@ -17,6 +19,22 @@ MAXIMUM_DELIVERIES = 5_000_000
 MAXIMUM_BYTES_PER_SECOND = 500_000_000
 MAXIMUM_TRIALS = 2_000
 MAXIMUM_HOURS = 6
+MAXIMUM_COMBINATIONS = 20_000
+"""Of all factors' values, before equal cells are merged: ten times the trials that a run may have."""
+
+
+def check_combinations(defaults: Mapping[str, Any], groups: Sequence[Any]) -> None:
+    """Raise ScenarioError if the lists of all groups make more combinations than can be looked at. None is
+    made for that."""
+    combinations = 0
+    for group in groups:
+        values = {**defaults, **(group if isinstance(group, dict) else {})}
+        combinations += math.prod(len(value) for value in values.values() if isinstance(value, list))
+    if combinations > MAXIMUM_COMBINATIONS:
+        raise ScenarioError(
+            f"the lists of all groups make {combinations:,} combinations, and {MAXIMUM_COMBINATIONS:,} is "
+            "the most: give shorter lists"
+        )
 
 
 def check_cell(cell: Settings, where: str) -> None:

@@ -16,7 +16,6 @@ Rules:
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ from msgspec import Meta
 
 from bench.errors import ScenarioError
 from bench.scenario.files import Unreadable, read_text
-from bench.scenario.limits import check_cell, check_length
+from bench.scenario.limits import check_cell, check_combinations, check_length
 from bench.scenario.links import CONSTANT, LOOPBACK, PROFILES, Link
 from bench.scenario.scenario import TIMES, Calibrated, Scenario
 from bench.scenario.settings import (
@@ -47,8 +46,6 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 MOST_BYTES = 1 << 20
 """Of a scenario's file."""
-MOST_COMBINATIONS = 20_000
-"""Of all factors' values, before equal cells are merged: ten times the trials that a run may have."""
 LEAST_BANDWIDTH_MBIT = 0.5
 """A slower link than this would be full of its own check's packets."""
 CALIBRATION = "core_busy_share"
@@ -113,7 +110,7 @@ def parse(toml: str) -> Scenario:
     groups = document.get("cells")
     if not isinstance(groups, list) or not groups:
         raise ScenarioError("cells is missing: give at least one [[cells]] group")
-    _refuse_too_many(defaults, groups)
+    check_combinations(defaults, groups)
     cells: dict[Settings, None] = {}
     calibrated: list[Calibrated] = []
     for number, group in enumerate(groups, 1):
@@ -155,19 +152,6 @@ def _head(document: Mapping[str, Any]) -> Head:
     if head.minimum_valid_trials > head.repeats:
         raise ScenarioError(f"minimum_valid_trials must not exceed repeats, which is {head.repeats}")
     return head
-
-
-def _refuse_too_many(defaults: Mapping[str, Any], groups: list[Any]) -> None:
-    """Raise ScenarioError if there are more combinations than can be looked at, before any is made."""
-    combinations = 0
-    for group in groups:
-        values = {**defaults, **(group if isinstance(group, dict) else {})}
-        combinations += math.prod(len(value) for value in values.values() if isinstance(value, list))
-    if combinations > MOST_COMBINATIONS:
-        raise ScenarioError(
-            f"the lists of all groups make {combinations:,} combinations, and {MOST_COMBINATIONS:,} is the "
-            "most: give shorter lists"
-        )
 
 
 def _grid(values: Mapping[str, Any], where: str) -> list[Settings]:
