@@ -21,9 +21,10 @@ For the teacher:
 - `POST /demo/clear` `{"stream":…}` wipes a play stream: `{"teacher":true,"clear":true}` is published on it
 - `GET /teacher?token=…` sets the teacher's cookie and leads to /class, so that no token stays in the address
 
-For the class (see `classroom.py`):
+For the class (see `classroom.py`; `participants.py` says who counts as one):
 - `POST /class/report`, `POST /class/prediction`
 - `POST /class/deal`, `POST /class/reset`: the teacher deals the transports out; begins again
+- `POST /class/remove` `{"student":7}`: the teacher takes a student out, with all that came from him
 - `GET /class/summary.json`, `GET /class/latencies.csv`, `GET /class/qr.svg`
 
 For the page /wire (see `wire_page.py`): `GET /wire/<transport>.json`, `GET /wire/as-printed.json`
@@ -45,9 +46,11 @@ from flask import Flask, Response, current_app, jsonify, request
 from clients.explain.exchange import STREAM as WIRE_STREAM
 from servers.bodies import Bodies
 from servers.demo import classroom, wire_page
-from servers.demo.classroom import BadReport, ClassFull, Classroom, TooSoon
+from servers.demo.classroom import BadReport, ClassFull, Classroom, TooLate, TooSoon
 from servers.demo.guard import COOKIE, PLAY_STREAMS, TEACHERS_ONLY, Guard
-from servers.demo.pages import add_pages
+from servers.demo.pages import PAGE_ENDPOINT, add_pages
+from servers.demo.participants import COOKIE as PARTICIPANT_COOKIE
+from servers.demo.participants import Participants, Removed
 from servers.demo.race import STREAM as RACE_STREAM
 from servers.demo.race import BadSettings, Race
 from servers.demo.sensor_feed import SensorFeed
@@ -74,7 +77,8 @@ def add_demo(app: Flask) -> None:
     token = os.environ.get("WIRELAB_TEACHER_TOKEN")
     if lan and not token:
         raise ValueError("WIRELAB_DEMO_LAN=1 needs WIRELAB_TEACHER_TOKEN; `wirelab demo --lan` sets both")
-    guard = Guard(token if lan else None, app.extensions["addresses"])
+    participants = Participants(app.extensions["addresses"])
+    guard = Guard(token if lan else None, participants.client)
     guard.protect(app, app.extensions["settings"])
     if lan:
         streams.allow_only(OWN_STREAMS)
@@ -82,11 +86,13 @@ def add_demo(app: Flask) -> None:
         streams.to_publish(name)
     flask_sock.Server = guard.connection_class()
     add_pages(app, lan=lan, join_url=join_url)
+    if lan:
+        _sign_pages(app, guard, participants)
     wire_page.add_routes(app)
     race = Race(streams)
     cuts = Cuts()
     _add_race(app, streams, race, guard, cuts, {"lan": lan, "join_url": join_url})
-    _add_class(app, race, guard, join_url)
+    _add_class(app, race, guard, participants, join_url)
     _add_teacher(app, streams, guard)
 
     @app.errorhandler(BadRequest)
@@ -173,43 +179,115 @@ def _add_race(
         return answer()
 
 
-def _add_class(app: Flask, race: Race, guard: Guard, join_url: str | None) -> None:
+def _sign_pages(app: Flask, guard: Guard, participants: Participants) -> None:
+    """Give a browser its cookie with its first page, if its address may bring another."""
+
+    @app.after_request
+    def sign(response: Response) -> Response:
+        environ = request.environ
+        is_page = request.endpoint is not None and request.endpoint.startswith(PAGE_ENDPOINT)
+        if is_page and participants.signed(environ) is None and not guard.is_teacher(environ):
+            try:
+                _give_cookie(response, participants, participants.admit(environ))
+            except (ClassFull, TooSoon):
+                # The page can be looked at all the same.
+                pass
+        return response
+
+
+def _give_cookie(response: Response, participants: Participants, name: str) -> None:
+    response.set_cookie(
+        PARTICIPANT_COOKIE,
+        participants.cookie(name),
+        max_age=COOKIE_S,
+        httponly=True,
+        samesite="Strict",
+        path="/",
+    )
+
+
+def _add_class(
+    app: Flask, race: Race, guard: Guard, participants: Participants, join_url: str | None
+) -> None:
     room = Classroom(TRANSPORTS)
     app.extensions["classroom"] = room
 
+    @app.errorhandler(ClassFull)
+    def full(error: ClassFull) -> Response:
+        return problem(503, str(error))
+
+    @app.errorhandler(TooSoon)
+    def too_soon(error: TooSoon) -> Response:
+        return problem(429, str(error), Retry_After="1")
+
+    @app.errorhandler(Removed)
+    def removed(error: Removed) -> Response:
+        return problem(403, str(error))
+
+    @app.errorhandler(TooLate)
+    def too_late(error: TooLate) -> Response:
+        return problem(409, str(error))
+
+    def admitted(word: str) -> str | None:
+        """The participant that the request comes from; the teacher's students are known by their words."""
+        return None if guard.is_teacher(request.environ) else participants.admit(request.environ, word)
+
+    def signed(value: Any, who: str | None) -> Response:
+        response = _fresh(value)
+        if who is not None and participants.signed(request.environ) is None:
+            _give_cookie(response, participants, who)
+        return response
+
     @app.post("/class/report")
     def report() -> Response:
-        try:
-            student = room.report(_body(classroom.MAX_REPORT_BYTES), time.monotonic(), now_us())
-        except ClassFull as error:
-            return problem(503, str(error))
-        except TooSoon as error:
-            return problem(429, str(error), Retry_After="1")
+        sent = _body(classroom.MAX_REPORT_BYTES)
+        who = admitted(classroom.word_in(sent, "student"))
+        student = room.report(sent, time.monotonic(), now_us(), who)
         race.watch("the class")
-        return _fresh(student)
+        return signed(student, who)
 
     @app.post("/class/prediction")
     def predict() -> Response:
-        room.predict(_body())
-        return _fresh({"predictions_count": room.summary(time.monotonic())["predictions_count"]})
+        sent = _body()
+        who = admitted(classroom.word_in(sent, "page"))
+        room.predict(sent, who)
+        return signed({"predictions_count": room.summary(time.monotonic())["predictions_count"]}, who)
+
+    @app.post("/class/remove")
+    def remove() -> Response:
+        if not guard.is_teacher(request.environ):
+            return problem(403, TEACHERS_ONLY)
+        number = _body().get("student")
+        who = room.remove(number) if type(number) is int else None
+        if who is None:
+            return problem(404, "There is no student of this number.")
+        participants.remove(who)
+        return _fresh(summed_up())
+
+    def summed_up() -> dict[str, Any]:
+        """The summary, as who asks may see it."""
+        if guard.is_teacher(request.environ):
+            return room.summary(time.monotonic()) | {"numbers": room.numbers()}
+        shows = room.shows_predictions(participants.signed(request.environ))
+        return room.summary(time.monotonic(), predictions=shows)
 
     @app.post("/class/deal")
     def deal() -> Response:
         if not guard.is_teacher(request.environ):
             return problem(403, TEACHERS_ONLY)
         room.deal(time.monotonic())
-        return _fresh(room.summary(time.monotonic()))
+        return _fresh(summed_up())
 
     @app.post("/class/reset")
     def reset() -> Response:
         if not guard.is_teacher(request.environ):
             return problem(403, TEACHERS_ONLY)
         room.reset()
-        return _fresh(room.summary(time.monotonic()))
+        return _fresh(summed_up())
 
     @app.get("/class/summary.json")
     def summary() -> Response:
-        return _fresh(room.summary(time.monotonic()))
+        return _fresh(summed_up())
 
     @app.get("/class/latencies.csv")
     def latencies() -> Response:

@@ -7,7 +7,8 @@ Rules:
    can send neither unasked. A cookie alone never suffices, and it is SameSite=Strict besides.
 3. Students publish to the play streams only, `MAX_PUBLISH_BYTES` at a time, at a rate; what they ask of the
    server by POST has a rate too. A rate is told by 429 and Retry-After, or on a WebSocket by 1013.
-4. A client is an address. `MAX_CLIENTS` are remembered; the longest silent one is forgotten first.
+4. A client is a participant (`participants.py`), else an address. `MAX_CLIENTS` are remembered; the longest
+   silent one is forgotten first.
 5. The wire page's exchange is the server's own client: from this machine its stream may be published to.
 6. The data member `teacher` is the server's own mark: students cannot publish it, so pages may believe it.
 """
@@ -18,6 +19,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
@@ -82,9 +84,9 @@ class Rate:
 class Guard:
     """The rules above, for one server. `token` is None where everybody is the teacher."""
 
-    def __init__(self, token: str | None, addresses: Addresses | None = None) -> None:
+    def __init__(self, token: str | None, client: Callable[[dict[str, Any]], str] | None = None) -> None:
         self.token = token
-        self._addresses = addresses or Addresses(())
+        self._client = client or Addresses(()).client
         self.publishes = Rate(PUBLISHES_PER_S, PUBLISH_BURST)
         self.asks = Rate(ASKS_PER_S, ASK_BURST)
 
@@ -108,7 +110,7 @@ class Guard:
         self.refuse_stream(stream)
         if len(body) > MAX_PUBLISH_BYTES:
             raise CloseWith(CloseReason.MESSAGE_TOO_BIG, TOO_LONG)
-        if self.publishes.take(self._addresses.client(environ)):
+        if self.publishes.take(self._client(environ)):
             raise CloseWith(CloseReason.TRY_AGAIN_LATER, self.publishes.sentence)
         if _bears_teachers_mark(body):
             raise CloseWith(CloseReason.POLICY_VIOLATION, TEACHERS_MARK)
@@ -143,7 +145,7 @@ class Guard:
             stream = STREAM_PATH.match(request.path)
             if not stream:
                 if not self.is_teacher(request.environ) and (
-                    wait_s := self.asks.take(self._addresses.client(request.environ))
+                    wait_s := self.asks.take(self._client(request.environ))
                 ):
                     return problem(429, self.asks.sentence, Retry_After=_whole(wait_s))
                 return None

@@ -297,6 +297,7 @@ async function showSummary() {
       showShares(summary);
       showLatencies(summary);
       showPredictions(summary);
+      if (summary.numbers) showNumbers(summary.numbers);
     } catch {
       // asked again soon
     }
@@ -304,13 +305,22 @@ async function showSummary() {
   setTimeout(showSummary, teacher ? SUMMARY_EVERY_MS : STUDENTS_SUMMARY_EVERY_MS);
 }
 
-async function ask(path) {
-  const response = await postJson(path, {});
+/** Who takes part, for the teacher to take one out: numbers, since nobody has told a name. */
+function showNumbers(numbers) {
+  const select = byId("student-number");
+  const chosen = select.value;
+  select.replaceChildren(...numbers.map(({ student, transport }) => new Option(`${student} (${label(transport)})`, student)));
+  if (numbers.some(({ student }) => String(student) === chosen)) select.value = chosen;
+}
+
+async function ask(path, body = {}) {
+  const response = await postJson(path, body);
   tell(response.ok ? "" : "That was refused: it is the teacher's to do.");
 }
 
 byId("take-part").addEventListener("click", () => takePart(!student));
 byId("deal").addEventListener("click", () => ask("/class/deal"));
+byId("remove").addEventListener("click", () => byId("student-number").value && ask("/class/remove", { student: Number(byId("student-number").value) }));
 byId("reset").addEventListener("click", () => ask("/class/reset"));
 
 try {
