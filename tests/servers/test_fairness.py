@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -41,6 +41,7 @@ FLOODS = {
     "texts": ["/welcome/websocket", frame(0x81, b"x" * 10).hex()],
     "publishes": ["/streams/flooded/websocket", frame(0x81, b'{"data":1}').hex()],
     "fragments": ["/echo", (frame(0x02, b"") + 500 * frame(0x00, b"") + frame(0x80, b"")).hex()],
+    "student's": ["/streams/whiteboard/websocket", frame(0x81, b'{"data":1}').hex(), "again"],
     "refused": ["/streams/flooded/websocket", frame(0x82, b"x").hex(), "again"],
 }
 
@@ -116,6 +117,32 @@ def test_bystanders_do_not_wait_for_a_flood(any_server: Server, flood: str, floo
             if flooded_s <= (max(2 * quiet_s, quiet_s + 0.01) if flooders == 1 else quiet_s + 0.1):
                 return
     pytest.fail(f"p99 quiet and flooded, in seconds: {measured}")
+
+
+def test_a_refused_student_does_not_stop_the_class(demo: Callable[..., Server]) -> None:
+    """Over the rate he is told 1013; what he goes on sending is nobody's concern."""
+    server = demo("--lan")
+
+    def slowest_s() -> float:
+        times_s = []
+        for _ in range(30):
+            began_s = time.monotonic()
+            assert ask(server, "GET", "/healthz").status == 200
+            times_s.append(time.monotonic() - began_s)
+        return max(times_s)
+
+    for _ in range(ATTEMPTS):
+        quiet_s = slowest_s()
+        with flooding(server, "student's", 2):
+            with closing(RawWebSocket(server, "/streams/whiteboard/websocket")) as student:
+                student.message()
+                for _ in range(100):
+                    student.send('{"data":1}')
+                assert student.close_event().code == 1013
+            flooded_s = slowest_s()
+        if flooded_s <= quiet_s + 0.1:
+            return
+    pytest.fail(f"the slowest answer, quiet and flooded, in seconds: {quiet_s}, {flooded_s}")
 
 
 def test_who_waits_now_and_then_never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
