@@ -138,6 +138,7 @@ class Connection(Server):  # type: ignore[misc]
         self._closing = False
         self._incoming = Incoming(max_message_bytes, Claim(unaccepted))
         self._turn = Turn()
+        self._early = _sent_early(environ)
         self.on_message: Callable[[str | bytes], None] = _ignore
         self.on_end: Callable[[], None] = _ignore
         super().__init__(environ, receive_bytes=RECEIVE_BYTES, max_message_size=max_message_bytes)
@@ -304,6 +305,9 @@ class Connection(Server):  # type: ignore[misc]
 
     def _receive(self) -> bytes:
         """What the peer has sent. Until it sends more, it has no part in who is served first."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
         try:
             received: bytes = self._below.recv(self.receive_bytes, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -335,6 +339,14 @@ class Connection(Server):  # type: ignore[misc]
         if self.ws.state is ConnectionState.REMOTE_CLOSING:
             self._send_event(event.response())
         self.connected = False
+
+
+def _sent_early(environ: dict[str, Any]) -> bytes:
+    """Frames that came with the handshake. A client should have waited (RFC 6455, section 4.1), but gunicorn
+    has read them, and they would be lost without a word."""
+    body = getattr(environ.get("wsgi.input"), "reader", None)
+    unreader = getattr(body, "unreader", None)
+    return bytes(unreader.read()) if unreader is not None and unreader.buf.tell() else b""
 
 
 def _as_close(error: CloseWith | Refused) -> CloseWith:

@@ -410,3 +410,17 @@ def test_nothing_is_answered_after_the_close(any_server: Server, sent: bytes) ->
     with connected(any_server, "/echo") as wire:
         wire.send(close(1000) + sent)
         check(wire, [closed(1000)])
+
+
+@pytest.mark.parametrize("early", [HELLO, HELLO + frame(TEXT, b"two", fin=False), HELLO[:3]])
+def test_what_comes_with_the_handshake_is_not_lost(any_server: Server, early: bytes) -> None:
+    """Section 4.1 has clients wait. Who does not is served, or refused, but never half heard."""
+    rest = (HELLO + frame(TEXT, b"two", fin=False))[len(early) :] if len(early) != len(HELLO) else b""
+    wire = Wire(any_server)
+    with wire.socket:
+        wire.send(head("/echo") + early)
+        assert wire.answer_head()[0] == 101
+        wire.send(rest)
+        assert wire.frame() == echoed(b"hello")
+        wire.send(close(1000))
+        check(wire, [closed(1000)])
