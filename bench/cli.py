@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from bench.errors import UsageError
-from bench.rendering.terminal.streams import printing
+from bench.rendering.terminal.streams import Stream, printing
 
 COMMANDS = {
     "serve": "serve one notification stream over every transport",
@@ -57,13 +57,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     with printing() as out:
-        code = _run(named, arguments)
-        out.flush()
-        out.bare.flush()
-        if out.lost:
-            print(f"wirelab: the output could not be written: {out.lost.strerror}", file=sys.stderr)
-            code = code if named in LEAVE_FILES else code or 1
-        return code
+        try:
+            code = _run(named, arguments)
+        except SystemExit as end:
+            # argparse has told how to ask.
+            if _all_was_shown(out):
+                raise
+            raise SystemExit(end.code or 1) from None
+        return code if _all_was_shown(out) or named in LEAVE_FILES else code or 1
+
+
+def _all_was_shown(out: Stream) -> bool:
+    """Pass on what is still to be printed; say so if it is lost."""
+    out.flush()
+    out.bare.flush()
+    if out.lost:
+        print(f"wirelab: the output could not be written: {out.lost.strerror}", file=sys.stderr)
+    return out.lost is None
 
 
 def _run(named: str, arguments: list[str]) -> int:
