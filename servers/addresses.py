@@ -28,8 +28,8 @@ def networks(texts: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv
 class Addresses:
     """Tells clients apart, by one server's settings."""
 
-    def __init__(self, trusted_proxies: Iterable[str]) -> None:
-        self._trusted = networks(trusted_proxies)
+    def __init__(self, trusted_proxy: Iterable[str]) -> None:
+        self._trusted = networks(trusted_proxy)
         self._tell = lru_cache(maxsize=REMEMBERED)(self._client_and_share)
 
     def client(self, environ: "WSGIEnvironment") -> str:

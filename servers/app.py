@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> Flask:
     app.session_interface = NoSessions()
     streams = app.extensions["streams"] = Streams(settings)
     app.extensions["settings"] = settings
-    addresses = app.extensions["addresses"] = Addresses(settings.trusted_proxies)
+    addresses = app.extensions["addresses"] = Addresses(settings.trusted_proxy)
     streams.address = lambda: (
         addresses.client(request.environ) if addresses.has_share(request.environ) else None
     )

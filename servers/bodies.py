@@ -20,12 +20,13 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.http.unreader import SocketUnreader
 
 from servers.refusals import BodyIncomplete, BodyTooLarge
+from servers.turns import Turn
 from servers.unaccepted import FREE_BYTES, Claim, Unaccepted
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-TURN_S = 0.005
+HASTY_S = 0.005
 SHORT_BYTES = 64 * 1024
 CHUNKED_STEP = 4 * 1024
 MAX_STEP = 128 * 1024
@@ -94,7 +95,7 @@ def _read_whole(stream: io.BytesIO, length: int | None, max_bytes: int, limit: s
         out = io.BytesIO()
         size = 0
         step = CHUNKED_STEP if length is None else FREE_BYTES
-        turn_s = time.monotonic()
+        turn = Turn()
         while length is None or size < length:
             # One byte more than may be tells a body that is too large.
             step = min(step, (max_bytes + 1 if length is None else length) - size)
@@ -107,12 +108,9 @@ def _read_whole(stream: io.BytesIO, length: int | None, max_bytes: int, limit: s
             size += len(received)
             if size > max_bytes:
                 raise _too_large(max_bytes, limit)
-            now_s = time.monotonic()
-            if now_s - turn_s > TURN_S:
-                time.sleep(0)
-                turn_s = time.monotonic()
             # A chunk may be one byte, and what takes many of them takes long.
-            hasty = length is not None or now_s - started_s < TURN_S
+            hasty = length is not None or time.monotonic() - started_s < HASTY_S
+            turn.worked()
             step = min(MAX_STEP, max(FREE_BYTES, size)) if hasty else CHUNKED_STEP
         claim.hold(size)
         data = out.getvalue()

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for item in dataclasses.fields(Settings):
         meaning = item.metadata["meaning"]
-        option = item.metadata.get("option", "--" + item.name.removesuffix("s").replace("_", "-"))
+        option = "--" + item.name.removesuffix("s").replace("_", "-")
         if isinstance(item.default, tuple):
             parser.add_argument(option, dest=item.name, action="append", default=[], help=meaning)
         elif isinstance(item.default, bool):

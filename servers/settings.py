@@ -44,12 +44,9 @@ class Settings:
     allow_origins: tuple[str, ...] = field(
         default=(), metadata={"meaning": "foreign origin whose pages may open WebSockets (repeatable)"}
     )
-    trusted_proxies: tuple[str, ...] = field(
+    trusted_proxy: tuple[str, ...] = field(
         default=(),
-        metadata={
-            "meaning": "address or network of a proxy whose X-Forwarded-For is believed (repeatable)",
-            "option": "--trusted-proxy",
-        },
+        metadata={"meaning": "address or network of a proxy whose X-Forwarded-For is believed (repeatable)"},
     )
     permessage_deflate: bool = field(
         default=False, metadata={"meaning": "accept WebSocket compression where a client offers it"}
@@ -62,9 +59,9 @@ class Settings:
             if least is not None and not (math.isfinite(value) and value >= least):
                 raise ValueError(f"{item.name} must be at least {least}, not {value}")
         try:
-            networks(self.trusted_proxies)
+            networks(self.trusted_proxy)
         except ValueError as error:
-            raise ValueError(f"trusted_proxies: {error}") from None
+            raise ValueError(f"trusted_proxy: {error}") from None
         if self.max_notification_bytes > self.max_log_bytes:
             raise ValueError("max_notification_bytes must not exceed max_log_bytes")
         if self.max_unaccepted_bytes < self.max_body_bytes:
