@@ -64,7 +64,7 @@ export class Subscriber {
   #pollIntervalS;
 
   /** Polls use `pollIntervalS` or `waitS`, both seconds. A WebSocket asks for a sign of life every `heartbeatS`. */
-  constructor(stream, { pollIntervalS = 1, waitS = 25, heartbeatS = null, after = null, onNotifications, onWire, onState } = {}) {
+  constructor(stream, { pollIntervalS = 1, waitS = 25, heartbeatS = 5, after = null, onNotifications, onWire, onState } = {}) {
     this.stream = stream;
     this.waitS = waitS;
     this.heartbeatS = heartbeatS;

@@ -299,3 +299,14 @@ def test_a_slow_exchange_tells_no_time(
     """After two minutes of them nothing is known any more; and what is less than the error is not told."""
     page = visit(pages.url + "/welcome")
     assert page.evaluate(CLOCK, exchanges) == [offset_ms, knows, tells, knows]
+
+
+def test_the_real_server_keeps_an_idle_websocket(pages: Server, visit: Visits) -> None:
+    """Its heartbeats come in time, and are no news."""
+    page = visit(pages.url + "/welcome")
+    follow(page, "websocket", heartbeatS=1)
+    wait_for(page, "() => follower.receiver.cursor !== null")
+    page.wait_for_timeout(3500)
+    assert page.evaluate("() => [follower.state, follower.reconnects, got.length]") == ["open", 0, 0]
+    assert page.evaluate("() => follower.bytes.bodyDown") >= 3 * len(batch())
+    page.evaluate("() => follower.close()")

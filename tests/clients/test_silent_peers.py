@@ -6,12 +6,15 @@ import sys
 import time
 
 import pytest
+from conftest import Server
 from fake_server import Peer, batch, fake_server, frame
-from test_clients import no_pauses, subscribe, take  # noqa: F401 - a fixture among them
+from test_clients import following, no_pauses, subscribe, take, wait_until  # noqa: F401 - a fixture among them
 
+from clients.publisher import Publisher
 from clients.wire import Connection
 
 PING = 9
+QUIET_S = 2.5
 
 
 def query_of(request: str) -> str:
@@ -81,6 +84,20 @@ def test_a_sign_of_life_keeps_it(sign: str) -> None:
         assert [delivery.id for delivery in take(follower, 2)] == [1, 2]
     assert follower.reconnects == 0
     assert follower.receiver.duplicates == 0
+
+
+def test_the_real_server_keeps_an_idle_one(any_server: Server) -> None:
+    """And its heartbeats are no news."""
+    follower = subscribe("websocket", any_server.url, "c-heartbeat", heartbeat_s=1)
+    with following(follower) as deliveries:
+        wait_until(lambda: follower.joined)
+        time.sleep(QUIET_S)
+        with Publisher(any_server.url, "c-heartbeat") as publisher:
+            publisher.publish("news", due_us=1)
+            assert publisher.drain()
+        wait_until(lambda: deliveries)
+    assert [delivery.data for delivery in deliveries] == ["news"]
+    assert (follower.reconnects, follower.last_error) == (0, None)
 
 
 def test_a_client_that_stood_still_does_not_blame_its_server() -> None:
