@@ -5,31 +5,43 @@ Rules:
 1. `publish` writes at once and waits for no answer, so that a slow server cannot slow the load down
    (coordinated omission). It waits only if the kernel takes no more bytes; `written_us` then shows it.
 2. Answers come in the order of the requests (RFC 9112, 9.3.2); a second thread collects them.
-3. An answer other than 201, an answer that breaks the protocol, or a lost connection is final: nobody can
+3. An answer with `Connection: close` is the last of its connection, and nothing after it was processed (RFC
+   9112, 9.6): what is unanswered is sent again on a new connection, in its order. A connection that ended
+   when all was answered is replaced by the next publish.
+4. An answer other than 201, an answer that breaks the protocol, or a lost connection is final: nobody can
    know any more what was published. It is kept as `error`, and the next call raises it.
-4. The newest RECORDS publications are remembered; `forgotten` counts those before. There are never more
-   than UNANSWERED_MOST unanswered ones: beyond, publishing raises.
+5. With `keyed` each publish has an Idempotency-Key, so a lost connection and the answers 5xx, 408 and 429 are
+   not final: what is unanswered is sent again, after pauses, for RETRY_S after the last answer. It has one
+   from the first time on: sent again with a key that the first had not, it would be another. The publisher
+   of a benchmark has no keys: its bytes stay what they were, and a lost connection makes a trial invalid.
+6. The newest RECORDS publications are remembered; `forgotten` counts those before. There are never more
+   than UNANSWERED_MOST unanswered ones, of UNANSWERED_BYTES_MOST together: beyond, publishing raises.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import secrets
 import string
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from clients.errors import BadAnswer, ClientError, ConnectionLost, Refused
 from clients.http_response import Response, ResponseParser
-from clients.subscriber import check_stream, problem_detail
+from clients.subscriber import asks_to_come_back, check_stream, problem_detail, retry_after_s
 from clients.wire import Connection, Endpoint
 
 RECORDS = 500_000
 UNANSWERED_MOST = 100_000
+UNANSWERED_BYTES_MOST = 256 * 2**20
+RETRY_S = 30.0
+RETRY_FIRST_S = 0.1
+RETRY_MOST_S = 2.0
 DRAIN_S = 10.0
 
 Schedule = Literal["poisson", "constant", "on-off"]
@@ -103,14 +115,19 @@ class Publication:
     """The id that the server gave it."""
     status: int | None = None
     """The answer's HTTP status; 201 is the good one."""
+    request: bytes = field(default=b"", repr=False)
+    """What to send again; empty once it is answered."""
 
 
 class Publisher:
     """Add notifications to one stream. The module's docstring has the rules."""
 
-    def __init__(self, url: str, stream: str = "main", *, payload_bytes: int = 100, seed: int = 0) -> None:
+    def __init__(
+        self, url: str, stream: str = "main", *, payload_bytes: int = 100, seed: int = 0, keyed: bool = False
+    ) -> None:
         """Connect to `url`; `run` publishes fillers of `payload_bytes`, drawn from the seed.
 
+        `keyed` publishes with idempotency keys, so that a lost connection can be made good.
         Raises ValueError for arguments that make no sense, and ConnectionLost if nobody answers.
         """
         check_stream(stream)
@@ -127,15 +144,23 @@ class Publisher:
         """What ended the publishing, if something did."""
         self._head = (
             f"POST {self.endpoint.path}/streams/{stream}/notifications HTTP/1.1\r\n"
-            f"Host: {self.endpoint.host_header}\r\nContent-Type: application/json\r\nContent-Length: "
+            f"Host: {self.endpoint.host_header}\r\nContent-Type: application/json\r\n"
         ).encode("ascii")
+        self._key_prefix = secrets.token_hex(8) if keyed else None
+        self._keys = 0
+        self._writing = threading.Lock()
+        """Held while requests are written, and while the connection is replaced."""
+        self._ended = False
+        """The connection has ended and nothing was unanswered: the next publish replaces it."""
         self._unanswered: deque[Publication] = deque()
+        # Each has one thread that adds to it.
+        self._written_bytes = self._answered_bytes = 0
         self._all_answered = threading.Event()
         self._all_answered.set()
-        self._closed = False
+        self._closed = threading.Event()
+        self._answered_s = time.monotonic()
         self._connection = self._connect()
-        self._reader = threading.Thread(target=self._read, name="publisher answers", daemon=True)
-        self._reader.start()
+        self._reader = self._start_reader()
 
     def publish(self, data: Any, due_us: int) -> Publication:
         """Write one notification and return its record, which fills in as the answer comes.
@@ -145,22 +170,37 @@ class Publisher:
         body = json.dumps(
             {"data": data, "due_us": due_us}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
         ).encode("utf-8")
+        key = b""
+        if self._key_prefix is not None:
+            self._keys += 1
+            key = f"Idempotency-Key: {self._key_prefix}-{self._keys}\r\n".encode("ascii")
         self._raise_error()
         if len(self._unanswered) >= UNANSWERED_MOST:
             raise ConnectionLost(f"the server has {UNANSWERED_MOST} publishes to answer and answers none")
-        record = Publication(due_us)
-        # Before the write: the answer can be here before the write returns.
-        self._unanswered.append(record)
-        self._all_answered.clear()
-        if len(self.records) == RECORDS:
-            self.records.popleft()
-            self.forgotten += 1
-        self.records.append(record)
-        try:
-            self._connection.send(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
-        except OSError as error:
-            self._fail(ConnectionLost(f"the publisher's connection was lost: {error}"))
-            self._raise_error()
+        request = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, key, len(body), body)
+        if self._written_bytes - self._answered_bytes + len(request) > UNANSWERED_BYTES_MOST:
+            raise ConnectionLost(
+                f"the server has publishes of {UNANSWERED_BYTES_MOST} bytes to answer and answers none"
+            )
+        record = Publication(due_us, request=request)
+        with self._writing:
+            # Before the write: the answer can be here before the write returns.
+            self._written_bytes += len(request)
+            self._unanswered.append(record)
+            self._all_answered.clear()
+            if len(self.records) == RECORDS:
+                self.records.popleft()
+                self.forgotten += 1
+            self.records.append(record)
+            try:
+                if self._ended:
+                    self._replace()
+                self._connection.send(request)
+            except ConnectionLost as error:
+                self._fail(error)
+                raise
+            except OSError:
+                pass  # the reader sees how the connection ended, and what that means for what is unanswered
         record.written_us = time.time_ns() // 1000
         self.published += 1
         return record
@@ -196,7 +236,7 @@ class Publisher:
 
     def close(self) -> None:
         """Close the connection. What is not answered yet may be lost: `drain` waits for it."""
-        self._closed = True
+        self._closed.set()
         self._connection.shutdown()
         self._reader.join(DRAIN_S)
         self._connection.close()
@@ -230,26 +270,91 @@ class Publisher:
             return connection
         raise ConnectionLost(f"cannot connect to {self.endpoint.host}:{self.endpoint.port}: {why}")
 
-    def _read(self) -> None:
-        """Collect answers until the connection ends; runs in the second thread."""
+    def _start_reader(self) -> threading.Thread:
+        """Collect the answers of the connection that is there, in a thread of its own."""
+        thread = threading.Thread(
+            target=self._read, args=(self._connection,), name="publisher answers", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _read(self, connection: Connection) -> None:
+        """Collect answers until the connection ends; see that what is unanswered is sent again, if it may."""
         parser = ResponseParser()
         try:
-            while True:
-                data = self._connection.receive()
-                if not data:
-                    raise ConnectionLost("the server closed the publisher's connection")
-                for response in parser.feed(data):
-                    self._answer(response)
-        except OSError as error:
-            self._fail(ConnectionLost(f"the publisher's connection was lost: {error}"))
+            pause_s = self._collect(connection, parser)
+        except (OSError, ConnectionLost) as error:
+            if self._key_prefix is None:
+                self._fail(ConnectionLost(f"the publisher's connection was lost: {error}"))
+                return
+            pause_s = RETRY_FIRST_S
         except ClientError as error:
             self._fail(error)
+            return
+        self._go_on(connection, pause_s)
 
-    def _answer(self, response: Response) -> None:
+    def _collect(self, connection: Connection, parser: ResponseParser) -> float:
+        """Take answers until the connection has ended in good order, or one asks to come back.
+
+        Returns for how long to pause; raises OSError and ClientError.
+        """
+        while True:
+            data = connection.receive()
+            if not data:
+                with self._writing:
+                    if self._unanswered or self._closed.is_set() or self.error is not None:
+                        raise ConnectionLost("the server closed the publisher's connection")
+                    self._ended = True
+                return 0.0
+            for response in parser.feed(data):
+                if self._key_prefix is not None and asks_to_come_back(response):
+                    return max(RETRY_FIRST_S, min(retry_after_s(response) or 0.0, RETRY_S))
+                self._answer(response, connection.received_us)
+                if not response.keep_alive:
+                    return 0.0
+
+    def _go_on(self, ended: Connection, pause_s: float) -> None:
+        """Replace a connection, and send what is unanswered again; runs in the thread that has read it."""
+        while not self._closed.wait(pause_s):
+            with self._writing:
+                if self._connection is not ended:
+                    return  # by a publish
+                if not self._unanswered:
+                    self._ended = True
+                    return
+                requests = [record.request for record in self._unanswered]
+                try:
+                    self._replace()
+                except ConnectionLost as error:
+                    if self._key_prefix is None or time.monotonic() - self._answered_s > RETRY_S:
+                        self._fail(error)
+                        return
+                    pause_s = min(RETRY_MOST_S, 2 * pause_s or RETRY_FIRST_S)
+                    continue
+                try:
+                    for request in requests:
+                        self._connection.send(request)
+                except OSError:
+                    pass  # its reader sees how it ended
+                return
+
+    def _replace(self) -> None:
+        """Connect anew; raises ConnectionLost. The caller holds `_writing`."""
+        self._connection.close()
+        self._connection = self._connect()
+        self._ended = False
+        self._reader = self._start_reader()
+        if self._closed.is_set():
+            self._connection.shutdown()
+
+    def _answer(self, response: Response, received_us: int) -> None:
         if not self._unanswered:
             raise BadAnswer("the server answered a publish that nobody made")
         record = self._unanswered.popleft()
-        record.answered_us = self._connection.received_us
+        self._answered_s = time.monotonic()
+        self._answered_bytes += len(record.request)
+        record.request = b""
+        record.answered_us = received_us
         record.status = response.status
         if response.status != 201:
             raise Refused(response.status, problem_detail(response))
@@ -266,12 +371,12 @@ class Publisher:
                 self._all_answered.clear()
 
     def _fail(self, error: ClientError) -> None:
-        if self.error is None and not self._closed:
+        if self.error is None and not self._closed.is_set():
             self.error = error
         self._all_answered.set()
 
     def _raise_error(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise ConnectionLost("the publisher is closed")
         if self.error is not None:
             raise self.error

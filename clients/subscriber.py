@@ -425,8 +425,8 @@ def _refusal(response: Response) -> ConnectionLost | Refused | BadAnswer:
     """Return the error for an answer: ConnectionLost if asking again may help, else Refused."""
     status = response.status
     detail = problem_detail(response)
-    if status >= 500 or status in (408, 429):
-        return ConnectionLost(f"the server answered {status}: {detail}", _retry_after_s(response))
+    if asks_to_come_back(response):
+        return ConnectionLost(f"the server answered {status}: {detail}", retry_after_s(response))
     if status >= 400:
         return Refused(status, detail)
     return BadAnswer(f"the server answered {status} where a batch or an upgrade was due: {detail}")
@@ -441,7 +441,12 @@ def problem_detail(response: Response) -> str:
         return response.body[:200].decode("utf-8", "replace").strip() or "(it does not say why)"
 
 
-def _retry_after_s(response: Response) -> float | None:
+def asks_to_come_back(response: Response) -> bool:
+    """Whether the same may be answered better later."""
+    return response.status >= 500 or response.status in (408, 429)
+
+
+def retry_after_s(response: Response) -> float | None:
     """Return Retry-After in seconds (RFC 9110, 10.2.3); None where absent, or given as a date."""
     value = response.headers.get(b"retry-after", b"")
     return float(value) if value.isdigit() else None

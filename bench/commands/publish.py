@@ -35,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from clients.publisher import Publisher, schedule
 
     try:
-        publisher = Publisher(args.url, args.stream, payload_bytes=args.payload_bytes, seed=args.seed)
+        publisher = Publisher(
+            args.url, args.stream, payload_bytes=args.payload_bytes, seed=args.seed, keyed=True
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     except ClientError as error:

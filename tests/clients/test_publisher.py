@@ -3,12 +3,15 @@
 import itertools
 import json
 import math
+import socket
 import statistics
+import struct
 import threading
 import time
 
 import pytest
 from conftest import Server
+from cutting_proxy import Cut, CuttingProxy
 from fake_server import Peer, fake_server, http
 
 from clients import publisher as publisher_module
@@ -154,6 +157,122 @@ def test_what_goes_wrong_is_raised_at_the_next_call(
         with pytest.raises(error, match=sentence):
             publisher.publish("y", due_us=2)
         assert len(publisher.records) == 1
+
+
+def closing(number: int) -> bytes:
+    return created(number).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+
+
+@pytest.mark.parametrize("end", ["in good order", "by a reset", "without a word more"])
+def test_an_orderly_close_in_mid_pipeline_is_survived(end: str) -> None:
+    """As nginx closes after keepalive_requests: what it has not answered it has not processed."""
+    got: list[list[object]] = []
+    more = threading.Event()
+
+    def script(peer: Peer, number: int) -> None:
+        got.append([])
+        if number == 3:
+            for _ in range(20):
+                got[number].append(read_publish(peer)["data"])
+                peer.send(created(int(str(got[number][-1]))))
+            peer.wait_for_end()
+            return
+        got[number].extend(read_publish(peer)["data"] for _ in range(5))
+        if number == 0:
+            assert more.wait(10)
+        first = int(str(got[number][0]))
+        peer.send(created(first) + closing(first + 1))
+        if end == "by a reset":
+            peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif end == "without a word more":
+            peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url) as publisher:
+        for number in range(1, 21):
+            publisher.publish(number, due_us=number)
+        more.set()
+        assert publisher.drain()
+        assert [record.id for record in publisher.records] == list(range(1, 21))
+        assert publisher.error is None
+    # Each connection is asked anew for what the one before has not answered, in its order.
+    assert [data[0] for data in got] == [1, 3, 5, 7]
+    assert got[3] == list(range(7, 21))
+
+
+def test_a_connection_that_idled_out_is_replaced() -> None:
+    """Nothing was unanswered, so nothing is in doubt."""
+    ended = threading.Event()
+
+    def script(peer: Peer, number: int) -> None:
+        read_publish(peer)
+        peer.send(created(number + 1))
+        if number == 0:
+            peer.socket.shutdown(socket.SHUT_RDWR)
+            ended.set()
+        else:
+            peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url) as publisher:
+        publisher.publish("x", due_us=1)
+        assert publisher.drain()
+        assert ended.wait(10)
+        deadline = time.monotonic() + 10
+        while not publisher._ended and time.monotonic() < deadline:
+            time.sleep(0.005)
+        publisher.publish("y", due_us=2)
+        assert publisher.drain()
+        assert [record.id for record in publisher.records] == [1, 2]
+
+
+def test_with_keys_a_lost_connection_is_made_good(any_server: Server) -> None:
+    """Cut anywhere by a proxy, before the server had it or after: each is there once, in its order."""
+    cuts = [Cut("rst", up_bytes=700), Cut("fin", up_bytes=333), Cut("fin", down_bytes=70)] * 4
+    with CuttingProxy(any_server.address, cuts) as proxy:
+        with Publisher(proxy.url, "c-keyed", keyed=True) as publisher:
+            for number in range(60):
+                publisher.publish(number, due_us=number)
+                time.sleep(0.01)
+            assert publisher.drain(30)
+            ids = [record.id for record in publisher.records]
+        assert proxy.cuts == len(cuts)
+    assert ids == list(range(1, 61))
+
+
+def test_with_keys_a_server_that_asks_for_a_pause_is_asked_again() -> None:
+    """By 503 as it stops; the same keys come again."""
+    heads: list[list[str]] = []
+
+    def script(peer: Peer, number: int) -> None:
+        head = peer.read_request()
+        heads.append([line for line in head.splitlines() if line.startswith("Idempotency-Key: ")])
+        peer.send(http(b"{}", "503 Busy", "Retry-After: 0") if number == 0 else created(1))
+        peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url, keyed=True) as publisher:
+        publisher.publish("x", due_us=1)
+        assert publisher.drain()
+        assert [record.id for record in publisher.records] == [1]
+    assert len(heads[0]) == 1
+    assert heads[0] == heads[1]
+
+
+def test_without_keys_its_bytes_are_what_they_were() -> None:
+    """A benchmark's publisher is measured too."""
+    heads: list[str] = []
+
+    def script(peer: Peer, _: int) -> None:
+        heads.append(peer.read_request())
+        peer.send(created(1))
+        peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url) as publisher:
+        publisher.publish("x", due_us=1)
+        assert publisher.drain()
+    host = url.removeprefix("http://")
+    assert heads == [
+        f"POST /streams/main/notifications HTTP/1.1\r\nHost: {host}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 23"
+    ]
 
 
 def test_a_real_refusal_is_raised(server: Server) -> None:
