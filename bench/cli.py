@@ -33,6 +33,7 @@ COMMANDS = {
     "plan": "tell what so many users would take, from the costs of a run",
     "wire": "explain one real exchange byte by byte",
 }
+INTERRUPTED = 128 + signal.SIGINT
 LEAVE_FILES = ("bench", "report", "reproduce")
 """Commands whose results lie in files, whether they could be printed or not."""
 
@@ -59,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with printing() as out:
         try:
             code = _run(named, arguments)
+            if argv is None and code == INTERRUPTED:
+                # This process ends now: a second Ctrl-C finds nothing that it could cut.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         except SystemExit as end:
             # argparse has told how to ask.
             if _all_was_shown(out):
@@ -84,8 +88,6 @@ def _run(named: str, arguments: list[str]) -> int:
         print(f"wirelab: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interruption:
-        # Once is enough: a second Ctrl-C finds nothing that it could cut.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("wirelab: interrupted", file=sys.stderr)
         return 128 + int(getattr(interruption, "number", signal.SIGINT))
 

@@ -258,3 +258,16 @@ def test_a_lost_output_ends_nothing(start: Callable[..., Bench], tmp_path: Path,
     assert read(one.out) == TRIALS
     assert {path.name for path in one.out.iterdir()} - {"report.html", "figures"} == FILES
     assert (one.out / "report.html").exists() is (output == "full")
+
+
+def test_a_run_may_have_any_name(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, a line end, markup, a terminal's codes: from the first piece to the report."""
+    (tmp_path / "tiny.toml").write_text(SCENARIO, encoding="utf-8")
+    out = tmp_path / os.fsdecode(b"\xff\n\x1b[31m [bold] $x")
+    command = [*QUICK_BENCH, "bench", str(tmp_path / "tiny.toml"), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert read(out) == TRIALS
+    assert (out / "report.html").exists()
