@@ -100,6 +100,7 @@ def create_app(settings: Settings) -> Flask:
     flask_sock.Server = Connection
     app.config["SOCK_SERVER_OPTIONS"] = {
         "max_message_bytes": settings.max_body_bytes,
+        "message_timeout_s": settings.request_timeout_s,
         "permessage_deflate": settings.permessage_deflate,
         "unaccepted": app.extensions["unaccepted"],
     }

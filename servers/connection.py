@@ -128,6 +128,7 @@ class Connection(Server):  # type: ignore[misc]
         self,
         environ: dict[str, Any],
         max_message_bytes: int,
+        message_timeout_s: float,
         permessage_deflate: bool,
         unaccepted: Unaccepted,
     ) -> None:
@@ -136,7 +137,7 @@ class Connection(Server):  # type: ignore[misc]
         self._unanswered_since_s: float | None = None
         self._refusal: CloseWith | None = None
         self._closing = False
-        self._incoming = Incoming(max_message_bytes, Claim(unaccepted))
+        self._incoming = Incoming(max_message_bytes, message_timeout_s, Claim(unaccepted))
         self._turn = Turn()
         self._early = _sent_early(environ)
         self.on_message: Callable[[str | bytes], None] = _ignore
@@ -226,7 +227,7 @@ class Connection(Server):  # type: ignore[misc]
 
     def ping(self, now_s: float) -> None:
         """Send a ping; close the connection instead if earlier pings have gone unanswered for
-        PONG_PATIENCE_S, by the pinger's clock. Never blocks.
+        PONG_PATIENCE_S, by the pinger's clock, or if a large message does not come whole. Never blocks.
 
         An interval may be shorter than what a busy server, or the way there and back, takes for a pong.
 
@@ -237,7 +238,14 @@ class Connection(Server):  # type: ignore[misc]
             return
         try:
             before_s = self._unanswered_since_s
-            if before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
+            if self._incoming.is_late(now_s):
+                # The reader sees an end, and the view tells the reason.
+                self._refusal = CloseWith(
+                    CloseReason.POLICY_VIOLATION,
+                    f"The message was not whole after {self._incoming.timeout_s:g} s (request_timeout_s).",
+                )
+                self._below.shutdown(socket.SHUT_RD)
+            elif before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
                 self.sock.shutdown(socket.SHUT_RDWR)
             elif self.ws.state is ConnectionState.OPEN:
                 # Before the ping leaves: on threads its pong may have been read before this goes on.
@@ -277,7 +285,7 @@ class Connection(Server):  # type: ignore[misc]
     def _thread(self) -> None:
         self.event.wait()
         try:
-            while self.connected:
+            while self.connected and not self._refusal:
                 received = self._receive()
                 if not received:
                     break

@@ -5,15 +5,17 @@ Rules:
    which one character is rare takes what was sent.
 2. A message that is too large is refused by the header of the frame that makes it so (RFC 6455, section 5.2),
    before that frame is read. What a compressed frame will take is known when it is inflated.
-3. What is kept counts among all that is not accepted yet (`unaccepted.py`), until the message was handled.
+3. A large one has as long to come as a request's body (`patience.py`): it takes room that others need.
+4. What is kept counts among all that is not accepted yet (`unaccepted.py`), until the message was handled.
 """
 
 from wsproto.events import BytesMessage, TextMessage
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
+from servers.patience import BODY_BYTES_PER_S
 from servers.refusals import TooLarge
-from servers.unaccepted import Claim
+from servers.unaccepted import FREE_BYTES, Claim
 
 UTF8_BYTES = 4
 
@@ -21,8 +23,10 @@ UTF8_BYTES = 4
 class Incoming:
     """What has come of a message. Raises TooLarge or UnacceptedFull where there can be no more of it."""
 
-    def __init__(self, max_bytes: int, claim: Claim) -> None:
+    def __init__(self, max_bytes: int, timeout_s: float, claim: Claim) -> None:
         self._max_bytes = max_bytes
+        self.timeout_s = timeout_s
+        self._seen_s: float | None = None
         self._limit = "8 times max_notification_bytes"
         self._claim = claim
         self._kept = bytearray()
@@ -59,8 +63,17 @@ class Incoming:
         self._claim.hold(len(self._kept))
         if not event.message_finished:
             return None
-        kept, self._kept = self._kept, bytearray()
+        kept, self._kept, self._seen_s = self._kept, bytearray(), None
         return kept.decode() if isinstance(event, TextMessage) else bytes(kept)
+
+    def is_late(self, now_s: float) -> bool:
+        """Whether a large message has taken too long, by the caller's clock and since his first look."""
+        size = len(self._kept)
+        if size <= FREE_BYTES:
+            return False
+        if self._seen_s is None:
+            self._seen_s = now_s
+        return now_s - self._seen_s > self.timeout_s + size / BODY_BYTES_PER_S
 
     def handled(self) -> None:
         """The message that was whole is no longer held."""

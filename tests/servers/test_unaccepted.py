@@ -54,9 +54,15 @@ def worker_of(server: Server) -> psutil.Process:
     return psutil.Process(server.process.pid).children()[0]
 
 
+def _length(size: int) -> bytes:
+    if size < 126:
+        return bytes([0x80 | size])
+    return b"\xfe" + size.to_bytes(2, "big") if size < 1 << 16 else b"\xff" + size.to_bytes(8, "big")
+
+
 def frame(first_byte: int, size: int, payload: bytes) -> bytes:
     """A frame that announces `size` bytes, by a mask that changes nothing, and what is sent of it."""
-    return bytes([first_byte, 0xFF]) + size.to_bytes(8, "big") + bytes(4) + payload
+    return bytes([first_byte]) + _length(size) + bytes(4) + payload
 
 
 @pytest.mark.parametrize("model", ["gevent", "gthread"])
@@ -123,3 +129,24 @@ def test_so_is_the_fragment_that_makes_it_too_large(any_server: Server) -> None:
     with closing(RawWebSocket(any_server, "/echo")) as peer:
         peer.socket.sendall(frame(0x01, MIB, b"x" * MIB) + frame(0x80, 15 * MIB, b"y" * (15 * MIB)))
         assert len(peer.message()) == 16 * MIB
+
+
+@pytest.mark.parametrize("model", ["gevent", "gthread"])
+def test_an_unfinished_message_does_not_keep_its_room(serve: Callable[..., Server], model: str) -> None:
+    server = serve("--server-model", model, "--request-timeout-s", "0.2", "--ping-interval-s", "0.2")
+    with (
+        closing(RawWebSocket(server, "/echo")) as large,
+        closing(RawWebSocket(server, "/echo")) as small,
+        closing(RawWebSocket(server, "/echo")) as slow,
+    ):
+        slow.socket.sendall(frame(0x01, MIB, b"x" * (MIB // 2)))
+        small.socket.sendall(frame(0x81, 1000, b"x"))
+        large.socket.sendall(frame(0x02, MIB, b"x" * (2 * FREE_BYTES)))
+        event = large.close_event()
+        assert event.code == 1008
+        assert event.reason and "request_timeout_s" in event.reason
+        # One of which much has come may take longer, and one that is small takes nobody's room.
+        slow.socket.sendall(b"x" * (MIB // 2) + frame(0x80, 0, b""))
+        small.socket.sendall(b"x" * 999)
+        assert len(slow.message()) == MIB
+        assert small.message() == b"x" * 1000
