@@ -21,6 +21,7 @@ from servers.connection import Connection
 from servers.departures import Departures
 from servers.drafts import KEY_RULE, is_key, parse_draft
 from servers.heartbeat import Heartbeats
+from servers.hosts import refuse_foreign_hosts
 from servers.patience import RequestTimeout
 from servers.pinger import Pinger
 from servers.problems import from_http_exception, from_refused, problem
@@ -104,7 +105,7 @@ def create_app(settings: Settings) -> Flask:
         "permessage_deflate": settings.permessage_deflate,
         "unaccepted": app.extensions["unaccepted"],
     }
-    app.before_request(refuse_without_host)
+    refuse_foreign_hosts(app, settings)
     refuse_bad_handshakes(app, settings)
     for transport in TRANSPORTS.values():
         transport.add_route(app, streams)
@@ -121,14 +122,6 @@ def create_app(settings: Settings) -> Flask:
         return response
 
     return app
-
-
-def refuse_without_host() -> Response | None:
-    """RFC 9112, section 3.2: a request of HTTP/1.1 names its host."""
-    environ = request.environ
-    if "HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
-        return problem(400, "The Host header is missing (RFC 9112, section 3.2).")
-    return None
 
 
 def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: Settings) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from servers.names import host_of
 from servers.settings import Settings, to_environ
 
 SERVER_MODELS = ("gevent", "gthread")
@@ -79,6 +80,10 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
         for item in dataclasses.fields(Settings):
             value = getattr(arguments, item.name)
             given[item.name] = tuple(value) if isinstance(value, list) else value
+        # What it is bound by is one of its names.
+        own_name = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+        if host_of(own_name):
+            given["allow_hosts"] += (own_name,)
         settings = Settings(**given)
         listener = _listen(arguments.host, arguments.port)
     except ValueError as error:

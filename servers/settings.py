@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from servers.addresses import networks
+from servers.names import host_of
 
 MIB = 1 << 20
 PONG_PATIENCE_S = 1.0
@@ -41,6 +42,9 @@ class Settings:
     send_timeout_s: float = _setting(10.0, "seconds a peer may take nothing before it is cut", 0.1)
     ping_interval_s: float = _setting(25.0, "seconds between WebSocket pings", 0.1)
     request_timeout_s: float = _setting(20.0, "seconds a request's head, or its body, may take to come", 0.1)
+    allow_hosts: tuple[str, ...] = field(
+        default=(), metadata={"meaning": "further name to answer under on loopback: a proxy's (repeatable)"}
+    )
     allow_origins: tuple[str, ...] = field(
         default=(), metadata={"meaning": "foreign origin whose pages may open WebSockets (repeatable)"}
     )
@@ -58,6 +62,9 @@ class Settings:
             value = getattr(self, item.name)
             if least is not None and not (math.isfinite(value) and value >= least):
                 raise ValueError(f"{item.name} must be at least {least}, not {value}")
+        for host in self.allow_hosts:
+            if host_of(host) is None:
+                raise ValueError(f"allow_hosts: {host!r} is not a host's name or address")
         try:
             networks(self.trusted_proxy)
         except ValueError as error:

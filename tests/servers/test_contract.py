@@ -218,7 +218,8 @@ def test_a_batch_stops_at_ten_thousand(serve: Callable[..., Server], read: Read)
     with closing(socket.create_connection(server.address)) as connection:
         body = b'{"data":0}'
         request = (
-            b"POST /streams/main/notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /streams/main/notifications HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
         writer = threading.Thread(target=connection.sendall, args=(request * 10_003,))
@@ -376,7 +377,8 @@ def test_clients_that_do_not_close_delay_nobody(serve: Callable[..., Server], mo
     server = serve("--server-model", model, "--max-subscribers", "1")
     kept = [RawWebSocket(server, "/streams/main/websocket")]
     upgrade = (
-        "GET /streams/main/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "GET /streams/main/websocket HTTP/1.1\r\nHost: localhost\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
     )
     refused = [socket.create_connection(server.address, timeout=10) for _ in range(30)]
@@ -412,7 +414,7 @@ def test_stalled_readers_hold_no_copies(serve: Callable[..., Server], model: str
         poll = socket.socket()
         poll.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         poll.connect(server.address)
-        poll.sendall(f"GET {path % 'short-poll'} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        poll.sendall(f"GET {path % 'short-poll'} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         stalled.append(poll)
     time.sleep(0.5)
     assert ask(server, "GET", "/healthz").status == 200
@@ -599,7 +601,8 @@ class TestBadInput:
 
     def test_truncated_and_badly_chunked_bodies(self, any_server: Server, stream: str) -> None:
         head = (
-            f"POST /streams/{stream}/notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"POST /streams/{stream}/notifications HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/json\r\n"
         )
         for rest, words in [
             ('Content-Length: 20\r\n\r\n{"data":1}', b"of 20 bytes"),
@@ -618,7 +621,7 @@ class TestBadInput:
 
     def test_what_http_asks_of_a_request(self, any_server: Server, stream: str) -> None:
         upgrade = (
-            f"GET /streams/{stream}/websocket HTTP/1.0\r\nHost: x\r\nUpgrade: websocket\r\n"
+            f"GET /streams/{stream}/websocket HTTP/1.0\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
         )
         for request, words in [("GET /healthz HTTP/1.1\r\n\r\n", b"Host"), (upgrade, b"HTTP/1.1")]:
@@ -712,10 +715,10 @@ def test_rude_clients_leave_no_traceback(any_server: Server, stream: str) -> Non
     """They reset their connections in the middle of everything."""
     address = any_server.address
     upgrade = (
-        f"GET /streams/{stream}/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        f"GET /streams/{stream}/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
     ).encode()
-    poll = f"GET /streams/{stream}/%s HTTP/1.1\r\nHost: x\r\n\r\n"
+    poll = f"GET /streams/{stream}/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
     begun = f"POST /streams/{stream}/notifications HTTP/1.1\r\nContent-Length: 9\r\n\r\nx".encode()
     for beginning in [
         b"",

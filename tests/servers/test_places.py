@@ -32,7 +32,9 @@ def until_held(server: Server, count: int, within_s: float) -> None:
 
 def poll(server: Server, wait_s: int = 60) -> socket.socket:
     connection = socket.create_connection(server.address, timeout=TIMEOUT_S)
-    connection.sendall(f"GET /streams/main/long-poll?wait={wait_s} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    connection.sendall(
+        f"GET /streams/main/long-poll?wait={wait_s} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    )
     return connection
 
 
@@ -51,7 +53,7 @@ def shut(connection: socket.socket) -> None:
 
 def shut_after_more(connection: socket.socket) -> None:
     """What is unread does not hide it."""
-    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     connection.shutdown(socket.SHUT_WR)
 
 
@@ -106,7 +108,7 @@ def test_polls_that_are_answered_are_not_mistaken(serve: Callable[..., Server], 
             while not ended.is_set():
                 after = f"after={cursor}&" if cursor else ""
                 started_s = time.monotonic()
-                request = f"GET /streams/main/long-poll?{after}wait=0.8 HTTP/1.1\r\nHost: x\r\n\r\n"
+                request = f"GET /streams/main/long-poll?{after}wait=0.8 HTTP/1.1\r\nHost: localhost\r\n\r\n"
                 connection.sendall(request.encode())
                 batch = json.loads(connection.recv(65536).split(b"\r\n\r\n")[1])
                 cursor = batch["cursor"]
@@ -142,7 +144,7 @@ def test_no_address_has_more_than_its_share(behind_proxy: Server) -> None:
     with ExitStack() as stack:
         for _ in range(3):
             connection = stack.enter_context(closing(socket.create_connection(behind_proxy.address)))
-            lines = "GET /streams/main/long-poll?wait=30 HTTP/1.1\r\nHost: x\r\n"
+            lines = "GET /streams/main/long-poll?wait=30 HTTP/1.1\r\nHost: localhost\r\n"
             connection.sendall(f"{lines}X-Forwarded-For: 8.8.8.8, 192.0.2.7\r\n\r\n".encode())
         until_held(behind_proxy, 3, 10)
         refused = ask(
