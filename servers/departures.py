@@ -45,7 +45,8 @@ class Departures:
         self._lock = threading.Lock()
         self._some = threading.Event()
         self._running = False
-        self._epoll: Any = None
+        # Made at once: if the first held poll made it, the server would seem to keep that poll's descriptor.
+        self._epoll: Any = _epoll()
 
     @contextmanager
     def watching(self, environ: "WSGIEnvironment", waiter: Waiter) -> Iterator[None]:
@@ -79,7 +80,6 @@ class Departures:
                 pass
 
     def _run(self) -> None:
-        self._epoll = _epoll()
         while self._epoll is not None:
             self._some.wait()
             time.sleep(TICK_S)

@@ -29,10 +29,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 if TYPE_CHECKING:
     from bench.analysis.store import Run
 
-# A shell without job control ignores SIGINT for what it starts in the background, and children inherit that:
-# the tests that interrupt a child would wait for nothing.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell without job control ignores SIGINT for what it starts in the background, nohup ignores SIGHUP, and
+# children inherit that: the tests that interrupt a child, or hang up on it, would wait for nothing.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 IN_CI = os.environ.get("CI") == "true"
 STOP_S = 15.0

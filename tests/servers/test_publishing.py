@@ -179,6 +179,6 @@ def test_keys_count_in_the_bytes_of_all_logs(length: int) -> None:
 
 def test_a_stream_that_makes_way_takes_its_keys_along() -> None:
     streams = Streams(Settings(max_streams=1))
-    before = streams.get("a").publish(draft(1, "k")).cursor
-    streams.get("b").publish(draft(1, "k"))
-    assert streams.get("a").publish(draft(2, "k")).cursor != before
+    before = streams.to_publish("a").publish(draft(1, "k")).cursor
+    streams.to_publish("b").publish(draft(1, "k"))
+    assert streams.to_publish("a").publish(draft(2, "k")).cursor != before
