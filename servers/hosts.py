@@ -33,6 +33,7 @@ MISDIRECTED = (
     "or serve with --allow-host (allow_hosts)."
 )
 NOT_HTTP = "The target's scheme is not http, which is all that is served here."
+FRAGMENT = "A target has no fragment (RFC 9112, section 3.2.1)."
 NO_SUCH_PATH = "There is nothing here: a path begins with one slash."
 
 
@@ -56,6 +57,8 @@ def refuse_foreign_hosts(app: Flask, settings: Settings) -> None:
         target: str = environ.get("RAW_URI", "/")
         if target[:1] != "/" and target != "*" and (problem_of_target := _take_target(environ, target)):
             return problem_of_target
+        if "#" in target:
+            return problem(400, FRAGMENT)
         host = environ.get("HTTP_HOST")
         if host is None:
             return problem(400, NO_HOST) if environ["SERVER_PROTOCOL"] == "HTTP/1.1" else None
@@ -64,6 +67,8 @@ def refuse_foreign_hosts(app: Flask, settings: Settings) -> None:
             return problem(*refused)
         if environ["PATH_INFO"][:2] == "//":
             return problem(404, NO_SUCH_PATH)
+        if target == "*":
+            return Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
         return None
 
 

@@ -9,7 +9,12 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http import message, parser
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, NoMoreData
+from gunicorn.http.errors import (
+    LimitRequestHeaders,
+    LimitRequestLine,
+    NoMoreData,
+    UnsupportedTransferCoding,
+)
 
 from servers.patience import Patience, PatientUnreader, Phase, RequestTimeout
 
@@ -22,6 +27,7 @@ TOO_LARGE = (
 )
 LINE_TOO_LARGE = f"A request's first line may take {MAX_FIELD_BYTES} bytes at the most (limit_request_line)."
 END = b"\r\n\r\n"
+COMPRESSED = re.compile("gzip|deflate|compress", re.IGNORECASE)
 BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -43,6 +49,7 @@ class Request(message.Request):  # type: ignore[misc]
     """gunicorn's request, read in the phases that `Patience` knows."""
 
     _closes: bool | None = None
+    _expected_100_continue: bool
 
     def parse(self, unreader: PatientUnreader) -> bytes:
         self.max_buffer_headers = MAX_HEAD_BYTES
@@ -61,7 +68,16 @@ class Request(message.Request):  # type: ignore[misc]
             raise LimitRequestHeaders(TOO_LARGE)
         rest: bytes = self._parse_python(unreader, head)
         unreader.begin(Phase.BODY)
+        # Asked for when the body is read, so that what is refused by its head is refused before it is sent.
+        unreader.owes_continue, self._expected_100_continue = self._expected_100_continue, False
         return rest
+
+    def set_body_reader(self) -> None:
+        """Section 6.1: gunicorn takes compressed bodies as well, and leaves them as they are."""
+        for name, value in self.headers:
+            if name == "TRANSFER-ENCODING" and COMPRESSED.search(value):
+                raise UnsupportedTransferCoding(value)
+        super().set_body_reader()
 
     def should_close(self) -> bool:
         """RFC 9112, section 9.3: `close` counts wherever it stands in the list, and however it is written."""
@@ -100,6 +116,8 @@ class Parser(parser.RequestParser):  # type: ignore[misc]
 
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
         """Read what the application left. False if it does not come; its request is answered already."""
+        if self.unreader.owes_continue:
+            return False
         try:
             return bool(super().finish_body(deadline, max_bytes))
         except RequestTimeout:

@@ -23,6 +23,7 @@ from gunicorn.http.unreader import SocketUnreader
 
 from servers.turns import Turn
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY_BYTES_PER_S = 64 * 1024
 
 
@@ -56,6 +57,8 @@ class PatientUnreader(SocketUnreader):  # type: ignore[misc]
         self.waited_since_s: float | None = None
         self.received = 0
         self.ended = False
+        self.owes_continue = False
+        """The peer holds its body back until it is asked for (RFC 9110, section 10.1.1)."""
         self.refusal: str | None = None
 
     def begin(self, phase: Phase) -> None:
@@ -73,6 +76,9 @@ class PatientUnreader(SocketUnreader):  # type: ignore[misc]
         try:
             received: bytes = self._below.recv(size, socket.MSG_DONTWAIT)
         except BlockingIOError:
+            if self.owes_continue:
+                self.owes_continue = False
+                self.sock.sendall(CONTINUE)
             self._patience.wait_for(self)
             received = self.sock.recv(size)
             self.turn.waited()

@@ -6,6 +6,7 @@ each poll, where a WebSocket message takes one: what is tuned for one transport 
 
 import time
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util
@@ -25,7 +26,8 @@ class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
         self._head = b""
 
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        if ("Connection", "close") in headers:
+        # Who holds a body back that nobody asked for may send it or not: the next request is not to be found.
+        if ("Connection", "close") in headers or self.req.unreader.owes_continue:
             self.force_close()
         super().process_headers(headers)
 
@@ -42,7 +44,8 @@ class OneWriteResponse(wsgi.Response):  # type: ignore[misc]
         if self.upgrade:
             connection = f"Upgrade, {connection}"
         lines = [
-            f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n"
+            # RFC 9110, section 6.2: our own version, whatever minor version asks.
+            f"HTTP/1.1 {self.status}\r\n"
             f"Server: {self.version}\r\nDate: {_http_date(int(time.time()))}\r\nConnection: {connection}\r\n"
         ]
         if self.chunked:
@@ -91,7 +94,7 @@ def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
     detail = message.strip("'") or "The server failed on this request; its log tells more."
     body = problems.body(status, detail)
     head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\n"
+        f"Content-Type: {problems.MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(sock, head.encode("latin-1") + body)
