@@ -4,6 +4,7 @@ It knows nothing of HTTP but that a request for a stream has begun, and shares n
 """
 
 import asyncio
+import itertools
 import math
 import random
 import socket
@@ -27,10 +28,10 @@ class Cut(NamedTuple):
     after_s: float = math.inf
 
 
-def random_cuts(seed: int, count: int, life_s: float) -> Iterator[Cut]:
+def random_cuts(seed: int, life_s: float) -> Iterator[Cut]:
     """Cuts of all kinds: in a request, in an answer's head or body, and while nothing happens."""
     rng = random.Random(seed)
-    for number in range(count):
+    for number in itertools.count():
         where = rng.random()
         yield Cut(
             KINDS[number % len(KINDS)],
@@ -43,8 +44,12 @@ def random_cuts(seed: int, count: int, life_s: float) -> Iterator[Cut]:
 class CuttingProxy:
     """Listens on `url` and passes on what comes, for as long as the connection's turn among `cuts` allows."""
 
-    def __init__(self, target: tuple[str, int], cuts: Iterable[Cut]) -> None:
+    def __init__(self, target: tuple[str, int], cuts: Iterable[Cut], most: float = math.inf) -> None:
+        """Pass on to `target`. Each connection has the next of `cuts`, until `most` were cut."""
         self._target = target
+        self._most = most
+        self._planned = 0
+        """Connections that have a cut before them."""
         self._cuts = iter(cuts)
         self.cuts = 0
         """Connections that were cut so far."""
@@ -103,7 +108,9 @@ class CuttingProxy:
             passed = 0
             while data := await reader.read(READ_BYTES):
                 if not asked.is_set() and b" /streams/" in data:
-                    cut = next(self._cuts, None)
+                    if self.cuts + self._planned < self._most:
+                        cut = next(self._cuts, None)
+                        self._planned += cut is not None
                     asked.set()
                 room = (cut.up_bytes if cut else math.inf) - passed
                 target_writer.write(data[: int(room)] if room < len(data) else data)
@@ -136,6 +143,7 @@ class CuttingProxy:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._planned -= cut is not None
         if cut is None or not any(task.exception() is None and task.result() for task in done):
             # One side has ended by itself; what the other still says is of no use to anybody.
             await writer.drain()

@@ -36,7 +36,10 @@ export default class WebSocketSubscriber extends Subscriber {
       const waitFor = (what, ms) => {
         clearTimeout(patience);
         patience = setTimeout(() => {
-          patience = setTimeout(() => end(new ConnectionLost(`${what} for ${ms / 1000} s`)), LOOK_AGAIN_MS);
+          patience = setTimeout(() => {
+            end(new ConnectionLost(`${what} for ${ms / 1000} s`));
+            socket.close();
+          }, LOOK_AGAIN_MS);
         }, ms);
       };
       const end = (error) => {
@@ -45,9 +48,14 @@ export default class WebSocketSubscriber extends Subscriber {
         clearTimeout(patience);
         this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: error.message, ids: [], reached: upgraded });
         socket.onmessage = socket.onclose = null;
-        // Closed while it still connects, a socket makes Chromium complain on the console.
-        if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
-        else socket.close();
+        // Closed while it still connects, a socket makes Chromium complain on the console. But it must not connect for
+        // ever: until it is through, a browser begins no other handshake with this server (RFC 6455, 4.1).
+        if (socket.readyState === WebSocket.CONNECTING) {
+          socket.onopen = () => socket.close();
+          setTimeout(() => socket.close(), ANSWER_TIMEOUT_MS);
+        } else {
+          socket.close();
+        }
         reject(error);
       };
       waitFor("no answer", ANSWER_TIMEOUT_MS);

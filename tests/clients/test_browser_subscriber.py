@@ -35,7 +35,7 @@ Script = Callable[[Peer, str, int], None]
 @contextmanager
 def pages_of(script: Script, pauses: bool = True) -> Iterator[str]:
     """Serve the browser's modules, an empty page, and whatever `script` does with what goes to /streams/.
-    Without `pauses` the subscribers make next to none."""
+    Without `pauses` the subscribers make next to none, and wait half a second for an answer."""
     asked: list[str] = []
 
     def serve(peer: Peer, _: int) -> None:
@@ -49,6 +49,7 @@ def pages_of(script: Script, pauses: bool = True) -> Iterator[str]:
                 module = (BROWSER / path.removeprefix("/browser/")).read_bytes()
                 if not pauses:
                     module = module.replace(b"BACKOFF_MOST_MS = 2000", b"BACKOFF_MOST_MS = 10")
+                    module = module.replace(b"ANSWER_TIMEOUT_MS = 10_000", b"ANSWER_TIMEOUT_MS = 500")
                 peer.send(http(module, "200 OK", "Content-Type: text/javascript"))
             else:
                 peer.send(
@@ -189,6 +190,27 @@ def test_a_websocket_that_falls_silent_is_replaced(visit: Visits) -> None:
         page.evaluate("() => follower.close()")
     assert all("heartbeat=1" in head.split()[1] for _, head in asked)
     assert asked[1][0] - asked[0][0] >= 4.5
+
+
+@pytest.mark.parametrize("ended_by", ["nobody", "a cut from this side"])
+def test_a_handshake_that_is_never_answered_blocks_no_other(visit: Visits, ended_by: str) -> None:
+    """A browser makes one handshake at a time with a server: one that hangs must be closed, not only left."""
+
+    def script(peer: Peer, head: str, number: int) -> None:
+        if number:
+            upgrade(peer, head)
+            peer.send(frame(batch(1)))
+        peer.wait_for_end()
+
+    with pages_of(script, pauses=False) as url:
+        page = visit(url)
+        follow(page, "websocket")
+        if ended_by != "nobody":
+            page.wait_for_timeout(200)
+            page.evaluate("() => follower.cut(10)")
+        wait_for(page, "() => got.length")
+        page.evaluate("() => follower.close()")
+    visit.console.clear()  # Chromium tells of a socket that is closed while it connects
 
 
 def test_a_websocket_without_a_heartbeat_waits(visit: Visits) -> None:

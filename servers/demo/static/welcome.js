@@ -1,10 +1,11 @@
 // The article's example: connect, and show what the server says. Comes back by itself after a lost connection, with a
 // pause that doubles up to PAUSE_MOST_MS and begins anew when a connection has held for HELD_MS. A greeting alone is no
-// reason: a server may greet and close all day.
+// reason: a server may greet and close all day. Without a greeting after GREETED_MS the connection is lost.
 
 const PAUSE_FIRST_MS = 250;
 const PAUSE_MOST_MS = 4000;
 const HELD_MS = 2000;
+const GREETED_MS = 10_000;
 
 const message = document.getElementById("message");
 const state = document.getElementById("state");
@@ -42,6 +43,8 @@ function connect() {
     step(startedMs, "the server agrees (101 Switching Protocols)");
   };
   let greeted = false;
+  const asked = socket;
+  setTimeout(() => greeted || asked.close(), GREETED_MS);
   socket.onmessage = ({ data }) => {
     greeted = true;
     message.textContent = String(data);
