@@ -1,7 +1,7 @@
 """The Flask application: the routes that no transport owns, and everything put together.
 
 `servers.app:app()` is what gunicorn is told to serve. The log is in this process's memory, so there
-can be one process only: `one_process` refuses another.
+can be one process only: `ways_to_start` refuses another.
 """
 
 import os
@@ -14,7 +14,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import MapAdapter
 
-from servers import echo, one_process, welcome
+from servers import echo, ways_to_start, welcome
 from servers.addresses import Addresses
 from servers.bodies import Bodies, end_unread
 from servers.connection import Connection
@@ -71,7 +71,7 @@ class NoSessions(SessionInterface):
 
 def app() -> Flask:
     """The application that gunicorn serves, with settings from the environment."""
-    one_process.refuse_more()
+    ways_to_start.refuse_from_application()
     application = create_app(from_environ())
     if os.environ.get("WIRELAB_DEMO") == "1":
         # Only then imported: what is measured has none of it.

@@ -27,9 +27,10 @@ import signal
 import sys
 from typing import Any
 
-from servers import one_process, parsing, responses
+from servers import parsing, responses, ways_to_start
+from servers.descriptors import within_limit
 from servers.patience import Patience
-from servers.settings import from_environ
+from servers.settings import Settings, from_environ, to_environ
 from servers.socket_options import set_options
 
 SPARE_CONNECTIONS = 64
@@ -50,13 +51,30 @@ GONE = {
 HANG_UPS = ("reload", "end", "stay")
 GARBAGE_COLLECTION_THRESHOLDS = (20_000, 20, 20)
 
-settings = from_environ()
-server_model = os.environ.get("WIRELAB_SERVER_MODEL", "gevent")
-if server_model not in SERVER_MODELS:
-    raise ValueError(f"WIRELAB_SERVER_MODEL={server_model!r} must be one of {', '.join(SERVER_MODELS)}")
-hang_up = os.environ.get("WIRELAB_HANGUP", "reload")
-if hang_up not in HANG_UPS:
-    raise ValueError(f"WIRELAB_HANGUP={hang_up!r} must be one of {', '.join(HANG_UPS)}")
+
+def _from_environ() -> tuple[Settings, str, str]:
+    """The settings, the server model and what SIGHUP means; ends with a sentence if one cannot be read."""
+    server_model = os.environ.get("WIRELAB_SERVER_MODEL", "gevent")
+    hang_up = os.environ.get("WIRELAB_HANGUP", "reload")
+    try:
+        for name, value, known in (
+            ("WIRELAB_SERVER_MODEL", server_model, SERVER_MODELS),
+            ("WIRELAB_HANGUP", hang_up, HANG_UPS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}={value!r} must be one of {', '.join(known)}")
+        return from_environ(), server_model, hang_up
+    except ValueError as error:
+        ways_to_start.end_with(str(error))
+        raise
+
+
+settings, server_model, hang_up = _from_environ()
+settings, too_few = within_limit(settings)
+if too_few:
+    print(f"wirelab: {too_few}", file=sys.stderr, flush=True)
+    # The application reads them for itself.
+    os.environ.update(to_environ(settings))
 
 wsgi_app = "servers.app:app()"
 bind = "127.0.0.1:8000"
@@ -82,18 +100,22 @@ forwarder_headers = ""
 
 
 def on_starting(server: Any) -> None:
-    """Refuse what would split the log, before anything is forked."""
-    if server.cfg.workers > 1:
-        print(one_process.ONE_PROCESS_ONLY.format(workers=server.cfg.workers), file=sys.stderr, flush=True)
-        sys.exit(one_process.EXIT_CODE)
+    """Refuse ways to start that are not served, before anything is bound; see to the signals."""
+    ways_to_start.refuse(server, under_own_configuration=True)
+    server.handle_usr2 = lambda: server.log.warning(f"wirelab: {ways_to_start.SECOND_MASTER}")
     if hang_up != "reload":
         server.handle_hup = server.handle_term if hang_up == "end" else lambda: None
 
 
+def when_ready(server: Any) -> None:
+    """Ask again, now that an inherited socket can be looked at."""
+    ways_to_start.refuse(server, under_own_configuration=True)
+
+
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
     """TTIN asks for one more worker at run time; refuse it."""
-    if new_value > 1:
-        server.log.warning(one_process.ONE_PROCESS_ONLY.format(workers=new_value))
+    if new_value > 1 and old_value is not None:
+        server.log.warning(f"wirelab: {ways_to_start.ONE_PROCESS_ONLY.format(workers=new_value)}")
         server.num_workers = 1
 
 

@@ -14,7 +14,6 @@ import argparse
 import dataclasses
 import os
 import re
-import resource
 import signal
 import socket
 import sys
@@ -22,12 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from servers.descriptors import within_limit
 from servers.names import host_of
 from servers.settings import Settings, to_environ
 
 SERVER_MODELS = ("gevent", "gthread")
-# Beside the subscribers' own: the interpreter's, and connections that are refused or only ask.
-SPARE_FILE_DESCRIPTORS = 160
 BACKLOG = 4096
 CODE = Path(__file__).absolute().parents[1]
 NOT_FOR_GUNICORN = re.compile(
@@ -96,7 +94,9 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
             file=sys.stderr,
         )
         return 2
-    settings = _within_file_descriptors(settings)
+    settings, too_few = within_limit(settings)
+    if too_few:
+        print(f"wirelab serve: {too_few}", file=sys.stderr, flush=True)
     os.set_inheritable(listener.fileno(), True)
     environ = _environ() | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
     # `nohup` has the signal ignored, and means that the server stays.
@@ -134,20 +134,3 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.bind(address)
     listener.listen(BACKLOG)
     return listener
-
-
-def _within_file_descriptors(settings: Settings) -> Settings:
-    """Take what the hard limit allows; where that is too little, say so and serve fewer subscribers."""
-    needed = settings.max_subscribers + SPARE_FILE_DESCRIPTORS
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY or hard >= needed:
-        return settings
-    possible = max(1, hard - SPARE_FILE_DESCRIPTORS)
-    print(
-        f"wirelab serve: {settings.max_subscribers} subscribers need {needed} file descriptors, but the "
-        f"hard limit is {hard}: serving {possible}; raise it (ulimit -Hn) or lower --max-subscribers",
-        file=sys.stderr,
-        flush=True,
-    )
-    return dataclasses.replace(settings, max_subscribers=possible)
