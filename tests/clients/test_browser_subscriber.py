@@ -226,11 +226,11 @@ def test_a_websocket_without_a_heartbeat_waits(visit: Visits) -> None:
     with pages_of(script) as url:
         page = visit(url)
         page.evaluate(
-            "() => { const real = setTimeout; window.setTimeout = (act, ms) => real(act, ms / 100); }"
+            "() => { const real = setTimeout; window.setTimeout = (act, ms) => real(act, ms / 20); }"
         )
         follow(page, "websocket", heartbeatS=None)
         wait_for(page, "() => got.length")
-        time.sleep(0.5)
+        time.sleep(1.5)
         assert page.evaluate("() => [follower.state, follower.reconnects]") == ["open", 0]
         page.evaluate("() => follower.close()")
     assert "heartbeat" not in heads[0]

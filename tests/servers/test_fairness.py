@@ -21,7 +21,7 @@ from raw import RawWebSocket, ask, publish
 
 from servers.turns import SLICE_S, Turn
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 BYSTANDERS = 100
 NOTIFICATIONS = 30
