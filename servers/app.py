@@ -155,8 +155,7 @@ def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: S
 
     @app.get("/healthz")
     def healthz() -> Response:
-        if streams.stopping:
-            return problem(503, "The server is stopping.")
+        streams.refuse_if_stopping()
         return Response("ok\n", content_type="text/plain", headers={"Cache-Control": "no-store"})
 
 

@@ -28,6 +28,8 @@ from servers.unaccepted import UnacceptedFull
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+STOPPING_RETRY_AFTER_S = 1
+"""A server stops within three seconds, and the one that takes its place is to be found soon."""
 
 STATUS: dict[type[Refused], int] = {
     BadCursor: 400,
@@ -54,7 +56,7 @@ def body(status: int, detail: str) -> bytes:
 def problem(status: int, detail: str, **headers: str) -> Response:
     """A problem as a response. Where the server is full, the connection makes room too."""
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers |= {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"}
+        headers = {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"} | headers
     response = Response(body(status, detail), status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     for name, value in headers.items():
@@ -63,7 +65,8 @@ def problem(status: int, detail: str, **headers: str) -> Response:
 
 
 def from_refused(error: Refused) -> Response:
-    return problem(STATUS[type(error)], str(error))
+    headers = {"Retry-After": str(STOPPING_RETRY_AFTER_S)} if isinstance(error, Stopping) else {}
+    return problem(STATUS[type(error)], str(error), **headers)
 
 
 def from_http_exception(error: HTTPException) -> Response:
