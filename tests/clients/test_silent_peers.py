@@ -13,6 +13,8 @@ from test_clients import following, no_pauses, subscribe, take, wait_until  # no
 from clients.publisher import Publisher
 from clients.wire import Connection
 
+pytestmark = pytest.mark.long
+
 PING = 9
 QUIET_S = 2.5
 

@@ -22,6 +22,8 @@ import pytest
 import bench
 from bench.cli import main
 
+pytestmark = pytest.mark.long
+
 QUICK_BENCH = [sys.executable, str(Path(__file__).parent.parent / "quick_bench.py")]
 SCENARIO = """
 name = "tiny"

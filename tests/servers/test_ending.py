@@ -17,6 +17,8 @@ from conftest import Server
 from processes import all_gone, descendants
 from raw import Answer, RawWebSocket, ask, publish, stats
 
+pytestmark = pytest.mark.long
+
 MODELS = ["gevent", "gthread"]
 GONE_S = 6.0
 """A second until the loss is seen, three to say goodbye, and what a busy machine takes."""

@@ -18,6 +18,8 @@ from servers.heartbeat import Heartbeats
 from servers.pinger import TICKS_AN_INTERVAL, Pinger
 from servers.stream import Waiter
 
+pytestmark = pytest.mark.long
+
 
 def batches(client: RawWebSocket, seconds: float) -> list[Any]:
     """The batches that come in the next seconds."""

@@ -17,6 +17,8 @@ from raw import ask, publish
 from servers import socket_options
 from servers.parsing import Head
 
+pytestmark = pytest.mark.long
+
 MODELS = ["gevent", "gthread"]
 TIMEOUT_S = 30.0
 PUBLISH = (

@@ -15,6 +15,8 @@ from raw import TIMEOUT_S, RawWebSocket, ask, publish, refused_upgrade, stats
 from servers.addresses import UNKNOWN, Addresses
 from servers.settings import Settings
 
+pytestmark = pytest.mark.long
+
 MODELS = ["gevent", "gthread"]
 
 

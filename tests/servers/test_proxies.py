@@ -16,6 +16,8 @@ import pytest
 from conftest import Server, leave_server, start_server
 from raw import READERS, Answer, RawWebSocket, ask, publish, refused_upgrade, stats
 
+pytestmark = pytest.mark.long
+
 README = (Path(__file__).parents[2] / "README.md").read_text()
 START_S = 20.0
 NGINX = """

@@ -11,6 +11,8 @@ from raw import RawWebSocket, publish
 from servers.settings import Settings
 from servers.unaccepted import FREE_BYTES, Unaccepted, UnacceptedFull
 
+pytestmark = pytest.mark.long
+
 MIB = 1 << 20
 
 

@@ -15,6 +15,8 @@ from conftest import Server
 from processes import descendants
 from raw import RawWebSocket, ask, publish, stats
 
+pytestmark = pytest.mark.long
+
 MODELS = ["gevent", "gthread"]
 START_S = 30
 OURS = ["-c", "python:servers.gunicorn_conf"]
