@@ -124,6 +124,12 @@ class Connection(Server):  # type: ignore[misc]
     thread, and may raise CloseWith or Refused; `on_end` is called once, when the peer has gone or is going.
     """
 
+    # CPython keeps at most 30 attributes of an object where they are fast to read; simple-websocket has 20.
+    __slots__ = tuple(
+        "_below _closing _early _incoming _permessage_deflate _refusal _turn _unanswered_since_s _write_lock "
+        "compressed on_end on_message".split()
+    )
+
     def __init__(
         self,
         environ: dict[str, Any],
@@ -205,7 +211,9 @@ class Connection(Server):  # type: ignore[misc]
             self.send(b"".join(batch.chunks()).decode())
             return
         with self._write_lock:
-            self._refuse_unless_open()
+            # As in `_refuse_unless_open`, without a call for each delivery.
+            if self.ws.state is not ConnectionState.OPEN or not self.connected:
+                raise ConnectionClosed(self.close_reason, self.close_message)
             if batch.is_small:
                 send_whole(self.sock, batch.shared(text_frame))
                 return

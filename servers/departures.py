@@ -10,6 +10,7 @@ Rules:
 3. Where the system has no epoll, a held poll keeps its place until its wait ends.
 """
 
+import os
 import select
 import sys
 import threading
@@ -44,23 +45,34 @@ class Departures:
         self._registered: set[int] = set()
         self._lock = threading.Lock()
         self._some = threading.Event()
-        self._running = False
-        # Made at once: if the first held poll made it, the server would seem to keep that poll's descriptor.
-        self._epoll: Any = _epoll()
+        self._epoll: Any = None
+        self._process: int | None = None
+
+    def begin(self) -> None:
+        """Start to watch in this process; a process that was forked from one that watches starts anew.
+
+        A worker calls it before it serves: if the first held poll opened the descriptor, the server would
+        seem to keep that poll's.
+        """
+        with self._lock:
+            if self._process != os.getpid():
+                self._process = os.getpid()
+                self._epoll = _epoll()
+                if self._epoll is not None:
+                    threading.Thread(target=self._run, daemon=True, name="departures").start()
 
     @contextmanager
     def watching(self, environ: "WSGIEnvironment", waiter: Waiter) -> Iterator[None]:
         """Interrupt this waiter if the request's client goes meanwhile."""
         sock = environ.get("gunicorn.socket")
-        if sock is None:
+        if self._process != os.getpid():
+            self.begin()
+        if sock is None or self._epoll is None:
             yield
             return
         fd = sock.fileno()
         with self._lock:
             self._fresh[fd] = waiter
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, daemon=True, name="departures").start()
             if not self._some.is_set():
                 self._some.set()
         try:
@@ -80,7 +92,7 @@ class Departures:
                 pass
 
     def _run(self) -> None:
-        while self._epoll is not None:
+        while True:
             self._some.wait()
             time.sleep(TICK_S)
             self._look()

@@ -138,6 +138,7 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 def post_worker_init(worker: Any) -> None:
     """Hand the worker what it ends and, for the first one, say that the server answers."""
     worker.streams = worker.wsgi.extensions["streams"]
+    worker.wsgi.extensions["departures"].begin()
     worker.patience = parsing.Parser.patience = Patience(
         settings.request_timeout_s,
         worker.cfg.keepalive,

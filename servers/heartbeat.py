@@ -5,7 +5,6 @@ whether a heartbeat is due and wakes the subscriber's waiter, who sends it in hi
 
     with heartbeats.watching(waiter, heartbeat_argument()) as heartbeat:
         heartbeat.sent()            # after each batch
-        heartbeat.is_due()          # what to do with an empty batch
 """
 
 import heapq
@@ -48,10 +47,9 @@ class Heartbeat:
         self.ended = False
 
     def sent(self) -> None:
+        """Something was sent, so what was due before is not due any more."""
         self.sent_s = time.monotonic()
-
-    def is_due(self) -> bool:
-        return time.monotonic() - self.sent_s >= self.interval_s
+        self.waiter.nudged = False
 
 
 class Heartbeats:

@@ -51,19 +51,19 @@ def add_route(app: Flask, streams: Streams) -> None:
         with pinger.watching(connection), heartbeats.watching(waiter, heartbeat_s) as heartbeat:
             try:
                 batch = stream.batch(position)
-                is_due, ending = True, False
+                ending = False
                 while True:
-                    if batch.news or is_due:
-                        connection.send_batch(batch)
-                        stream.count(TRANSPORT, notifications=batch.count)
-                        if heartbeat:
-                            heartbeat.sent()
+                    connection.send_batch(batch)
+                    stream.count(TRANSPORT, notifications=batch.count)
+                    if heartbeat:
+                        heartbeat.sent()
                     if ending:
                         break
                     # What came before the end is delivered; what goes on coming is not waited for.
                     ending = waiter.interrupted or streams.stopping
                     batch = stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
-                    is_due = heartbeat is not None and heartbeat.is_due()
+                    if not batch.news and (waiter.interrupted or streams.stopping):
+                        break
             except (ConnectionClosed, OSError):
                 pass
             connection.close(GOING_AWAY if streams.stopping else None)
