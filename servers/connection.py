@@ -126,8 +126,20 @@ class Connection(Server):  # type: ignore[misc]
 
     # CPython keeps at most 30 attributes of an object where they are fast to read; simple-websocket has 20.
     __slots__ = tuple(
-        "_below _closing _early _incoming _permessage_deflate _refusal _turn _unanswered_since_s _write_lock "
-        "compressed on_end on_message".split()
+        [
+            "_below",
+            "_closing",
+            "_early",
+            "_incoming",
+            "_permessage_deflate",
+            "_refusal",
+            "_turn",
+            "_unanswered_since_s",
+            "_write_lock",
+            "compressed",
+            "on_end",
+            "on_message",
+        ]
     )
 
     def __init__(
