@@ -52,6 +52,22 @@ CLOSE_CODES: dict[type[Refused], CloseReason] = {
     TooLarge: CloseReason.MESSAGE_TOO_BIG,
     UnacceptedFull: CloseReason.TRY_AGAIN_LATER,
 }
+# CPython keeps at most 30 attributes of an object where they are fast to read. simple-websocket has 20 of its
+# own, so those of Connection are slots.
+OWN_ATTRIBUTES = (
+    "_below",
+    "_closing",
+    "_early",
+    "_incoming",
+    "_permessage_deflate",
+    "_refusal",
+    "_turn",
+    "_unanswered_since_s",
+    "_write_lock",
+    "compressed",
+    "on_end",
+    "on_message",
+)
 # What is dropped needs no place of its own.
 _dropped = bytearray(64 * 1024)
 
@@ -124,23 +140,7 @@ class Connection(Server):  # type: ignore[misc]
     thread, and may raise CloseWith or Refused; `on_end` is called once, when the peer has gone or is going.
     """
 
-    # CPython keeps at most 30 attributes of an object where they are fast to read; simple-websocket has 20.
-    __slots__ = tuple(
-        [
-            "_below",
-            "_closing",
-            "_early",
-            "_incoming",
-            "_permessage_deflate",
-            "_refusal",
-            "_turn",
-            "_unanswered_since_s",
-            "_write_lock",
-            "compressed",
-            "on_end",
-            "on_message",
-        ]
-    )
+    __slots__ = OWN_ATTRIBUTES
 
     def __init__(
         self,
