@@ -9,7 +9,9 @@ Rules:
 - In CI (CI=true) what is skipped has failed: there everything is at hand that a test may need.
 """
 
+import contextlib
 import fcntl
+import io
 import os
 import shutil
 import signal
@@ -261,3 +263,22 @@ def analysed(directory: Path, *cells: Any, **settings: Any) -> "Run":
 
     store.analyse(write_run(directory, *cells, **settings))
     return store.load(directory)
+
+
+def wirelab(*arguments: str | Path) -> tuple[int, str]:
+    """Run a command in this process: its exit code, and what it says on stderr."""
+    from bench.cli import main
+
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        code = main(list(map(str, arguments)))
+    return code, errors.getvalue()
+
+
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of one figure: each takes its time."""
+    from bench.rendering import figures
+
+    for name in list(figures.FIGURES)[1:]:
+        monkeypatch.delitem(figures.FIGURES, name)

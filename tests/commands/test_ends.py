@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import pty
@@ -18,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import wirelab
 
 import bench
-from bench.cli import main
 
 pytestmark = pytest.mark.long
 
@@ -74,15 +73,6 @@ class Bench:
 
 
 @pytest.fixture
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports of one figure: each takes its time."""
-    from bench.rendering import figures
-
-    for name in list(figures.FIGURES)[1:]:
-        monkeypatch.delitem(figures.FIGURES, name)
-
-
-@pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Start benches, and end what is left of them."""
     started: list[Bench] = []
@@ -95,14 +85,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     for one in started:
         one.process.kill()
         one.process.communicate()
-
-
-def wirelab(*arguments: str | Path) -> tuple[int, str]:
-    """A command's exit code, and what it says on stderr."""
-    errors = io.StringIO()
-    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-        code = main(list(map(str, arguments)))
-    return code, errors.getvalue()
 
 
 def read(directory: Path) -> int:
@@ -236,7 +218,7 @@ def test_a_directory_that_cannot_be_written_any_more_is_told(start: Callable[...
         assert read(one.out) >= 2
 
 
-@pytest.mark.parametrize("output", ["closed pipe", "closed terminal", "full"])
+@pytest.mark.parametrize("output", ["closed pipe", "closed terminal", "full", "no output at all"])
 def test_a_lost_output_ends_nothing(start: Callable[..., Bench], tmp_path: Path, output: str) -> None:
     """Every trial is made and reported, whoever has stopped to look."""
     ours = None

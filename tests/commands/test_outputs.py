@@ -17,7 +17,6 @@ from judging import headers
 from synthetic_run import cell, write_run
 
 from bench.cli import main
-from bench.rendering import figures
 from bench.rendering.terminal.streams import Stream, print_json
 
 WIRELAB = [sys.executable, "-m", "bench.cli"]
@@ -52,11 +51,9 @@ def commands(run: Path) -> dict[str, list[str]]:
 
 @pytest.fixture
 def say(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], one_figure: None
 ) -> Callable[[str, TextIO], tuple[int, str]]:
     """Run a command into an output; its exit code, and what it says on stderr. Reports have one figure."""
-    for name in list(figures.FIGURES)[1:]:
-        monkeypatch.delitem(figures.FIGURES, name)
 
     def run(name: str, output: TextIO) -> tuple[int, str]:
         (kept / "report.html").unlink(missing_ok=True)

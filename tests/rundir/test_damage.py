@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import wirelab
 from rich.console import Console
 from synthetic_run import cell, change_run, write_run
 
@@ -84,14 +85,6 @@ def written(name: str, data: bytes) -> Callable[[Path], Any]:
 
 def cut(name: str) -> Callable[[Path], Any]:
     return lambda run: (run / name).write_bytes((run / name).read_bytes()[:-100])
-
-
-def wirelab(*arguments: str) -> tuple[int, str]:
-    """A command's exit code, and what it says on stderr."""
-    errors = io.StringIO()
-    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-        code = main(list(arguments))
-    return code, errors.getvalue()
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -277,12 +270,8 @@ def test_a_figure_that_cannot_be_drawn_costs_itself_alone(run: Path, monkeypatch
     assert (run / "figures" / "calls.svg").exists()
 
 
-def test_no_name_of_a_directory_is_too_strange(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_name_of_a_directory_is_too_strange(whole: Path, tmp_path: Path, one_figure: None) -> None:
     """Bytes that are no UTF-8, line ends, codes of a terminal."""
-    for name in list(figures.FIGURES)[1:]:
-        monkeypatch.delitem(figures.FIGURES, name)
     for name in (os.fsdecode(b"run\xff\xfe"), "two\nlines", "\x1b]0;title\x07", "[bold]x[/bold]", "$x$"):
         run = Path(shutil.copytree(whole, tmp_path / name))
         code, told = wirelab("claims", str(run))
