@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 from bench.errors import UsageError
 from bench.rendering.terminal.streams import Stream, printing
+from bench.trials.processes.interruption import signal_of
 
 COMMANDS = {
     "serve": "serve one notification stream over every transport",
@@ -89,7 +90,7 @@ def _run(named: str, arguments: list[str]) -> int:
         return 2
     except KeyboardInterrupt as interruption:
         print("wirelab: interrupted", file=sys.stderr)
-        return 128 + int(getattr(interruption, "number", signal.SIGINT))
+        return 128 + signal_of(interruption)
 
 
 if __name__ == "__main__":

@@ -44,10 +44,11 @@ class _State:
 def _noticed(number: int, frame: FrameType | None) -> None:
     again = time.monotonic() - _State.last_s < SAME_S
     _State.last_s = time.monotonic()
-    if _State.shields:
-        _State.held_back = _State.held_back or number
-    elif not again:
+    if again:
+        return
+    if not _State.shields:
         raise Interrupted(number)
+    _State.held_back = _State.held_back or number
 
 
 @contextlib.contextmanager
