@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+DAMAGE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What code raises that meets files which say what no run says, in a way that nobody foresaw."""
+
 
 class UsageError(Exception):
     """Something that the user can mend by asking differently; the message says how."""

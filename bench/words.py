@@ -35,6 +35,12 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
+def one_line(text: str, most_letters: int = 300) -> str:
+    """Text in one line, and cut if it is longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= most_letters else f"{line[:most_letters]} …"
+
+
 def printable(text: str) -> str:
     """Text from elsewhere that a terminal, a page and a figure can show: control characters, bytes that were
     no Unicode, and marks that turn the direction of writing, each as its escape. Line ends and tabs stay."""

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-Micros = Annotated[int, Meta(ge=0, le=2**53)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Micros = Count
 Real = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Words = list[str]
 Mapping = dict[str, Any]
@@ -41,7 +41,7 @@ class ScenarioForm(msgspec.Struct, kw_only=True):
     question: str | None = None
     prediction: str | None = None
     toml: str | None = None
-    seed: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    seed: Count | None = None
     repeats: Count | None = None
     minimum_valid_trials: Count | None = None
     spare_repeats: Count | None = None

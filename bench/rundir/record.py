@@ -21,12 +21,10 @@ from bench.rundir.migrate import migrate
 from bench.rundir.schema import SCHEMA
 from bench.scenario.files import Unreadable, read_text
 from bench.scenario.settings import SETTINGS
-from bench.words import printable
+from bench.words import one_line, printable
 
 MOST_BYTES = 1 << 28
 """Of a run.json; one of thousands of trials has some ten million."""
-MOST_LETTERS = 300
-"""Of an error that is told."""
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -109,8 +107,7 @@ def rows_of(path: Path, lines: Iterator[str]) -> list[dict[str, Any]]:
 def short(error: object) -> str:
     """An error in one line, without the many lines that some libraries add."""
     try:
-        words = " ".join(str(getattr(error, "strerror", None) or error).split())
+        return one_line(str(getattr(error, "strerror", None) or error))
     except ValueError:
         # An integer of thousands of digits.
         return "a number beyond all bounds"
-    return words if len(words) <= MOST_LETTERS else f"{words[:MOST_LETTERS]} …"

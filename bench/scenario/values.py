@@ -14,6 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from bench.errors import ScenarioError
+from bench.words import one_line
 
 MOST_LETTERS = 100
 """Of a wrong value that is told."""
@@ -72,5 +73,4 @@ def shown(value: Any) -> str:
         text = str(value) if isinstance(value, Exception) else repr(value)
     except (ValueError, RecursionError):
         return "a number of thousands of digits, or something nested as deep"
-    text = " ".join(text.split())
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} …"
+    return one_line(text, MOST_LETTERS)

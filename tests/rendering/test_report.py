@@ -240,6 +240,18 @@ def test_code_in_a_sentence_is_the_only_markup() -> None:
             {"machine": {"cpu_model": "x", "cores": 1, "memory_kb": None, "kernel": "6", "system": "Linux"}},
             "1 core, ",
         ),
+        (
+            {
+                "machine": {
+                    "cpu_model": None,
+                    "cores": None,
+                    "memory_kb": None,
+                    "kernel": "6",
+                    "system": "Linux",
+                }
+            },
+            "an unnamed processor, an unknown number of cores, Linux 6</dd>",
+        ),
     ],
 )
 def test_what_ran_is_named(facts: dict[str, Any], told: str, quick_run: Run) -> None:

@@ -26,15 +26,15 @@ from bench.rendering.plain import mpl
 from matplotlib.figure import Figure
 
 from bench.analysis.summary import Summary
+from bench.errors import DAMAGE
 from bench.rendering.figures import against, calls, costs, latency, million, saturation, trust
 from bench.rendering.figures.style import STYLE
+from bench.rundir.record import short
 from bench.rundir.whole import write_whole
 
 PNG_DPI = 150
-FAILURES = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
-"""What drawing raises: a font or a back end that is not as it should be, figures that nobody foresaw."""
-MOST_LETTERS = 300
-"""Of an error that is told."""
+FAILURES = (*DAMAGE, ImportError, RuntimeError)
+"""What drawing raises: figures that nobody foresaw, a font or a back end that is not as it should be."""
 
 LATE, COST, MILLION, TRUST = (
     "How late?",
@@ -170,8 +170,8 @@ def draw(summary: Summary, directory: Path, only: Collection[str] = tuple(FIGURE
                 continue
         except FAILURES as error:
             # A report without one figure is better than none.
-            why = " ".join(str(error).split())[:MOST_LETTERS]
-            caption, told = f"This figure could not be drawn: {type(error).__name__}: {why}.", True
+            caption = f"This figure could not be drawn: {type(error).__name__}: {short(error)}."
+            told = True
         svg.unlink(missing_ok=True)
         png.unlink(missing_ok=True)
         if caption and told:

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
 from markupsafe import Markup, escape
 
 from bench.analysis.summary import GateCount, Summary
-from bench.errors import RunDirectoryError
+from bench.errors import DAMAGE, RunDirectoryError
 from bench.rendering import arrange, figures, names
 from bench.rendering.looks import VERDICT_COLOURS, look
 from bench.rundir.record import short
@@ -57,8 +57,6 @@ NOT_TOLD: dict[str, Any] = {
     "measured": {"arrival": None, "wire": None, "memory": None},
 }
 """What the page says where run.json says nothing."""
-DAMAGE = (ArithmeticError, AttributeError, LookupError, TemplateError, TypeError, ValueError)
-"""What files raise that say what no run says."""
 VERDICTS = (
     ("holds", "Holds here"),
     ("depends", "Depends"),
@@ -84,7 +82,7 @@ def write(
         raise RunDirectoryError(
             f"{target} cannot be written ({error}): copy the run to where you may write"
         ) from error
-    except DAMAGE as error:
+    except (*DAMAGE, TemplateError) as error:
         raise RunDirectoryError(
             f"no report can be made of {directory} ({type(error).__name__}: {short(error)}): its run.json "
             "was damaged, or not written by wirelab"
@@ -143,12 +141,16 @@ def render(run: dict[str, Any], summary: Summary, drawn: list[figures.Drawn]) ->
 
 def _filled(run: dict[str, Any]) -> dict[str, Any]:
     """run.json with all that the page names; what it does not tell is not known."""
-    whole = {**NOT_TOLD, **{name: value for name, value in run.items() if value is not None}}
+    whole = {**NOT_TOLD, **_known(run)}
     for name in ("scenario", "machine", "measured"):
-        whole[name] = {**NOT_TOLD[name], **whole[name]}
+        whole[name] = {**NOT_TOLD[name], **_known(whole[name])}
     if whole["pinning"]:
         whole["pinning"] = {"server": [], "generator": [], **whole["pinning"]}
     return whole
+
+
+def _known(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _shown(value: Any) -> Any:
