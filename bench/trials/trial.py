@@ -31,8 +31,8 @@ from bench.systems.system import Options
 from bench.trials import sampling
 from bench.trials.network import network
 from bench.trials.processes import resources
-from bench.trials.processes.child import LOOK_S, Child, ChildFailed
-from bench.trials.processes.deaths import death
+from bench.trials.processes.child import Child, ChildFailed
+from bench.trials.processes.deaths import Processes
 from bench.trials.processes.heartbeat import Heartbeat
 from bench.trials.processes.interruption import shielded
 from bench.trials.processes.own_server import START_TIMEOUT_S, url_of
@@ -44,7 +44,6 @@ DRAIN_TIMEOUT_S = 15.0
 COLLECT_TIMEOUT_S = 60.0
 COHORT_SUBSCRIBERS = 10
 COHORT_LEAVE_TIMEOUT_S = 5.0
-DEATH_SEEN_S = 1.0
 SAMPLE_EVERY_S = 1.0
 SETTLED_BEFORE_S = 0.15
 SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
@@ -222,8 +221,8 @@ class _Course:
             if error := told["error"]:
                 self.note(f"publisher: {error}")
         if self.generator:
-            until_s = time.monotonic() + (within_s := DRAIN_TIMEOUT_S + self.settings.poll_interval_s)
-            order = {"do": "drain", "last_id": last_id, "until_s": until_s}
+            within_s = DRAIN_TIMEOUT_S + self.settings.poll_interval_s
+            order = {"do": "drain", "last_id": last_id, "until_s": time.monotonic() + within_s}
             told = self.generator.ask(order, "drained", within_s + 5, self.check)
             self.collected.stalls_ms |= told["stalls_ms"]
             self.sample("drained")
@@ -266,21 +265,16 @@ class _Course:
 
     def check(self) -> None:
         """Raise ChildFailed as soon as a process of the trial has died."""
-        if died := self.death():
+        if died := self.processes().death():
             raise ChildFailed(died)
 
-    def death(self, *, killed: bool = False) -> str | None:
-        relay = self.network.relay if self.network else None
-        return death(relay, self.server, self.server_pids, (self.publisher, self.generator), killed=killed)
-
     def why(self, failure: ChildFailed) -> str:
-        """What ended the trial. A client may see a reset before the death behind it, so that is awaited."""
-        until_s = time.monotonic() + DEATH_SEEN_S
-        while self.server and time.monotonic() < until_s:
-            if cause := self.death(killed=True):
-                return cause
-            time.sleep(LOOK_S)
-        return self.death() or str(failure)
+        """What ended the trial."""
+        return self.processes().cause(failure)
+
+    def processes(self) -> Processes:
+        relay = self.network.relay if self.network else None
+        return Processes(relay, self.server, self.server_pids, (self.publisher, self.generator))
 
     def sleep_until(self, at_s: float) -> None:
         """Sleep until a moment of the monotonic clock, noticing a death meanwhile."""

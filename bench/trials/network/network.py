@@ -74,11 +74,6 @@ class Network:
         del told["event"]
         return told
 
-    def check(self) -> None:
-        """Raise ChildFailed as soon as the relay has died: packets would wait for nobody."""
-        if not self.relay.alive:
-            raise ChildFailed(self.relay.death())
-
     def end(self) -> None:
         """End the relay; the namespaces end with the last process in them."""
         self.relay.end()

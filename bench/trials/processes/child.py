@@ -128,13 +128,9 @@ class Child:
     ) -> dict[str, Any]:
         """The next JSON line, which must be that event. Raises ChildFailed."""
         line = self.line(timeout_s, check)
-        try:
-            told: dict[str, Any] = json.loads(line)
-            if told["event"] == event:
-                return told
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise ChildFailed(f"the {self.name} answered {line.strip()[:200]!r} where {event!r} was due")
+        if (told := _event(line, event)) is None:
+            raise ChildFailed(f"the {self.name} answered {line.strip()[:200]!r} where {event!r} was due")
+        return told
 
     def ask(
         self, order: dict[str, Any], event: str, timeout_s: float, check: Callable[[], None] = lambda: None
@@ -145,9 +141,8 @@ class Child:
 
     def skip_to(self, event: str, timeout_s: float) -> dict[str, Any]:
         """The next JSON line of that event; what comes before it is passed over. Raises ChildFailed."""
-        told: dict[str, Any] = {"event": None}
-        while told["event"] != event:
-            told = json.loads(self.line(timeout_s))
+        while (told := _event(self.line(timeout_s), event)) is None:
+            pass
         return told
 
     def end(self) -> None:
@@ -189,3 +184,12 @@ class Child:
             while line := self.process.stdout.readline(LINE_MOST):
                 self._lines.add(line)
         self._lines.end()
+
+
+def _event(line: str, event: str) -> dict[str, Any] | None:
+    """What a child tells in a line, if it tells of that event."""
+    try:
+        told: dict[str, Any] = json.loads(line)
+        return told if told["event"] == event else None
+    except (ValueError, KeyError, TypeError):
+        return None
