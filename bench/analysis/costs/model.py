@@ -59,9 +59,8 @@ Floats = npt.NDArray[np.float64]
 BAND = (0.3, 0.8)
 """How busy the server's core must be with the server's own work for a load to be fitted."""
 FULL = SERVER_CORE_BUSY_SHARE
-"""From here on a load is not even held out. Like the band it is a share of the server's own CPU time: what
-else ran on its core, which `server_core_busy_share` has too, makes a trial not steady, and its costs
-stand."""
+"""From here on a load is not even held out. Like the band it is a share of the server's own CPU time, without
+what else ran on its core, which `server_core_busy_share` has too."""
 HELD_OUT_TIMES = 1.9
 """The held-out load is twice the largest fitted one; what was done may lie a little beside what was asked."""
 HELD_OUT_ERROR = 0.25

@@ -4,6 +4,11 @@ core.
 What is late for such a reason looks like a slow server, and under a headline that is a p99 it takes little of
 it: medians, means and shares over the whole window do not show it.
 
+Such a trial is invalid, rather than not steady, since its costs do not stand either. Other work on the
+server's core empties its caches, so that the same request takes more CPU, and polls that wait for the core
+skip their turns or come back with several notifications, so that there are fewer requests. Nor does it say
+that the server is saturated, which is what the search for saturation takes a trial that is not steady for.
+
 Runs of the time before these gates do not hold their evidence, and are not checked.
 """
 
@@ -58,10 +63,11 @@ def _stalled_ms(window: Window) -> Reading:
         limits_ms["generator_loop"] = LOOP_STALLED_MS + LOOP_STALLED_MS_A_SUBSCRIBER * window.subscribers
     worst = max(stalls_ms, key=lambda name: stalls_ms[name]["longest"] / limits_ms[name])
     stalled_ms, limit_ms = stalls_ms[worst]["longest"], limits_ms[worst]
+    who = worst.replace("_loop", "'s loop")
     return Reading(
         stalled_ms,
-        f"the {worst.replace('_loop', chr(39) + 's loop')} stood still for {stalled_ms:.0f} ms, over "
-        f"{limit_ms:g} ms, and what arrived meanwhile lost its time",
+        f"the {who} stood still for {stalled_ms:.0f} ms, over {limit_ms:g} ms, and what arrived meanwhile "
+        "lost its time",
         limit=limit_ms,
     )
 
