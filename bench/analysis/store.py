@@ -4,13 +4,12 @@ Rules:
 - A summary belongs to the very files beside it: their SHA-256 digests stand in it, and one that does not
   match is made anew. One that matches, yet is not of the form of `bench/analysis/summary/`, was changed by
   others: it is refused in one sentence.
-- Only `analyse` and `finish` write.
+- Only `analyse` and `keep` write.
 - Files that were damaged or changed in a way that nobody foresaw are refused in one sentence too.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from functools import cached_property
@@ -18,22 +17,17 @@ from pathlib import Path
 
 import msgspec
 import pandas as pd
-import pyarrow as pa
 
 from bench.analysis.summarise import ANALYSIS_VERSION, summarise
 from bench.analysis.summary import Summary
-from bench.errors import RunDirectoryError
-from bench.rundir import pieces, reader
-from bench.rundir.folder import is_written
+from bench.errors import DAMAGE, RunDirectoryError
+from bench.rundir import reader
 from bench.rundir.record import short
 from bench.rundir.whole import write_bytes
-from bench.rundir.writer import finish_later
 from bench.scenario.files import Unreadable, read_bytes
 
 MOST_BYTES = 1 << 28
 """Of a summary.json."""
-DAMAGE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What files raise in the analysis that say what no run says."""
 
 
 class _Head(msgspec.Struct):
@@ -139,14 +133,6 @@ def keep(run: Run, summary: Summary) -> None:
         raise RunDirectoryError(
             f"{target} cannot be written ({error}): copy the run to where you may write"
         ) from error
-
-
-def finish(directory: Path) -> None:
-    """Put a run together that was not finished, if nobody writes it and it can be written; else it stays as
-    it is, and is read from its pieces. Raises `bench.errors.RunDirectoryError` if it is no run."""
-    if load(directory).in_pieces and not is_written(directory):
-        with contextlib.suppress(OSError, pa.ArrowException, pieces.MissingPiece):
-            finish_later(directory)
 
 
 def input_digests(run: reader.RunFiles) -> dict[str, str | None]:

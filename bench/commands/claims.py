@@ -22,15 +22,15 @@ def run(args: argparse.Namespace) -> int:
     """Judge the claims from the runs' measurements and print them."""
     import msgspec
 
+    from bench.analysis import store
     from bench.analysis.verdicts import agreement
     from bench.commands.reading import judge
     from bench.rendering.terminal.streams import print_json
     from bench.rendering.terminal.verdicts import print_claims, print_side_by_side
-    from bench.rundir.reader import require_run
 
-    for directory in args.directories:
-        require_run(directory)
-    summaries = [judge(directory) for directory in args.directories]
+    # All are opened before the first is analysed, which takes its time.
+    runs = [store.load(directory) for directory in args.directories]
+    summaries = [judge(run) for run in runs]
     if len(summaries) == 1:
         [summary] = summaries
         if args.json:
@@ -38,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
         else:
             print_claims(summary)
         return 0
-    runs, rows = [summary.run for summary in summaries], agreement.rows(summaries)
+    names, rows = [summary.run for summary in summaries], agreement.rows(summaries)
     if args.json:
         claims = [row.as_data() for row in rows]
-        print_json({"runs": runs, "claims": claims})
+        print_json({"runs": names, "claims": claims})
     else:
-        print_side_by_side(runs, rows)
+        print_side_by_side(names, rows)
     return 0

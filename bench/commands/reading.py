@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,16 +18,13 @@ def tell(run: Run) -> Run:
     return run
 
 
-def judge(directory: Path) -> Summary:
-    """Analyse a run; its summary.json is written where it can be. Raises UsageError."""
+def judge(run: Run) -> Summary:
+    """Analyse a run; its summary.json is written if it can be. Raises UsageError."""
     from bench.analysis import store
     from bench.errors import RunDirectoryError
 
-    measured = tell(store.load(directory))
-    summary = measured.analyse()
-    try:
-        store.keep(measured, summary)
-    except RunDirectoryError:
-        # It is read, and reading needs no right to write.
-        pass
+    summary = tell(run).analyse()
+    # Reading needs no right to write.
+    with contextlib.suppress(RunDirectoryError):
+        store.keep(run, summary)
     return summary

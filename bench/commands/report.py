@@ -22,10 +22,9 @@ def run(args: argparse.Namespace) -> int:
     from bench.analysis import store
     from bench.commands.reading import tell
     from bench.rendering.report import report
-    from bench.rundir.reader import require_run
+    from bench.rundir.writer import finish_later
 
-    require_run(args.directory)
-    store.finish(args.directory)
+    finish_later(store.load(args.directory))
     measured = tell(store.load(args.directory))
     summary = measured.analyse()
     store.keep(measured, summary)

@@ -77,6 +77,7 @@ def _measure(args: argparse.Namespace, chosen: list[Reproduction]) -> int:
 
 def _read(source: Path, name: str | None, chosen: list[Reproduction]) -> int:
     """The tables of a run, or of all in a directory of runs."""
+    from bench.analysis import store
     from bench.commands.reading import judge
     from bench.errors import UsageError
 
@@ -87,7 +88,7 @@ def _read(source: Path, name: str | None, chosen: list[Reproduction]) -> int:
             raise UsageError(
                 f"{directory} holds no run.json: give --from a directory that `wirelab reproduce` wrote"
             )
-        summary = judge(directory)
+        summary = judge(store.load(directory))
         _print(directory, summary, name)
         valid = valid and summary.valid
     return 0 if valid else 1

@@ -25,7 +25,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from traitlets.config import Config
 
 from bench.analysis import store
-from bench.rundir.reader import require_run
+from bench.rundir.reader import read
 from bench.rundir.schema import FILES
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -77,7 +77,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
 def keep(run: Path) -> None:
     """Make a run the one that the notebooks look at. Raises UsageError."""
-    require_run(run)
+    read(run)
     with tempfile.TemporaryDirectory(dir=REFERENCE.parent) as made:
         for name in FILES:
             if name.endswith(".parquet"):

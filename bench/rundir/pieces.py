@@ -70,7 +70,8 @@ def lines(directory: Path, trials: list[dict[str, Any]], name: str) -> Iterator[
 
 
 def join(directory: Path, trials: list[dict[str, Any]]) -> None:
-    """Write the run's own files from the pieces of these trials. Raises OSError or MissingPiece."""
+    """Write the run's own files from the pieces of these trials. Raises MissingPiece, OSError, a pyarrow
+    error or UnicodeDecodeError."""
     for name, schema in SCHEMAS.items():
 
         def write_table(beside: Path, name: str = name, schema: pa.Schema = schema) -> None:

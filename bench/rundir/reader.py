@@ -171,7 +171,8 @@ class RunFiles:
 
     def _frame(self, name: str) -> pd.DataFrame:
         frame = cast(pd.DataFrame, self._table(name).to_pandas())
-        frame["trial"] = frame["trial"].astype(str).map(printable)
+        # Of a categorical column, each name is looked at once.
+        frame["trial"] = frame["trial"].map(printable).astype(str)
         return frame
 
 
@@ -179,12 +180,6 @@ def read(directory: str | os.PathLike[str]) -> RunFiles:
     """Open a run directory. Raises `RunDirectoryError` if it is missing, newer than this code, or damaged."""
     path = Path(directory)
     return RunFiles(path, read_record(path))
-
-
-def require_run(directory: Path) -> None:
-    """Raise RunDirectoryError unless the directory holds a run."""
-    if not os.path.lexists(directory / "run.json"):
-        raise RunDirectoryError(f"{directory} holds no run.json: give a directory that `wirelab bench` wrote")
 
 
 def _fits(field: pa.Field) -> bool:

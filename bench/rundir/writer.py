@@ -5,7 +5,7 @@ Rules:
 - run.json is replaced as a whole after each trial, so that it is valid at any time and names the finished
   trials.
 - What a trial left is written in pieces when it ends (`bench/rundir/pieces.py`). They are joined to the run's
-  files at the end, also after an interruption; where nothing could run any more, `finish_later` does it.
+  files at the end, also after an interruption; if nothing could run any more, `finish_later` does it.
 - A directory that is moved while its run is written is followed. One that cannot be written any more is told
   (RunDirectoryError), and what is in it stays as it is.
 - Whoever writes a run holds a lock on its directory until it ends, however it ends.
@@ -24,7 +24,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ from msgspec.structs import asdict
 from bench.errors import RunDirectoryError, UsageError
 from bench.rundir import pieces
 from bench.rundir.collected import Collected
-from bench.rundir.folder import Folder
+from bench.rundir.folder import Folder, is_written
 from bench.rundir.schema import SCHEMA
 from bench.rundir.tables import tables_of
 from bench.rundir.trial import Trial, check_of
@@ -41,6 +41,9 @@ from bench.rundir.whole import write_bytes
 from bench.scenario.scenario import Planned, Scenario
 from bench.systems.registry import SYSTEMS
 from bench.words import printable
+
+if TYPE_CHECKING:
+    from bench.rundir.reader import RunFiles
 
 
 def default_directory(scenario: Scenario) -> Path:
@@ -233,14 +236,21 @@ class RunDirectory:
             ) from error
 
 
-def finish_later(directory: Path) -> None:
-    """Join the pieces of a run whose harness could not, and that `reader.read` has found to be one. Raises
-    OSError, a pyarrow error or `pieces.MissingPiece`."""
-    path = directory / "run.json"
-    record, last_us = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime_ns // 1000
-    pieces.join(directory, record["trials"])
-    write_bytes(path, _json(record | {"interrupted": True, "finished_us": last_us}, indent=1) + b"\n")
-    shutil.rmtree(directory / pieces.FOLDER, ignore_errors=True)
+def finish_later(run: RunFiles) -> None:
+    """Join the pieces of a run whose harness could not, if nobody writes it and it can be written; else it
+    stays as it is, and is read from its pieces."""
+    directory, path = run.directory, run.directory / "run.json"
+    if not run.in_pieces or is_written(directory):
+        return
+    with contextlib.suppress(OSError, ValueError, pa.ArrowException, pieces.MissingPiece):
+        folder = Folder(directory)
+        try:
+            record, last_us = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime_ns // 1000
+            pieces.join(directory, record["trials"])
+            write_bytes(path, _json(record | {"interrupted": True, "finished_us": last_us}, indent=1) + b"\n")
+            shutil.rmtree(directory / pieces.FOLDER, ignore_errors=True)
+        finally:
+            folder.close()
 
 
 def _json(value: Any, indent: int | None = None) -> bytes:
