@@ -7,7 +7,7 @@ It is told its work in JSON lines on stdin, the settings first, and answers in J
     {"do":"stop"}                            → {"event":"stopped"}, and the raw columns are on disk
 
 Moments are of the monotonic clock, which is the same in all processes. It publishes from `start_s` on, and
-tells for how long it stood still at the most from `window_s` until all is answered
+tells for how long it stood still, at the most and in all, from `window_s` until all is answered
 (`bench.trials.processes.heartbeat`).
 
 `published.i64` holds rows of id, due, written, answered; -1 stands for what never came. The schedule is open
@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 
 from bench.rundir.schema import NEVER
 from bench.systems.registry import SYSTEMS
+from bench.trials.processes.child import say
 from bench.trials.processes.heartbeat import Heartbeat
 from clients.errors import ClientError
 from clients.publisher import Publisher, schedule
@@ -89,18 +90,18 @@ def main() -> int:
         settings["url"], settings["stream"], settings["payload_bytes"]
     )
     await_acceptance(settings["url"])
-    print(json.dumps({"event": "ready"}), flush=True)
+    say({"event": "ready"})
     heartbeat = Heartbeat()
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "stop":
             write(publisher, Path(settings["directory"]) / "published.i64")
             publisher.close()
-            print(json.dumps({"event": "stopped"}), flush=True)
+            say({"event": "stopped"})
             return 0
         heartbeat.watch(order["window_s"])
         told = publish(publisher, settings, order["start_s"], order["end_s"])
-        print(json.dumps({**told, "stalls_ms": {"publisher": heartbeat.tell()}}), flush=True)
+        say({**told, "stalls_ms": {"publisher": heartbeat.tell()}})
     return 1
 
 
