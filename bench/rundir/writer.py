@@ -237,8 +237,8 @@ class RunDirectory:
 
 
 def finish_later(run: RunFiles) -> None:
-    """Join the pieces of a run whose harness could not, if nobody writes it and it can be written; else it
-    stays as it is, and is read from its pieces."""
+    """Join the pieces of a run whose harness could not, if all are whole, nobody writes the run and it can be
+    written; else it stays as it is, and is read from its pieces."""
     directory, path = run.directory, run.directory / "run.json"
     if not run.in_pieces or is_written(directory):
         return
