@@ -35,14 +35,11 @@ def read_record(path: Path) -> dict[str, Any]:
         there = False
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{path} cannot be read ({short(error)}): give a run directory") from None
-    if not there:
-        raise RunDirectoryError(
-            f"{path} is not a directory: give a run directory, as `wirelab bench` writes it"
-        )
     source = path / "run.json"
-    if not os.path.lexists(source):
+    if not there or not os.path.lexists(source):
+        what = "holds" if there else "is not a directory and holds"
         raise RunDirectoryError(
-            f"{path} holds no run.json: give a run directory, as `wirelab bench` writes it"
+            f"{path} {what} no run.json: give a run directory, as `wirelab bench` writes it"
         )
     try:
         run: Any = clean(json.loads(read_text(source, MOST_BYTES)))
