@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,6 +158,22 @@ def wait_until(condition: Callable[[], bool], what: Callable[[], object], within
         time.sleep(0.1)
 
 
+@contextmanager
+def cutting_proxies(server: Server, most: int) -> Iterator[dict[str, CuttingProxy]]:
+    """A proxy for each transport, in front of a server, that makes so many cuts."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(
+                CuttingProxy(server.address, random_cuts(seed=seed, life_s=LIFE_S), most)
+            )
+            for seed, name in enumerate(TRANSPORTS)
+        }
+
+
+def cuts_of(proxies: dict[str, CuttingProxy]) -> dict[str, int]:
+    return {name: proxy.cuts for name, proxy in proxies.items()}
+
+
 def is_free(address: tuple[str, int]) -> bool:
     """Whether a server can listen there: a worker whose master was killed takes a moment to notice."""
     try:
@@ -198,13 +214,7 @@ def test_python_clients(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     server = start_server(log, "--server-model", model)
     try:
         newsroom = Newsroom(server)
-        with ExitStack() as stack:
-            proxies = {
-                name: stack.enter_context(
-                    CuttingProxy(server.address, random_cuts(seed=seed, life_s=LIFE_S), CUTS)
-                )
-                for seed, name in enumerate(TRANSPORTS)
-            }
+        with cutting_proxies(server, CUTS) as proxies:
             clients = [
                 Client(
                     made(
@@ -227,7 +237,7 @@ def test_python_clients(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             newsroom.start()
 
             def cuts() -> dict[str, int]:
-                return {name: proxy.cuts for name, proxy in proxies.items()}
+                return cuts_of(proxies)
 
             for restart in range(RESTARTS):
                 share = CUTS * (restart + 1) // (RESTARTS + 1)
@@ -303,13 +313,7 @@ def quick_modules(visit: Visits, pages: Server) -> Iterator[Callable[[str], Any]
 def test_browser_clients(pages: Server, quick_modules: Callable[[str], Any]) -> None:
     """150 cuts on each transport."""
     newsroom = Newsroom(pages)
-    with ExitStack() as stack:
-        proxies = {
-            name: stack.enter_context(
-                CuttingProxy(pages.address, random_cuts(seed=seed, life_s=LIFE_S), BROWSER_CUTS)
-            )
-            for seed, name in enumerate(TRANSPORTS)
-        }
+    with cutting_proxies(pages, BROWSER_CUTS) as proxies:
         tabs = [(name, quick_modules(proxies[name].url)) for name in TRANSPORTS for _ in range(TABS)]
         for name, tab in tabs:
             tab.evaluate(FOLLOW, [name, CLIENTS_A_TAB])
@@ -319,7 +323,7 @@ def test_browser_clients(pages: Server, quick_modules: Callable[[str], Any]) -> 
 
         def cuts() -> dict[str, int]:
             tabs[0][1].wait_for_timeout(100)  # Playwright's own work goes on only in its waits
-            return {name: proxy.cuts for name, proxy in proxies.items()}
+            return cuts_of(proxies)
 
         wait_until(lambda: min(cuts().values()) == BROWSER_CUTS, cuts, WITHIN_S)
         last = newsroom.stop()
