@@ -11,9 +11,10 @@ Rules:
 4. An answer other than 201, an answer that breaks the protocol, or a lost connection is final: nobody can
    know any more what was published. It is kept as `error`, and the next call raises it.
 5. With `keyed` each publish has an Idempotency-Key, so a lost connection and the answers 5xx, 408 and 429 are
-   not final: what is unanswered is sent again, after pauses, for RETRY_S after the last answer. It has one
-   from the first time on: sent again with a key that the first had not, it would be another. The publisher
-   of a benchmark has no keys: its bytes stay what they were, and a lost connection makes a trial invalid.
+   not final: what is unanswered is sent again, after pauses that double from RETRY_FIRST_S to RETRY_MOST_S
+   until a publish is answered. After RETRY_S of that they are final. It has a key from the first time on:
+   sent again with a key that the first had not, it would be another. The publisher of a benchmark has no
+   keys: its bytes stay what they were, and a lost connection makes a trial invalid.
 6. The newest RECORDS publications are remembered; `forgotten` counts those before. There are never more
    than UNANSWERED_MOST unanswered ones, of UNANSWERED_BYTES_MOST together: beyond, publishing raises.
 """
@@ -27,13 +28,13 @@ import string
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from clients.errors import BadAnswer, ClientError, ConnectionLost, Refused
 from clients.http_response import Response, ResponseParser
-from clients.subscriber import asks_to_come_back, check_stream, problem_detail, retry_after_s
+from clients.subscriber import asks_to_come_back, check_stream, problem_detail, refusal
 from clients.wire import Connection, Endpoint
 
 RECORDS = 500_000
@@ -158,9 +159,12 @@ class Publisher:
         self._all_answered = threading.Event()
         self._all_answered.set()
         self._closed = threading.Event()
-        self._answered_s = time.monotonic()
+        self._retries = 0
+        """Tries to send again since the last answer."""
+        self._retrying_since_s = 0.0
+        """When the first of them was due, by the monotonic clock."""
         self._connection = self._connect()
-        self._reader = self._start_reader()
+        self._reader = self._start(self._read, self._connection)
 
     def publish(self, data: Any, due_us: int) -> Publication:
         """Write one notification and return its record, which fills in as the answer comes.
@@ -197,8 +201,11 @@ class Publisher:
                     self._replace()
                 self._connection.send(request)
             except ConnectionLost as error:
-                self._fail(error)
-                raise
+                if self._key_prefix is None:
+                    self._fail(error)
+                    raise
+                self._ended = False
+                self._reader = self._start(self._go_on, self._connection, error)
             except OSError:
                 pass  # the reader sees how the connection ended, and what that means for what is unanswered
         record.written_us = time.time_ns() // 1000
@@ -270,34 +277,32 @@ class Publisher:
             return connection
         raise ConnectionLost(f"cannot connect to {self.endpoint.host}:{self.endpoint.port}: {why}")
 
-    def _start_reader(self) -> threading.Thread:
-        """Collect the answers of the connection that is there, in a thread of its own."""
-        thread = threading.Thread(
-            target=self._read, args=(self._connection,), name="publisher answers", daemon=True
-        )
+    def _start(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
+        """Start the one thread that collects answers, or replaces the connection, at a time."""
+        thread = threading.Thread(target=target, args=arguments, name="publisher answers", daemon=True)
         thread.start()
         return thread
 
     def _read(self, connection: Connection) -> None:
         """Collect answers until the connection ends; see that what is unanswered is sent again, if it may."""
-        parser = ResponseParser()
+        lost: ConnectionLost | None = None
         try:
-            pause_s = self._collect(connection, parser)
-        except (OSError, ConnectionLost) as error:
-            if self._key_prefix is None:
-                self._fail(ConnectionLost(f"the publisher's connection was lost: {error}"))
-                return
-            pause_s = RETRY_FIRST_S
+            self._collect(connection)
+        except ConnectionLost as error:
+            lost = error
+        except OSError as error:
+            lost = ConnectionLost(f"the publisher's connection was lost: {error}")
         except ClientError as error:
             self._fail(error)
             return
-        self._go_on(connection, pause_s)
+        self._go_on(connection, lost)
 
-    def _collect(self, connection: Connection, parser: ResponseParser) -> float:
-        """Take answers until the connection has ended in good order, or one asks to come back.
+    def _collect(self, connection: Connection) -> None:
+        """Take answers until the connection has ended in good order; raises OSError and ClientError.
 
-        Returns for how long to pause; raises OSError and ClientError.
+        With keys an answer that asks to come back is a connection lost.
         """
+        parser = ResponseParser()
         while True:
             data = connection.receive()
             if not data:
@@ -305,20 +310,23 @@ class Publisher:
                     if self._unanswered or self._closed.is_set() or self.error is not None:
                         raise ConnectionLost("the server closed the publisher's connection")
                     self._ended = True
-                return 0.0
+                return
             for response in parser.feed(data):
                 if self._key_prefix is not None and asks_to_come_back(response):
-                    return max(RETRY_FIRST_S, min(retry_after_s(response) or 0.0, RETRY_S))
+                    raise refusal(response)
                 self._answer(response, connection.received_us)
                 if not response.keep_alive:
-                    return 0.0
+                    return
 
-    def _go_on(self, ended: Connection, pause_s: float) -> None:
-        """Replace a connection, and send what is unanswered again; runs in the thread that has read it."""
-        while not self._closed.wait(pause_s):
+    def _go_on(self, ended: Connection, lost: ConnectionLost | None) -> None:
+        """Replace a connection, and send what is unanswered again; runs in the thread that has read it.
+
+        Where it was not `lost` it ended in good order, and the first try is made without a pause.
+        """
+        while lost is None or self._pause(lost):
             with self._writing:
-                if self._connection is not ended:
-                    return  # by a publish
+                if self._closed.is_set() or self._connection is not ended:
+                    return  # replaced by a publish
                 if not self._unanswered:
                     self._ended = True
                     return
@@ -326,10 +334,7 @@ class Publisher:
                 try:
                     self._replace()
                 except ConnectionLost as error:
-                    if self._key_prefix is None or time.monotonic() - self._answered_s > RETRY_S:
-                        self._fail(error)
-                        return
-                    pause_s = min(RETRY_MOST_S, 2 * pause_s or RETRY_FIRST_S)
+                    lost = error
                     continue
                 try:
                     for request in requests:
@@ -338,12 +343,24 @@ class Publisher:
                     pass  # its reader sees how it ended
                 return
 
+    def _pause(self, lost: ConnectionLost) -> bool:
+        """Wait before the next try; False where there is none, since what is unanswered is lost for good."""
+        now_s = time.monotonic()
+        if not self._retries:
+            self._retrying_since_s = now_s
+        if self._key_prefix is None or now_s - self._retrying_since_s > RETRY_S:
+            self._fail(lost)
+            return False
+        pause_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(self._retries, 16))
+        self._retries += 1
+        return not self._closed.wait(max(pause_s, min(lost.retry_after_s or 0.0, RETRY_S)))
+
     def _replace(self) -> None:
         """Connect anew; raises ConnectionLost. The caller holds `_writing`."""
         self._connection.close()
         self._connection = self._connect()
         self._ended = False
-        self._reader = self._start_reader()
+        self._reader = self._start(self._read, self._connection)
         if self._closed.is_set():
             self._connection.shutdown()
 
@@ -351,7 +368,7 @@ class Publisher:
         if not self._unanswered:
             raise BadAnswer("the server answered a publish that nobody made")
         record = self._unanswered.popleft()
-        self._answered_s = time.monotonic()
+        self._retries = 0
         self._answered_bytes += len(record.request)
         record.request = b""
         record.answered_us = received_us

@@ -10,8 +10,8 @@ Rules:
    A first batch alone does not count, since a server may accept, answer and close all day. A Retry-After is
    obeyed, up to RETRY_AFTER_MOST_S. Up to half as much again is added, since all clients that were refused
    together would come back together.
-3. So does a poll pause that was answered with nothing new well before the time for which it asked to be held,
-   and its connection is kept. What counts is what was seen: a proxy may drop `Connection: close`.
+3. The same pause follows a poll that was answered with nothing new well before the time for which it asked
+   to be held; its connection is kept. What counts is what was seen: a proxy may drop `Connection: close`.
 4. A kept-alive connection that the server has ended meanwhile is replaced before the next request, without
    a pause: servers end connections that are idle for long, and a poller with a large T always is.
 5. With `connection="fresh"` each poll makes a connection of its own and says `Connection: close`, as
@@ -283,7 +283,7 @@ class Subscriber(ABC):
                 self.on_request(
                     Request(sent_us, connection.received_us, connection.handled_us, 0, response.status)
                 )
-            raise _refusal(response)
+            raise refusal(response)
         if response.headers.get(b"content-encoding", b"identity") != b"identity":
             raise BadAnswer(
                 "the answer is compressed, which the contract excludes: look at what is in between"
@@ -421,12 +421,12 @@ def check_stream(name: str) -> None:
         raise ValueError(f"{name!r} is no stream's name: use 1 to 64 of a-z, 0-9 and -")
 
 
-def _refusal(response: Response) -> ConnectionLost | Refused | BadAnswer:
+def refusal(response: Response) -> ConnectionLost | Refused | BadAnswer:
     """Return the error for an answer: ConnectionLost if asking again may help, else Refused."""
     status = response.status
     detail = problem_detail(response)
     if asks_to_come_back(response):
-        return ConnectionLost(f"the server answered {status}: {detail}", retry_after_s(response))
+        return ConnectionLost(f"the server answered {status}: {detail}", _retry_after_s(response))
     if status >= 400:
         return Refused(status, detail)
     return BadAnswer(f"the server answered {status} where a batch or an upgrade was due: {detail}")
@@ -446,7 +446,7 @@ def asks_to_come_back(response: Response) -> bool:
     return response.status >= 500 or response.status in (408, 429)
 
 
-def retry_after_s(response: Response) -> float | None:
+def _retry_after_s(response: Response) -> float | None:
     """Return Retry-After in seconds (RFC 9110, 10.2.3); None where absent, or given as a date."""
     value = response.headers.get(b"retry-after", b"")
     return float(value) if value.isdigit() else None

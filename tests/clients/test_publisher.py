@@ -17,6 +17,7 @@ from fake_server import Peer, fake_server, http
 from clients import publisher as publisher_module
 from clients.errors import BadAnswer, ConnectionLost, Refused
 from clients.publisher import Publisher, filler, schedule
+from clients.wire import Connection
 
 
 def read_publish(peer: Peer) -> dict[str, object]:
@@ -224,8 +225,11 @@ def test_a_connection_that_idled_out_is_replaced() -> None:
         assert [record.id for record in publisher.records] == [1, 2]
 
 
-def test_with_keys_a_lost_connection_is_made_good(any_server: Server) -> None:
+def test_with_keys_a_lost_connection_is_made_good(
+    any_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cut anywhere by a proxy, before the server had it or after: each is there once, in its order."""
+    monkeypatch.setattr(publisher_module, "RETRY_MOST_S", 0.1)
     cuts = [Cut("rst", up_bytes=700), Cut("fin", up_bytes=333), Cut("fin", down_bytes=70)] * 4
     with CuttingProxy(any_server.address, cuts) as proxy:
         with Publisher(proxy.url, "c-keyed", keyed=True) as publisher:
@@ -254,6 +258,60 @@ def test_with_keys_a_server_that_asks_for_a_pause_is_asked_again() -> None:
         assert [record.id for record in publisher.records] == [1]
     assert len(heads[0]) == 1
     assert heads[0] == heads[1]
+
+
+@pytest.mark.parametrize("never", ["refuses", "closes"])
+def test_with_keys_it_gives_up_in_the_end(never: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks ever more seldom till then, however the server fails."""
+    monkeypatch.setattr(publisher_module, "RETRY_S", 1.0)
+    asked: list[int] = []
+
+    def script(peer: Peer, number: int) -> None:
+        asked.append(number)
+        read_publish(peer)
+        if never == "refuses":
+            peer.send(http(b'{"detail":"It stops."}', "503 Busy", "Retry-After: 0"))
+            peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url, keyed=True) as publisher:
+        publisher.publish("x", due_us=1)
+        with pytest.raises(ConnectionLost, match="503: It stops" if never == "refuses" else "closed"):
+            publisher.drain()
+    # Pauses of 0.1, 0.2, 0.4 and 0.8 seconds.
+    assert 3 <= len(asked) <= 5
+
+
+def test_with_keys_an_idle_one_outlives_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection ended with nothing unanswered, and at the next publish nobody listened for a moment."""
+    monkeypatch.setattr(publisher_module, "RETRY_S", 0.5)
+
+    def script(peer: Peer, number: int) -> None:
+        for id_ in [2, 3] if number else [1]:
+            read_publish(peer)
+            peer.send(created(id_))
+        if number:
+            peer.wait_for_end()
+
+    with fake_server(script) as url, Publisher(url, keyed=True) as publisher:
+        publisher.publish("x", due_us=1)
+        assert publisher.drain()
+        deadline = time.monotonic() + 10
+        while not publisher._ended and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.6)  # how long nothing was to be published does not count
+        connect = publisher._connect
+        absent = iter([ConnectionLost("nobody listens")] * 2)
+
+        def connect_later() -> Connection:
+            for error in absent:
+                raise error
+            return connect()
+
+        monkeypatch.setattr(publisher, "_connect", connect_later)
+        publisher.publish("y", due_us=2)
+        publisher.publish("z", due_us=3)
+        assert publisher.drain()
+        assert [record.id for record in publisher.records] == [1, 2, 3]
 
 
 def test_without_keys_its_bytes_are_what_they_were() -> None:
