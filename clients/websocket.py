@@ -27,7 +27,6 @@ from clients.wire import Connection
 # The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
 _OUR_FAULT = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
-
 HEARTBEATS_MISSED = 2
 
 

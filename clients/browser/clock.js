@@ -23,7 +23,7 @@ export class Clock {
   error_ms = Infinity;
   round_trip_ms = Infinity;
 
-  /** Exchange the time `times` times, one after the other; failures are simply not counted. */
+  /** Exchange the time `times` times, one after the other, until one fails. */
   async compare(times = 8) {
     for (let left = times; left > 0; left -= 1) {
       try {

@@ -13,17 +13,30 @@ export function fetchWithin(target, { withinMs = ANSWER_TIMEOUT_MS, signal = nul
   return fetch(target, { ...options, cache: "no-store", signal: signal ? either(signal, late) : late });
 }
 
-/** GET JSON; rejects with the sentence that the server gave unless the answer is a good one. */
+/** GET JSON. Rejects with a sentence that a page can show: the server's own, if it gave one. The error has the answer's
+ *  `status`, or none if there was no answer. */
 export async function getJson(target, options) {
-  const response = await fetchWithin(target, options);
-  const value = await response.json();
-  if (!response.ok) throw new Error(value.detail ?? `${response.status} ${response.statusText}`);
-  return value;
+  let response, text;
+  try {
+    response = await fetchWithin(target, options);
+    text = await response.text();
+  } catch ({ name }) {
+    throw new Error(name === "TimeoutError" ? "The server did not answer in time." : "The server cannot be reached.");
+  }
+  const { status, statusText } = response;
+  let value = null;
+  try {
+    value = JSON.parse(text);
+    if (response.ok) return value;
+  } catch {
+    // Something in between has answered.
+  }
+  throw Object.assign(new Error(value?.detail ?? `The server answered ${status}${statusText ? ` ${statusText}` : ""}.`), { status });
 }
 
-/** POST a value as JSON; resolves to the Response, whatever it is. */
+/** POST a value as JSON, and get JSON; rejects as `getJson` does. */
 export function postJson(target, value, options = {}) {
-  return fetchWithin(target, { ...options, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+  return getJson(target, { ...options, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
 }
 
 function timeout(ms) {

@@ -5,10 +5,11 @@
 // 1. `start()` runs until `close()`. Whatever is not a well-formed answer is retried: lost connections, the answers 5xx,
 //    408 and 429, and what a browser makes of an answer that was cut (an empty 200). The subscriber comes back
 //    after a pause and asks from its cursor. Only another 4xx that says why (RFC 9457) ends it in the state `refused`.
-// 2. The pause doubles from BACKOFF_FIRST_MS to BACKOFF_MOST_MS, each drawn between half of it and the whole. (The
-//    Python twin goes up to 5 s; here somebody is watching.) It begins anew when a connection has held: the server
-//    answered, and HELD_MS have passed since the last pause. A Retry-After is obeyed up to RETRY_AFTER_MOST_S, and up
-//    to half as much again is added. So does a poll pause that was answered with nothing new well before its wait.
+// 2. The pause doubles from BACKOFF_FIRST_MS to BACKOFF_MOST_MS, each drawn between half of it and the whole. It begins
+//    anew when a connection has held: the server answered, and HELD_MS have passed since the last pause. A Retry-After
+//    is obeyed up to RETRY_AFTER_MOST_S, and up to half as much again is added. The same pause follows a poll that was
+//    answered with nothing new well before its wait. (Here somebody is watching, so pauses, the wait for an answer and
+//    heartbeats are shorter: 2, 10 and 5 s, and 5, 30 and 25 s in the Python twin.)
 // 3. `cut(ms)` drops the connection from this side, as a lost network would, and stays away for that long. Then it
 //    resumes from its cursor like after any other loss.
 // 4. Times are milliseconds of `nowMs()`: Unix time by this browser's clock, uncorrected. clock.js corrects.
@@ -25,11 +26,11 @@ import { ANSWER_TIMEOUT_MS, fetchWithin } from "./fetching.js";
 import { BadBatch, Receiver } from "./receiver.js";
 import { byteLength, requestHeadBytes, responseHeadBytes } from "./wire_sizes.js";
 
-export const BACKOFF_FIRST_MS = 100;
-export const BACKOFF_MOST_MS = 2000;
-export const RETRY_AFTER_MOST_S = 60;
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MOST_MS = 2000;
+const RETRY_AFTER_MOST_S = 60;
 /** A connection that has lasted so long has held. */
-export const HELD_MS = 2000;
+const HELD_MS = 2000;
 /** A poll is answered early if less than this share of its wait has passed. */
 const EARLY_SHARE = 0.5;
 

@@ -2,14 +2,12 @@
 // so shows one that is added later. A transport's module is its name's file (short-poll: short_poll.js), and its
 // class is the module's default export.
 
-import { fetchWithin } from "./fetching.js";
+import { getJson } from "./fetching.js";
 
 /** Fetch the registry: [{name, label, colour, Subscriber, missing}]. Where this browser has no client for a transport,
  *  Subscriber is null and `missing` is a sentence that says so. */
 export async function loadTransports() {
-  const response = await fetchWithin("/demo/transports.json");
-  if (!response.ok) throw new Error(`the list of transports could not be had: ${response.status}`);
-  const listed = await response.json();
+  const listed = await getJson("/demo/transports.json");
   return Promise.all(listed.map(async ({ name, label, colour, module }) => {
     try {
       const { default: Subscriber } = await import(module);
@@ -18,14 +16,4 @@ export async function loadTransports() {
       return { name, label: label ?? name, colour, Subscriber: null, missing: `No browser client: ${module} could not be loaded (${error.message}).` };
     }
   }));
-}
-
-/** Start a subscriber of the transport called `name`; options as in subscriber.js. */
-export async function subscribe(name, stream, options) {
-  const transport = (await loadTransports()).find((each) => each.name === name);
-  if (!transport) throw new Error(`there is no transport called ${name}`);
-  if (!transport.Subscriber) throw new Error(transport.missing);
-  const subscriber = new transport.Subscriber(stream, options);
-  subscriber.start();
-  return subscriber;
 }

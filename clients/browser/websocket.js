@@ -1,6 +1,6 @@
 // WebSocket: ask once, by a handshake (RFC 6455, 4), and be sent a message whenever there is news. The twin of
 // clients/websocket.py; the browser does the framing, and keeps pings and pongs to itself. So it asks for a heartbeat:
-// an empty batch at the least every `heartbeatS`. After two that did not come the server is taken for gone.
+// an empty batch at the least every `heartbeatS`. After HEARTBEATS_MISSED that did not come the server is taken for gone.
 
 import { ANSWER_TIMEOUT_MS } from "./fetching.js";
 import { ConnectionLost, Refused, Subscriber, nowMs } from "./subscriber.js";
@@ -8,6 +8,8 @@ import { byteLength, frameHeadBytes, handshakeBytes } from "./wire_sizes.js";
 
 // The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
 const OUR_FAULT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
+
+const HEARTBEATS_MISSED = 2;
 
 /** A browser that slept finds its timers due before it hands out the messages that came meanwhile. */
 const LOOK_AGAIN_MS = 500;
@@ -68,7 +70,7 @@ export default class WebSocketSubscriber extends Subscriber {
       socket.onmessage = ({ data }) => {
         const atMs = nowMs();
         if (this.heartbeatS === null) clearTimeout(patience);
-        else waitFor("no heartbeat", 2000 * this.heartbeatS);
+        else waitFor("no heartbeat", HEARTBEATS_MISSED * 1000 * this.heartbeatS);
         const bodyBytes = byteLength(data);
         const headBytes = frameHeadBytes(bodyBytes, false);
         this.bytes.headDown += headBytes;

@@ -3,7 +3,8 @@
 //
 // Rules:
 // 1. A request's headers are written out as Chromium writes them for a fetch of the same origin that leaves the
-//    cache alone, from what the page may know of itself. What it may not know (cookies marked HttpOnly, a proxy's additions) is left out.
+//    cache alone, from what the page may know of itself. What it may not know (cookies marked HttpOnly, a proxy's
+//    additions) is left out.
 // 2. A response's headers are those that fetch shows, as `name: value` and CRLF, after its status line.
 // 3. A WebSocket frame has 2 bytes of header, 4 or 10 from 126 or 65,536 bytes of payload on, and 4 more for the
 //    mask where the client sends (RFC 6455, 5.2).

@@ -9,7 +9,8 @@
 //    beside it, and not shown here.
 // 3. A report goes every REPORT_EVERY_MS, MAX_LATENCIES at the most; more wait, KEEP at the most. Only one is out at
 //    a time. Each bears a number, so that one that is sent again counts once.
-// 4. A new deal is a new subscriber at the head: nobody's catching up passes for latency.
+// 4. Whom the teacher has taken out is told so, and takes part no more.
+// 5. A new deal is a new subscriber at the head: nobody's catching up passes for latency.
 
 import { Clock } from "/browser/clock.js";
 import { getJson, postJson } from "/browser/fetching.js";
@@ -22,6 +23,7 @@ const SUMMARY_EVERY_MS = 1000;
 const STUDENTS_SUMMARY_EVERY_MS = 3000;
 const MAX_LATENCIES = 100;
 const KEEP = 1000;
+const TAKEN_OUT = 403;
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
@@ -87,7 +89,7 @@ class Student {
     const receiver = this.subscriber?.receiver;
     let answer;
     try {
-      const response = await postJson("/class/report", {
+      answer = await postJson("/class/report", {
         student: this.word,
         report: (this.report += 1),
         transport: this.subscriber?.transport,
@@ -97,13 +99,10 @@ class Student {
         lost: receiver?.lost,
         duplicates: receiver?.duplicates,
       });
-      answer = await response.json();
-      if (!response.ok) {
-        tell(answer.detail ?? `The server answered ${response.status}.`);
-        return;
-      }
-    } catch {
-      // The state of the subscriber says it; the latencies wait.
+    } catch (error) {
+      // Where there was no answer, the state of the subscriber says it. The latencies wait.
+      if (error.status) tell(error.message);
+      if (error.status === TAKEN_OUT && student === this) takePart(false);
       return;
     }
     tell("");
@@ -314,8 +313,12 @@ function showNumbers(numbers) {
 }
 
 async function ask(path, body = {}) {
-  const response = await postJson(path, body);
-  tell(response.ok ? "" : "That was refused: it is the teacher's to do.");
+  try {
+    await postJson(path, body);
+    tell("");
+  } catch (error) {
+    tell(error.message);
+  }
 }
 
 byId("take-part").addEventListener("click", () => takePart(!student));

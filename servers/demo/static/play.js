@@ -40,8 +40,7 @@ export function shortText(value, most) {
 /** Tell the server, while this page can be seen, that somebody looks; resolves to its state, or null. */
 export async function watch(body) {
   try {
-    const response = await postJson("/demo/watch", { page: me, ...body });
-    return response.ok ? await response.json() : null;
+    return await postJson("/demo/watch", { page: me, ...body });
   } catch {
     return null;
   }
@@ -105,7 +104,7 @@ export class Play {
       return true;
     } catch (error) {
       this.#sent.delete(key);
-      this.tell(`That was not sent: ${error.message}.`);
+      this.tell(`That was not sent: ${sentence(error.message)}`);
       return false;
     } finally {
       this.busy = false;
@@ -176,7 +175,7 @@ export class Play {
       onState: (state, why) => {
         this.#showState(state, state, why);
         if (state === "open") this.tell("");
-        if (state === "refused") this.tell(`The server will not have it: ${why}.`);
+        if (state === "refused") this.tell(`The server will not have it: ${sentence(why)}`);
       },
     });
     this.subscriber = subscriber;
@@ -265,6 +264,9 @@ export class Play {
   }
 }
 
+/** With its full stop; what the server says has one already. */
+const sentence = (text) => (text.endsWith(".") ? text : `${text}.`);
+
 /** Milliseconds as a reader wants them: one decimal where it matters. A clock's error may make them negative. */
 export function milliseconds(ms) {
   return Math.abs(ms) < 10 ? ms.toFixed(1) : String(Math.round(ms));
@@ -273,10 +275,9 @@ export function milliseconds(ms) {
 /** Ask the server to wipe this page's stream; only the teacher's request is granted. */
 export async function clearStream(play) {
   try {
-    const response = await postJson("/demo/clear", { stream: play.stream });
-    if (!response.ok) play.tell("That was refused: it is the teacher's to do.");
-  } catch {
-    play.tell("The server did not answer: try again.");
+    await postJson("/demo/clear", { stream: play.stream });
+  } catch (error) {
+    play.tell(error.message);
   }
 }
 

@@ -7,7 +7,7 @@
 //    way, is half of the shortest round trip that the clocks' comparison has found.
 // 4. A prediction goes to the class (POST /class/prediction), and the reveal shows everybody's, where there are others.
 
-import { getJson } from "/browser/fetching.js";
+import { getJson, postJson } from "/browser/fetching.js";
 import { nowMs } from "/browser/subscriber.js";
 import { showMs } from "/static/race_model.js";
 
@@ -99,7 +99,7 @@ export class Predict {
     this.#timer = setInterval(tick, 250);
     tick();
     try {
-      await this.page.send("/class/prediction", { page: this.page.id, predictions });
+      await postJson("/class/prediction", { page: this.page.id, predictions });
     } catch {
       // The class is full or the server is away: this page's own prediction is shown all the same.
     }

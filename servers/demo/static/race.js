@@ -135,22 +135,13 @@ async function watch() {
   if (document.hidden || watching) return;
   watching = true;
   try {
-    take(await send("/demo/watch", { page: page.id }, { withinMs: 2 * WATCH_MS }));
+    take(await postJson("/demo/watch", { page: page.id }, { withinMs: 2 * WATCH_MS }));
   } catch {
     // The lanes show that the server is away.
   } finally {
     watching = false;
   }
 }
-
-/** POST JSON; answers the parsed answer, or throws with the sentence that the server gave. */
-async function send(path, body, options) {
-  const response = await postJson(path, body, options);
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail ?? `the server answered ${response.status}`);
-  return answer;
-}
-page.send = send;
 
 function take(settings) {
   Object.assign(page.settings, settings);
@@ -198,11 +189,11 @@ function move() {
 }
 
 const actions = {
-  publish: () => send("/demo/publish", {}),
-  pause: async () => take(await send("/demo/state", { paused: !page.settings.paused })),
+  publish: () => postJson("/demo/publish", {}),
+  pause: async () => take(await postJson("/demo/state", { paused: !page.settings.paused })),
   async cut() {
     // In a class the teacher's button cuts everybody, by way of the settings; otherwise these lanes only.
-    if (page.settings.lan && page.settings.teacher) take(await send("/demo/cut", { transport: null }));
+    if (page.settings.lan && page.settings.teacher) take(await postJson("/demo/cut", { transport: null }));
     else for (const lane of page.lanes) lane.cut();
   },
   afresh: () => page.lanes.forEach((lane) => lane.afresh()),
@@ -220,18 +211,18 @@ document.addEventListener("click", async ({ target }) => {
     await action();
     tell("");
   } catch (error) {
-    tell(`That did not work: ${error.message}.`);
+    tell(`That did not work: ${error.message}`);
   }
 });
 
 for (const select of document.querySelectorAll("[data-setting]")) {
   select.addEventListener("change", async () => {
     try {
-      take(await send("/demo/state", { [select.dataset.setting]: Number(select.value) }));
+      take(await postJson("/demo/state", { [select.dataset.setting]: Number(select.value) }));
       page.lanes.forEach((lane) => lane.afresh());
       tell("");
     } catch (error) {
-      tell(`That did not work: ${error.message}.`);
+      tell(`That did not work: ${error.message}`);
     }
   });
 }
