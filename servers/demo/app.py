@@ -188,22 +188,15 @@ def _sign_pages(app: Flask, guard: Guard, participants: Participants) -> None:
         is_page = request.endpoint is not None and request.endpoint.startswith(PAGE_ENDPOINT)
         if is_page and participants.signed(environ) is None and not guard.is_teacher(environ):
             try:
-                _give_cookie(response, participants, participants.admit(environ))
+                _set_cookie(response, PARTICIPANT_COOKIE, participants.cookie(participants.admit(environ)))
             except (ClassFull, TooSoon):
                 # The page can be looked at all the same.
                 pass
         return response
 
 
-def _give_cookie(response: Response, participants: Participants, name: str) -> None:
-    response.set_cookie(
-        PARTICIPANT_COOKIE,
-        participants.cookie(name),
-        max_age=COOKIE_S,
-        httponly=True,
-        samesite="Strict",
-        path="/",
-    )
+def _set_cookie(response: Response, name: str, value: str) -> None:
+    response.set_cookie(name, value, max_age=COOKIE_S, httponly=True, samesite="Strict", path="/")
 
 
 def _add_class(
@@ -235,7 +228,7 @@ def _add_class(
     def signed(value: Any, who: str | None) -> Response:
         response = _fresh(value)
         if who is not None and participants.signed(request.environ) is None:
-            _give_cookie(response, participants, who)
+            _set_cookie(response, PARTICIPANT_COOKIE, participants.cookie(who))
         return response
 
     @app.post("/class/report")
@@ -315,9 +308,7 @@ def _add_teacher(app: Flask, streams: Streams, guard: Guard) -> None:
         if not guard.is_token(request.args.get("token", "")):
             return problem(403, "That is not the teacher's link; `wirelab demo --lan` prints it.")
         response = Response(status=303, headers={"Location": "/class", "Cache-Control": "no-store"})
-        response.set_cookie(
-            COOKIE, request.args["token"], max_age=COOKIE_S, httponly=True, samesite="Strict", path="/"
-        )
+        _set_cookie(response, COOKIE, request.args["token"])
         return response
 
     @app.post("/demo/clear")

@@ -197,11 +197,13 @@ class Classroom:
             del self._students[who]
             self._predictions.pop(who, None)
             self._has_seen.discard(who)
-            for sample in [sample for sample in self._samples if sample.student == number]:
-                kept = self._sorted[sample.transport]
-                del kept[bisect_left(kept, sample.latency_ms)]
-                self._deliveries[sample.transport] -= 1
-            self._samples = deque(sample for sample in self._samples if sample.student != number)
+            samples, self._samples = self._samples, deque()
+            for sample in samples:
+                if sample.student == number:
+                    self._unsort(sample)
+                    self._deliveries[sample.transport] -= 1
+                else:
+                    self._samples.append(sample)
             return who
 
     def shows_predictions(self, who: str | None) -> bool:
@@ -312,12 +314,15 @@ class Classroom:
 
     def _add(self, sample: Sample) -> None:
         if len(self._samples) >= MAX_SAMPLES:
-            oldest = self._samples.popleft()
-            kept = self._sorted[oldest.transport]
-            del kept[bisect_left(kept, oldest.latency_ms)]
+            self._unsort(self._samples.popleft())
         self._samples.append(sample)
         insort(self._sorted[sample.transport], sample.latency_ms)
         self._deliveries[sample.transport] += 1
+
+    def _unsort(self, sample: Sample) -> None:
+        """Leave a latency out of the histograms. The caller holds the lock."""
+        latencies = self._sorted[sample.transport]
+        del latencies[bisect_left(latencies, sample.latency_ms)]
 
 
 def word_in(sent: Any, member: str) -> str:

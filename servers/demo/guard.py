@@ -27,7 +27,6 @@ from flask import Flask, Response, request
 from wsproto.frame_protocol import CloseReason
 
 from clients.explain.exchange import STREAM as WIRE_STREAM
-from servers.addresses import Addresses
 from servers.bodies import Bodies
 from servers.connection import CloseWith, Connection
 from servers.demo.wire_page import from_this_machine
@@ -51,7 +50,6 @@ NOT_A_PLAY_STREAM = f"Students publish to these streams only: {', '.join(PLAY_ST
 TEACHERS_MARK = 'The data member "teacher" is the teacher\'s; leave it out.'
 TOO_FAST = "Slow down: {rate:g} a second, {burst} at once, is the limit for each client."
 STUDENTS_LIMIT = "what students may publish at a time"
-TOO_LONG = f"Students publish {MAX_PUBLISH_BYTES} bytes at the most at a time."
 
 
 class Rate:
@@ -82,11 +80,12 @@ class Rate:
 
 
 class Guard:
-    """The rules above, for one server. `token` is None where everybody is the teacher."""
+    """The rules above, for one server. `token` is None where everybody is the teacher; `client` names whom a
+    rate is counted for."""
 
-    def __init__(self, token: str | None, client: Callable[[dict[str, Any]], str] | None = None) -> None:
+    def __init__(self, token: str | None, client: Callable[[dict[str, Any]], str]) -> None:
         self.token = token
-        self._client = client or Addresses(()).client
+        self._client = client
         self.publishes = Rate(PUBLISHES_PER_S, PUBLISH_BURST)
         self.asks = Rate(ASKS_PER_S, ASK_BURST)
 
@@ -97,19 +96,16 @@ class Guard:
         """Whether a request comes from the teacher."""
         if self.token is None:
             return True
-        try:
-            cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and self.is_token(cookie.value)
+        return self.is_token(cookie_value(environ, COOKIE))
 
     def refuse_publish(self, stream: str, body: str | bytes, environ: dict[str, Any]) -> None:
-        """Raises CloseWith, with the code and the reason of a close frame, where rule 3 or 6 forbids it."""
+        """Raises CloseWith, with the code and the reason of a close frame, where rule 3 or 6 forbids it.
+
+        Whoever reads the body has held its size against MAX_PUBLISH_BYTES.
+        """
         if self.may_publish_anything(stream, environ):
             return
         self.refuse_stream(stream)
-        if len(body) > MAX_PUBLISH_BYTES:
-            raise CloseWith(CloseReason.MESSAGE_TOO_BIG, TOO_LONG)
         if self.publishes.take(self._client(environ)):
             raise CloseWith(CloseReason.TRY_AGAIN_LATER, self.publishes.sentence)
         if _bears_teachers_mark(body):
@@ -127,7 +123,6 @@ class Guard:
         """Hold every request of the application against the rules."""
         status = {
             CloseReason.POLICY_VIOLATION: 403,
-            CloseReason.MESSAGE_TOO_BIG: 413,
             CloseReason.TRY_AGAIN_LATER: 429,
         }
 
@@ -181,6 +176,15 @@ class Guard:
                 super().listen(guarded, on_end)
 
         return GuardedConnection
+
+
+def cookie_value(environ: dict[str, Any], name: str) -> str:
+    """The value of a request's cookie, "" where there is none."""
+    try:
+        cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(name)
+    except CookieError:
+        return ""
+    return cookie.value if cookie else ""
 
 
 def _bears_teachers_mark(body: str | bytes) -> bool:

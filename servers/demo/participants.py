@@ -19,11 +19,11 @@ import threading
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from servers.addresses import Addresses
 from servers.demo.classroom import GONE_S, ClassFull, TooSoon
+from servers.demo.guard import cookie_value
 
 COOKIE = "wirelab_participant"
 MAX_OF_ADDRESS = 80
@@ -72,15 +72,10 @@ class Participants:
 
     def signed(self, environ: dict[str, Any]) -> str | None:
         """Which participant the request's cookie names, if this server has signed it."""
-        try:
-            cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
-        except CookieError:
-            return None
-        if cookie is None:
-            return None
-        name, _, signature = cookie.value.partition(".")
-        good = hmac.compare_digest(signature.encode(), self._sign(name).encode())
-        return name if good else None
+        name, _, signature = cookie_value(environ, COOKIE).partition(".")
+        if signature and hmac.compare_digest(signature.encode(), self._sign(name).encode()):
+            return name
+        return None
 
     def cookie(self, name: str) -> str:
         """What the browser is given to be this participant."""
@@ -88,13 +83,14 @@ class Participants:
 
     def client(self, environ: dict[str, Any]) -> str:
         """Whom a rate is counted for: the participant, else the address."""
-        name = self.signed(environ) if COOKIE in environ.get("HTTP_COOKIE", "") else None
+        name = self.signed(environ)
         if name is None or name in self._removed:
             return self._addresses.client(environ)
         with self._lock:
             known = self._participants.get(name)
             if known is not None:
                 known.last_s = time.monotonic()
+                self._participants.move_to_end(name)
         return f"participant {name}"
 
     def admit(self, environ: dict[str, Any], word: str | None = None, now_s: float | None = None) -> str:
@@ -118,6 +114,7 @@ class Participants:
                 self._participants.move_to_end(name)
             if here := self._from.get(address):
                 here.last_s = now_s
+                self._from.move_to_end(address)
             return name
 
     def remove(self, name: str) -> None:

@@ -32,6 +32,7 @@ from clients.explain.spans import (
 )
 from clients.frames import frame_bounds
 from clients.headers import HEADER_SETS, HeaderSet
+from servers.addresses import Addresses
 from servers.connection import CloseWith
 from servers.demo.guard import Guard
 
@@ -535,7 +536,7 @@ def test_a_foreign_host_header_leads_nowhere(classroom: Server) -> None:
 
 def test_only_this_machine_may_publish_what_the_page_shows() -> None:
     """In LAN mode: a peer with the address that it connected to; a student's publication is refused."""
-    guard = Guard("secret")
+    guard = Guard("secret", Addresses(()).client)
     with socket.create_server(("127.0.0.1", 0)) as own:
         here = {"gunicorn.socket": own, "REMOTE_ADDR": "127.0.0.1"}
         student = {"gunicorn.socket": own, "REMOTE_ADDR": "192.0.2.7"}

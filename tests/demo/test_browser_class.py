@@ -78,6 +78,34 @@ def test_a_student_joins_and_the_teacher_deals(demo: DEMO, visit: Visits) -> Non
     assert raw.ask(server, "POST", "/class/deal", b"{}", {"Content-Type": "application/json"}).status == 403
 
 
+def test_the_teacher_takes_a_student_out(demo: DEMO, visit: Visits) -> None:
+    """He is told so and does not come back, and his figures leave the class's; the others stay."""
+    server = demo("--lan")
+    teacher = visit(teachers_link(server))
+    students = []
+    for count_here in (1, 2):
+        students.append(visit(f"{server.url}/class"))
+        expect(students[-1].locator("#dealt")).to_contain_text("You are on")
+        expect(teacher.locator("#histograms .histogram")).to_have_count(count_here, timeout=20_000)
+    taken_out, staying = students
+    expect(teacher.locator("#student-number option")).to_have_count(2)
+    teacher.locator("#student-number").select_option("1")
+    teacher.get_by_role("button", name="Take out").click()
+    said = "The teacher has taken you out of this class."
+    expect(taken_out.locator("#problem")).to_have_text(said)
+    expect(taken_out.locator("#dealt")).to_have_text("Not taking part.")
+    for page in (teacher, staying):
+        expect(page.locator("#students")).to_have_text("1")
+        expect(page.locator("#histograms .histogram")).to_have_count(1)
+    expect(teacher.locator("#student-number option")).to_have_count(1)
+    taken_out.locator("#take-part").click()
+    expect(taken_out.locator("#dealt")).to_have_text("Not taking part.")
+    expect(taken_out.locator("#problem")).to_have_text(said)
+    expect(teacher.locator("#students")).to_have_text("1")
+    expect(staying.locator("#problem")).to_be_hidden()
+    visit.console.clear()  # where the browser tells of what was refused
+
+
 def test_the_teacher_takes_part_by_a_button_and_begins_again(server: Server, visit: Visits) -> None:
     """Alone on this machine, too."""
     page = visit(f"{server.url}/class")

@@ -91,7 +91,7 @@ class TestOverHttp:
         assert (signed.json["student"], signed.headers["Set-Cookie"]) == (first.json["student"], None)
 
     def test_thirty_students_of_one_address_are_all_served(self, fresh: Server) -> None:
-        """They report as often as the page does, ten times; by address this was too fast."""
+        """They report three times and watch three times; counted by address this was too fast."""
         cookies = [given(raw.ask(fresh, "GET", "/class")) for _ in range(30)]
         words = [word() for _ in cookies]
         statuses = [
