@@ -292,6 +292,46 @@ def test_every_fetch_ends(visit: Visits, without: str) -> None:
     assert names == ["TimeoutError", "TimeoutError", "AbortError"]
 
 
+def test_what_a_fetch_fails_of_is_told_in_a_sentence(visit: Visits) -> None:
+    """The server's own, if it gave one: a page shows it as it is."""
+    answers = {
+        "good": http(b'{"a":1}'),
+        "refused": http(PROBLEM, "403 Forbidden"),
+        "not-json": http(b"<html>", "502 Bad Gateway"),
+        "cut": b"",
+    }
+
+    def script(peer: Peer, head: str, _: int) -> None:
+        name = head.split()[1].rpartition("/")[2]
+        if name == "hung":
+            peer.wait_for_end()
+        else:
+            peer.send(answers[name])
+
+    with pages_of(script) as url:
+        page = visit(url)
+        told = page.evaluate(
+            """async (names) => {
+              const { getJson } = await import("/browser/fetching.js");
+              const told = {};
+              for (const name of names) {
+                told[name] = await getJson(`/streams/${name}`, { withinMs: 500 })
+                  .catch((error) => [error.message, error.status ?? null]);
+              }
+              return told;
+            }""",
+            [*answers, "hung"],
+        )
+    assert told == {
+        "good": {"a": 1},
+        "refused": ["The cursor is none.", 403],
+        "not-json": ["The server answered 502 Bad Gateway.", 502],
+        "cut": ["The server cannot be reached.", None],
+        "hung": ["The server did not answer in time.", None],
+    }
+    visit.console.clear()
+
+
 def test_no_page_fetches_by_itself() -> None:
     """Else it would have neither a time limit nor its place beside the cache."""
     files = [
