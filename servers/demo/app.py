@@ -260,7 +260,9 @@ def _add_class(
     def summed_up() -> dict[str, Any]:
         """The summary, as who asks may see it."""
         if guard.is_teacher(request.environ):
-            return room.summary(time.monotonic()) | {"numbers": room.numbers()}
+            # Without LAN mode everybody is the teacher and nobody signs in: who is taken out would come back.
+            numbers = room.numbers() if lan else []
+            return room.summary(time.monotonic()) | {"numbers": numbers}
         shows = room.shows_predictions(participants.signed(request.environ))
         return room.summary(time.monotonic(), predictions=shows)
 

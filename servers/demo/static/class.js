@@ -306,6 +306,7 @@ async function showSummary() {
 
 /** Who takes part, for the teacher to take one out: numbers, since nobody has told a name. */
 function showNumbers(numbers) {
+  byId("take-out").hidden = !numbers.length;
   const select = byId("student-number");
   const chosen = select.value;
   select.replaceChildren(...numbers.map(({ student, transport }) => new Option(`${student} (${label(transport)})`, student)));
@@ -323,7 +324,7 @@ async function ask(path, body = {}) {
 
 byId("take-part").addEventListener("click", () => takePart(!student));
 byId("deal").addEventListener("click", () => ask("/class/deal"));
-byId("remove").addEventListener("click", () => byId("student-number").value && ask("/class/remove", { student: Number(byId("student-number").value) }));
+byId("remove").addEventListener("click", () => ask("/class/remove", { student: Number(byId("student-number").value) }));
 byId("reset").addEventListener("click", () => ask("/class/reset"));
 
 try {
