@@ -261,7 +261,7 @@ def _add_class(
         """The summary, as who asks may see it."""
         if guard.is_teacher(request.environ):
             # Without LAN mode everybody is the teacher and nobody signs in: who is taken out would come back.
-            numbers = room.numbers() if lan else []
+            numbers = room.numbers() if guard.token else []
             return room.summary(time.monotonic()) | {"numbers": numbers}
         shows = room.shows_predictions(participants.signed(request.environ))
         return room.summary(time.monotonic(), predictions=shows)
