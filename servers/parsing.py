@@ -118,6 +118,9 @@ class Parser(parser.RequestParser):  # type: ignore[misc]
         """Read what the application left. False if it does not come; its request is answered already."""
         if self.unreader.owes_continue:
             return False
+        if self.mesg is None or getattr(self.mesg.body.reader, "length", None) == 0:
+            # It had none, or it was read: gunicorn would set timeouts to find that out.
+            return self.mesg is None or not self.mesg.body.failed
         try:
             return bool(super().finish_body(deadline, max_bytes))
         except RequestTimeout:

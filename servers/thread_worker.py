@@ -16,6 +16,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any
 
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import gthread
 
 from servers.connection import LINGER_S, RECEIVE_BYTES
@@ -125,11 +126,22 @@ class ThreadWorker(Ending, TellingLimits, gthread.ThreadWorker):  # type: ignore
         client.head = Head()
         self.enqueue_req(client)
 
-    def handle(self, conn: Client) -> Any:
+    def handle(self, conn: Client) -> bool:
+        """Serve one request, in a thread; in place of gunicorn's, which sets the socket up for each."""
         self.beat()
         if conn.has_pipelined:
             conn.parser.unreader.turn.worked()
-        return super().handle(conn)
+        request = None
+        try:
+            request = next(conn.parser)
+            return bool(self._keepalive_after(conn, self.handle_request(request, conn)))
+        except (StopIteration, NoMoreData):
+            pass
+        except OSError:
+            self.log.debug("the connection was lost", exc_info=True)
+        except Exception as error:  # noqa: BLE001  (told to the client, and in the log)
+            self.handle_error(request, conn.sock, conn.client, error)
+        return False
 
     def finish_request(self, conn: Client, fs: Any) -> None:
         """A thread is done with a request, or with its connection."""
