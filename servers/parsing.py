@@ -118,9 +118,10 @@ class Parser(parser.RequestParser):  # type: ignore[misc]
         """Read what the application left. False if it does not come; its request is answered already."""
         if self.unreader.owes_continue:
             return False
-        if self.mesg is None or getattr(self.mesg.body.reader, "length", None) == 0:
-            # It had none, or it was read: gunicorn would set timeouts to find that out.
-            return self.mesg is None or not self.mesg.body.failed
+        body = self.mesg and self.mesg.body
+        if body and not body.failed and getattr(body.reader, "length", None) == 0:
+            # There was none, or it has been read: gunicorn would set timeouts to find that out.
+            return True
         try:
             return bool(super().finish_body(deadline, max_bytes))
         except RequestTimeout:
