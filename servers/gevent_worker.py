@@ -42,7 +42,8 @@ class GeventWorker(Ending, TellingLimits, ggevent.GeventWorker):  # type: ignore
         except (StopIteration, NoMoreData, gevent.GreenletExit):
             pass
         except OSError:
-            self.log.debug("the connection was lost", exc_info=True)
+            # If only the peer has gone, `gunicorn_conf.py` keeps it out of the log.
+            self.log.exception("A connection failed.")
         except Exception as error:  # noqa: BLE001  (told to the client, and in the log)
             self.handle_error(request, client, addr, error)
         finally:

@@ -138,7 +138,8 @@ class ThreadWorker(Ending, TellingLimits, gthread.ThreadWorker):  # type: ignore
         except (StopIteration, NoMoreData):
             pass
         except OSError:
-            self.log.debug("the connection was lost", exc_info=True)
+            # If only the peer has gone, `gunicorn_conf.py` keeps it out of the log.
+            self.log.exception("A connection failed.")
         except Exception as error:  # noqa: BLE001  (told to the client, and in the log)
             self.handle_error(request, conn.sock, conn.client, error)
         return False
