@@ -21,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servers.descriptors import within_limit
 from servers.names import host_of
 from servers.settings import Settings, to_environ
 
@@ -94,9 +93,6 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
             file=sys.stderr,
         )
         return 2
-    settings, too_few = within_limit(settings)
-    if too_few:
-        print(f"wirelab serve: {too_few}", file=sys.stderr, flush=True)
     os.set_inheritable(listener.fileno(), True)
     environ = _environ() | to_environ(settings) | {"WIRELAB_SERVER_MODEL": arguments.server_model}
     # `nohup` has the signal ignored, and means that the server stays.
