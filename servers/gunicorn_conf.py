@@ -66,7 +66,6 @@ def _from_environ() -> tuple[Settings, str, str]:
         return from_environ(), server_model, hang_up
     except ValueError as error:
         ways_to_start.end_with(str(error))
-        raise
 
 
 settings, server_model, hang_up = _from_environ()

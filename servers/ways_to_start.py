@@ -13,7 +13,9 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
+
+from servers.ending import Ending
 
 EXIT_CODE = 4
 """By which gunicorn's master gives up instead of trying again."""
@@ -46,10 +48,6 @@ def _is_known(worker_class: type) -> bool:
         "gunicorn.workers.ggevent.GeventWorker" in names
         and getattr(worker_class, "server_class", None) is None
     )
-
-
-def _is_ours(worker_class: type) -> bool:
-    return any(each.__module__ == "servers.ending" for each in worker_class.__mro__)
 
 
 ONE_PROCESS_ONLY = (
@@ -89,7 +87,7 @@ REFUSALS = (
         "--preload makes the application before gevent has taken over, and it would lock up; leave it out.",
     ),
     Refusal(
-        lambda arbiter: not _is_ours(arbiter.worker_class),
+        lambda arbiter: not issubclass(arbiter.worker_class, Ending),
         "with -c python:servers.gunicorn_conf the server model is chosen by WIRELAB_SERVER_MODEL "
         "(gevent or gthread); leave --worker-class out.",
         under_own_configuration_only=True,
@@ -127,7 +125,7 @@ def refuse_from_application() -> None:
         refuse(arbiter, under_own_configuration=False)
 
 
-def end_with(sentence: str) -> None:
+def end_with(sentence: str) -> NoReturn:
     """Say why, in one piece (several workers may say it at once), and exit."""
     sys.stderr.write(f"wirelab: {sentence}\n")
     sys.stderr.flush()
