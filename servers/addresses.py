@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from servers.names import Address, address_of
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 UNKNOWN = "unknown"
 REMEMBERED = 10_000
 
@@ -67,9 +68,4 @@ def _parse(text: str) -> Address | None:
         bare = bare[1:].partition("]")[0]
     elif bare.count(":") == 1:
         bare = bare.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(bare.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return mapped or address
+    return address_of(bare.partition("%")[0])
