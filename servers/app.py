@@ -92,7 +92,7 @@ def create_app(settings: Settings) -> Flask:
         addresses.client(request.environ) if addresses.has_share(request.environ) else None
     )
     app.extensions["departures"] = Departures()
-    unaccepted = app.extensions["unaccepted"] = Unaccepted(settings.max_unaccepted_bytes)
+    unaccepted = Unaccepted(settings.max_unaccepted_bytes)
     bodies = app.extensions["bodies"] = Bodies(unaccepted)
     app.extensions["pinger"] = Pinger(settings.ping_interval_s)
     app.extensions["heartbeats"] = Heartbeats()
@@ -103,7 +103,7 @@ def create_app(settings: Settings) -> Flask:
         "max_message_bytes": settings.max_body_bytes,
         "message_timeout_s": settings.request_timeout_s,
         "permessage_deflate": settings.permessage_deflate,
-        "unaccepted": app.extensions["unaccepted"],
+        "unaccepted": unaccepted,
     }
     refuse_foreign_hosts(app, settings)
     refuse_bad_handshakes(app, settings)

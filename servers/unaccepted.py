@@ -3,8 +3,9 @@
 Each of these is bounded by itself, but thousands of peers may send one at a time. So whatever keeps a peer's
 bytes while it waits for more of them, or while it works on them, says here how many it keeps:
 
-    with unaccepted.claim() as claim:
-        claim.hold(len(body))     # again whenever there is more; raises UnacceptedFull
+    claim = Claim(unaccepted)
+    claim.hold(len(body))     # again whenever there is more; raises UnacceptedFull
+    claim.release()
 
 Rules:
 1. The first `FREE_BYTES` of each peer are not counted, so small messages and bodies are taken when the rest
@@ -15,8 +16,6 @@ Rules:
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from servers.refusals import Refused
 
@@ -56,15 +55,6 @@ class Unaccepted:
         self.max_bytes = max_bytes
         self.bytes_held = 0
         self._lock = threading.Lock()
-
-    @contextmanager
-    def claim(self) -> Iterator[Claim]:
-        """A peer's claim, which ends with the block."""
-        claim = Claim(self)
-        try:
-            yield claim
-        finally:
-            claim.release()
 
     def change(self, claim: Claim, counted: int) -> None:
         """Let a claim count for so many bytes; raises UnacceptedFull and leaves it as it was."""
