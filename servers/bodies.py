@@ -64,11 +64,12 @@ class Bodies:
 
         Asked again, it is the same. Raises BodyTooLarge, BodyIncomplete or UnacceptedFull.
         """
-        body: Body = environ.get(READ) or Body(self._unaccepted)
-        if READ in environ:
-            if len(body.data) > max_bytes:
+        known: Body | None = environ.get(READ)
+        if known is not None:
+            if len(known.data) > max_bytes:
                 raise _too_large(max_bytes, limit)
-            return body
+            return known
+        body = Body(self._unaccepted)
         told = environ.get("CONTENT_LENGTH")
         length = int(told) if told else None
         if length is not None:

@@ -160,7 +160,7 @@ class Connection(Server):  # type: ignore[misc]
         self._early = _sent_early(environ)
         self.on_message: Callable[[str | bytes], None] = _ignore
         self.on_end: Callable[[], None] = _ignore
-        super().__init__(environ, receive_bytes=RECEIVE_BYTES, max_message_size=max_message_bytes)
+        super().__init__(environ, receive_bytes=RECEIVE_BYTES)
 
     def handshake(self) -> None:
         """Answer 101. `upgrade.py` has checked the request before."""
