@@ -179,6 +179,10 @@ class Peer:
 
 
 HELLO = bytes.fromhex("f248cdc9c90700")
+AGAIN = bytes.fromhex("f200110000")
+"""The same by what the window holds of it."""
+LAST = bytes.fromhex("f348cdc9c9070000")
+"""The same in a block that is marked as the last."""
 NOISE = random.Random(7).randbytes(3000)
 CUT = zlib.compressobj(9, zlib.DEFLATED, -15)
 PIECES = CUT.compress(NOISE) + CUT.flush(zlib.Z_SYNC_FLUSH)
@@ -207,12 +211,15 @@ def closed(code: int) -> Frame:
 
 # Section, rule, bytes sent, frames that come back (inflated); the last closes.
 FRAMES: list[tuple[str, str, bytes, list[Frame]]] = [
-    (
-        "7.2.3.1",
-        "one block",
-        frame(TEXT, HELLO, rsv=RSV1) + close(1000),
-        [Frame(TEXT, b"Hello"), closed(1000)],
-    ),
+    *[
+        (section, rule, frame(TEXT, sent, rsv=RSV1) + close(1000), [Frame(TEXT, b"Hello"), closed(1000)])
+        for section, rule, sent in (
+            ("7.2.3.1", "one block", HELLO),
+            ("7.2.3.3", "a block that is not compressed", bytes.fromhex("000500faff48656c6c6f00")),
+            ("7.2.3.4", "a block marked as the last", LAST),
+            ("7.2.3.5", "two blocks", bytes.fromhex("f248050000 00ffffcac9c90700")),
+        )
+    ],
     (
         "7.2.3.1",
         "in two fragments",
@@ -222,42 +229,20 @@ FRAMES: list[tuple[str, str, bytes, list[Frame]]] = [
     (
         "7.2.3.2",
         "the window is shared",
-        frame(TEXT, HELLO, rsv=RSV1) + frame(TEXT, bytes.fromhex("f200110000"), rsv=RSV1) + close(1000),
+        frame(TEXT, HELLO, rsv=RSV1) + frame(TEXT, AGAIN, rsv=RSV1) + close(1000),
         [Frame(TEXT, b"Hello"), Frame(TEXT, b"Hello"), closed(1000)],
-    ),
-    (
-        "7.2.3.3",
-        "a block that is not compressed",
-        frame(TEXT, bytes.fromhex("000500faff48656c6c6f00"), rsv=RSV1) + close(1000),
-        [Frame(TEXT, b"Hello"), closed(1000)],
-    ),
-    (
-        "7.2.3.4",
-        "a block marked as the last",
-        frame(TEXT, bytes.fromhex("f348cdc9c9070000"), rsv=RSV1) + close(1000),
-        [Frame(TEXT, b"Hello"), closed(1000)],
     ),
     (
         "7.2.3.4",
         "what follows a last block",
-        2 * frame(TEXT, bytes.fromhex("f348cdc9c9070000"), rsv=RSV1)
-        + frame(TEXT, HELLO, rsv=RSV1)
-        + close(1000),
+        2 * frame(TEXT, LAST, rsv=RSV1) + frame(TEXT, HELLO, rsv=RSV1) + close(1000),
         [Frame(TEXT, b"Hello")] * 3 + [closed(1000)],
     ),
     (
         "7.2.3.4",
         "the window is shared past a last block",
-        frame(TEXT, bytes.fromhex("f348cdc9c9070000"), rsv=RSV1)
-        + frame(TEXT, bytes.fromhex("f200110000"), rsv=RSV1)
-        + close(1000),
+        frame(TEXT, LAST, rsv=RSV1) + frame(TEXT, AGAIN, rsv=RSV1) + close(1000),
         [Frame(TEXT, b"Hello"), Frame(TEXT, b"Hello"), closed(1000)],
-    ),
-    (
-        "7.2.3.5",
-        "two blocks",
-        frame(TEXT, bytes.fromhex("f248050000 00ffffcac9c90700"), rsv=RSV1) + close(1000),
-        [Frame(TEXT, b"Hello"), closed(1000)],
     ),
     (
         "7.2.3.6",
@@ -328,7 +313,7 @@ FRAMES: list[tuple[str, str, bytes, list[Frame]]] = [
     (
         "7.2.2",
         "a distance before the window",
-        frame(BINARY, bytes.fromhex("f200110000"), rsv=RSV1),
+        frame(BINARY, AGAIN, rsv=RSV1),
         [closed(1007)],
     ),
     (
