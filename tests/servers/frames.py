@@ -25,16 +25,19 @@ def masked(payload: bytes, mask: bytes = MASK) -> bytes:
     return (int.from_bytes(payload, "big") ^ key).to_bytes(len(payload), "big")
 
 
+def told(size: int) -> bytes:
+    """A payload's length in its shortest form, without the bit that says that it is masked."""
+    if size < 126:
+        return bytes([size])
+    return b"\x7e" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x7f" + size.to_bytes(8, "big")
+
+
 def frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, length: bytes | None = None
 ) -> bytes:
     """A client's frame (RFC 6455, section 5.2); `length` stands in for the bytes that tell it."""
-    size = len(payload)
-    if length is None and size < 126:
-        length = bytes([size])
-    elif length is None:
-        length = b"\x7e" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x7f" + size.to_bytes(8, "big")
-    assert length is not None
+    if length is None:
+        length = told(len(payload))
     return bytes([fin << 7 | rsv << 4 | opcode, 0x80 | length[0]]) + length[1:] + MASK + masked(payload)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server
+from frames import BINARY, CONTINUATION, PING, TEXT, frame
 from raw import RawWebSocket, ask, publish
 
 from servers.turns import SLICE_S, Turn
@@ -31,18 +32,14 @@ FLOODER = Path(__file__).with_name("flooder.py")
 DUE_US = re.compile(rb'"due_us":(\d+),"accepted_us":\d+,"data":"timed"')
 
 
-def frame(first_byte: int, payload: bytes) -> bytes:
-    """Masked, by a mask that changes nothing."""
-    return bytes([first_byte, 0x80 | len(payload)]) + bytes(4) + payload
-
-
+FRAGMENTS = frame(BINARY, fin=False) + 500 * frame(CONTINUATION, fin=False) + frame(CONTINUATION)
 FLOODS = {
-    "pings": ["/streams/flooded/websocket", frame(0x89, b"").hex()],
-    "texts": ["/welcome/websocket", frame(0x81, b"x" * 10).hex()],
-    "publishes": ["/streams/flooded/websocket", frame(0x81, b'{"data":1}').hex()],
-    "fragments": ["/echo", (frame(0x02, b"") + 500 * frame(0x00, b"") + frame(0x80, b"")).hex()],
-    "student's": ["/streams/whiteboard/websocket", frame(0x81, b'{"data":1}').hex(), "again"],
-    "refused": ["/streams/flooded/websocket", frame(0x82, b"x").hex(), "again"],
+    "pings": ["/streams/flooded/websocket", frame(PING).hex()],
+    "texts": ["/welcome/websocket", frame(TEXT, b"x" * 10).hex()],
+    "publishes": ["/streams/flooded/websocket", frame(TEXT, b'{"data":1}').hex()],
+    "fragments": ["/echo", FRAGMENTS.hex()],
+    "student's": ["/streams/whiteboard/websocket", frame(TEXT, b'{"data":1}').hex(), "again"],
+    "refused": ["/streams/flooded/websocket", frame(BINARY, b"x").hex(), "again"],
 }
 
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 import psutil
 import pytest
 from conftest import Server
+from frames import told
 from raw import RawWebSocket, publish
 
 from servers.settings import Settings
@@ -56,15 +57,10 @@ def worker_of(server: Server) -> psutil.Process:
     return psutil.Process(server.process.pid).children()[0]
 
 
-def _length(size: int) -> bytes:
-    if size < 126:
-        return bytes([0x80 | size])
-    return b"\xfe" + size.to_bytes(2, "big") if size < 1 << 16 else b"\xff" + size.to_bytes(8, "big")
-
-
 def frame(first_byte: int, size: int, payload: bytes) -> bytes:
     """A frame that announces `size` bytes, by a mask that changes nothing, and what is sent of it."""
-    return bytes([first_byte]) + _length(size) + bytes(4) + payload
+    length = told(size)
+    return bytes([first_byte, 0x80 | length[0]]) + length[1:] + bytes(4) + payload
 
 
 @pytest.mark.parametrize("model", ["gevent", "gthread"])
