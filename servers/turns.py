@@ -12,9 +12,11 @@ Rules:
 1. Who has worked for `SLICE_S` waits for `PAUSE_S` and until nobody else has anything to do: on greenlets
    until the event loop is idle, on threads until a pause is not prolonged by others. (A process that is
    never idle waits for the core too, wherever others want it: so there is a pause at least.)
-2. That can take long on a busy server, so it has an end, and the peer is served again.
-3. One gives way at a time, the others queue: many peers that never pause cost the rest what one does.
-4. A peer that waits now and then, as all do who are served faster than they send, pays for two looks at the
+2. Who gives way alone first looks for others with a pause of `GLANCE_S`. If none of them prolongs it, be it
+   here or in another process on the same core, nobody is there to wait for, and the peer is served on.
+3. To wait for others can take long on a busy server, so it has an end, and the peer is served again.
+4. One gives way at a time, the others queue: many peers that never pause cost the rest what one does.
+5. A peer that waits now and then, as all do who are served faster than they send, pays for two looks at the
    clock.
 """
 
@@ -28,6 +30,7 @@ from functools import lru_cache
 SLICE_S = 0.001
 MOST_WAIT_S = 0.05
 LEAST_WAIT_S = 0.002
+GLANCE_S = 0.0001
 PAUSE_S = 0.003
 PROLONGED_S = 0.0005
 
@@ -59,12 +62,13 @@ class Turn:
 
 
 class Queue:
-    """Those who give way, in the order of their coming. Each waits for the others by `until_idle(most_s)`.
+    """Those who give way, in the order of their coming. Each waits by `until_idle(most_s, alone)`:
+    `alone` if nobody else gives way.
 
     A lock would not do: who releases one and asks again gets it before who is still being woken.
     """
 
-    def __init__(self, until_idle: Callable[[float], None]) -> None:
+    def __init__(self, until_idle: Callable[[float, bool], None]) -> None:
         self._until_idle = until_idle
         self._lock = threading.Lock()
         self._is_taken = False
@@ -79,9 +83,10 @@ class Queue:
             else:
                 self._is_taken = True
                 called.set()
+        alone = called.is_set() and not self._queue
         try:
             called.wait()
-            self._until_idle(max(LEAST_WAIT_S, MOST_WAIT_S / (1 + len(self._queue))))
+            self._until_idle(max(LEAST_WAIT_S, MOST_WAIT_S / (1 + len(self._queue))), alone)
         finally:
             self._call_next(called)
 
@@ -107,22 +112,33 @@ def _on_greenlets() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def _until_loop_is_idle(most_s: float) -> None:
+def _until_loop_is_idle(most_s: float, alone: bool) -> None:
     """A sleep of 0 would not do: what is called back at once goes before what has come over the network."""
     import gevent
+    from gevent.monkey import get_original
 
+    if alone:
+        # The loop's own sleeps take a millisecond at the least.
+        sleep = get_original("time", "sleep")
+        before_s = time.monotonic()
+        sleep(GLANCE_S)
+        with gevent.Timeout(most_s, False):
+            gevent.idle()
+        if time.monotonic() - before_s < GLANCE_S + PROLONGED_S:
+            return
     gevent.sleep(PAUSE_S)
     with gevent.Timeout(most_s, False):
         gevent.idle()
 
 
-def _until_pause_is_short(most_s: float) -> None:
+def _until_pause_is_short(most_s: float, alone: bool) -> None:
     """A thread that wakes must wait for the interpreter as long as others run."""
-    end_s = time.monotonic() + most_s
+    pause_s = GLANCE_S if alone else PAUSE_S
     before_s = time.monotonic()
+    end_s = before_s + most_s
     while before_s < end_s:
-        time.sleep(PAUSE_S)
+        time.sleep(pause_s)
         now_s = time.monotonic()
-        if now_s - before_s < PAUSE_S + PROLONGED_S:
+        if now_s - before_s < pause_s + PROLONGED_S:
             return
-        before_s = now_s
+        before_s, pause_s = now_s, PAUSE_S

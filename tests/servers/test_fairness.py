@@ -14,13 +14,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Server
 from frames import BINARY, CONTINUATION, PING, TEXT, frame
 from raw import RawWebSocket, ask, publish
 
-from servers.turns import SLICE_S, Turn
+from servers.turns import (
+    GLANCE_S,
+    PAUSE_S,
+    PROLONGED_S,
+    SLICE_S,
+    Turn,
+    _until_loop_is_idle,
+    _until_pause_is_short,
+)
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
 
@@ -30,7 +39,6 @@ GAP_S = 0.025
 ATTEMPTS = 3
 FLOODER = Path(__file__).with_name("flooder.py")
 DUE_US = re.compile(rb'"due_us":(\d+),"accepted_us":\d+,"data":"timed"')
-
 
 FRAGMENTS = frame(BINARY, fin=False) + 500 * frame(CONTINUATION, fin=False) + frame(CONTINUATION)
 FLOODS = {
@@ -160,3 +168,60 @@ def test_who_waits_now_and_then_never_gives_way(monkeypatch: pytest.MonkeyPatch)
     now_s[0] += 0.8 * SLICE_S
     turn.worked()
     assert len(gave_way) == 1
+
+
+@pytest.mark.parametrize(
+    ("alone", "prolonged", "slept_s"),
+    [
+        (True, 0, [GLANCE_S]),
+        (True, 1, [GLANCE_S, PAUSE_S]),
+        (True, 2, [GLANCE_S, PAUSE_S, PAUSE_S]),
+        (False, 0, [PAUSE_S]),
+        (False, 1, [PAUSE_S, PAUSE_S]),
+    ],
+)
+def test_who_is_alone_only_looks_for_others(
+    monkeypatch: pytest.MonkeyPatch, alone: bool, prolonged: int, slept_s: list[float]
+) -> None:
+    """Each pause that others prolong is followed by one of full length."""
+    now_s = [0.0]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now_s[0] += seconds + (2 * PROLONGED_S if len(slept) <= prolonged else 0.0)
+
+    monkeypatch.setattr("servers.turns.time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep))
+    _until_pause_is_short(1.0, alone)
+    assert slept == slept_s
+
+
+@pytest.mark.parametrize(
+    ("alone", "prolonged_s", "slept_s"),
+    [
+        (True, 0.0, [GLANCE_S]),
+        (True, 2 * PROLONGED_S, [GLANCE_S, PAUSE_S]),
+        (False, 0.0, [PAUSE_S]),
+        (False, 2 * PROLONGED_S, [PAUSE_S]),
+    ],
+)
+def test_so_does_a_greenlet(
+    monkeypatch: pytest.MonkeyPatch, alone: bool, prolonged_s: float, slept_s: list[float]
+) -> None:
+    """The others' time is what passes until the loop is idle."""
+    now_s = [0.0]
+    slept: list[float] = []
+
+    def let_pass(seconds: float) -> None:
+        now_s[0] += seconds
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        let_pass(seconds)
+
+    monkeypatch.setattr("servers.turns.time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep))
+    monkeypatch.setattr("gevent.monkey.get_original", lambda *_: sleep)
+    monkeypatch.setattr("gevent.sleep", sleep)
+    monkeypatch.setattr("gevent.idle", lambda: let_pass(prolonged_s))
+    _until_loop_is_idle(1.0, alone)
+    assert slept == slept_s
