@@ -31,6 +31,7 @@ from wsproto.utilities import LocalProtocolError, generate_accept_token
 
 from servers import extensions
 from servers.incoming import Incoming, LengthGate
+from servers.patience import AND_LONGER
 from servers.refusals import BadNotification, KeyReused, Refused, StreamsFull, TooLarge
 from servers.settings import PONG_PATIENCE_S
 from servers.stream import JOINED_BYTES, Batch
@@ -262,7 +263,7 @@ class Connection(Server):  # type: ignore[misc]
                 # The reader sees an end, and the view tells the reason.
                 self._refusal = CloseWith(
                     CloseReason.POLICY_VIOLATION,
-                    f"The message was not whole after {self._incoming.timeout_s:g} s (request_timeout_s).",
+                    f"The message was not whole after {self._incoming.timeout_s:g} s {AND_LONGER}.",
                 )
                 self._below.shutdown(socket.SHUT_RD)
             elif before_s is not None and now_s - before_s >= PONG_PATIENCE_S:

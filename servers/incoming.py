@@ -5,7 +5,8 @@ Rules:
    which one character is rare takes what was sent.
 2. A message that is too large is refused by the header of the frame that makes it so (RFC 6455, section 5.2),
    before that frame is read. What a compressed frame will take is known when it is inflated.
-3. A large one has as long to come as a request's body (`patience.py`): it takes room that others need.
+3. A large one has as long to come as a request's body (`patience.py`): it takes room that others need. The
+   time counts from the first ping that finds it half, and is looked at with each.
 4. What is kept counts among all that is not accepted yet (`unaccepted.py`), until the message was handled.
 """
 

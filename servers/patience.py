@@ -25,6 +25,7 @@ from servers.turns import Turn
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY_BYTES_PER_S = 64 * 1024
+AND_LONGER = f"and a second for each {BODY_BYTES_PER_S >> 10} KiB that came (request_timeout_s)"
 
 
 class RequestTimeout(Exception):
@@ -162,7 +163,7 @@ class Patience:
     def cut_late(self) -> None:
         """Cut whoever has been waited for too long; called about once a second."""
         now_s = time.monotonic()
-        sentence = f"The request had not come whole after {self.request_timeout_s:g} s (request_timeout_s)."
+        sentence = f"The request had not come whole after {self.request_timeout_s:g} s {AND_LONGER}."
         for table in (self._idle, self._heads, self._bodies):
             for unreader in list(table):
                 if now_s - (unreader.waited_since_s or now_s) > self._limit_s(unreader):
