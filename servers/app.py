@@ -130,7 +130,6 @@ def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: S
     @app.post("/streams/<name>/notifications")
     def publish(name: str) -> Response:
         streams.refuse_if_stopping()
-        stream = streams.to_publish(name)
         if request.mimetype != "application/json":
             return problem(415, "Send the notification with Content-Type: application/json.")
         if request.headers.get("Content-Encoding", "identity") != "identity":
@@ -138,6 +137,8 @@ def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: S
         key = request.headers.get("Idempotency-Key")
         if key is not None and not is_key(key):
             return problem(400, f"Idempotency-Key must be {KEY_RULE}.")
+        # Only now: it may cost another stream its log, and until here a foreign page can come unasked.
+        stream = streams.to_publish(name)
         with bodies.read(request.environ, max_body_bytes, body_limit) as body:
             draft = parse_draft(body, stream.max_notification_bytes)
             if draft.key is not None:

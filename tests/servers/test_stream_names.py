@@ -41,6 +41,30 @@ def test_reading_new_names_wipes_no_log(full: tuple[Server, list[str]]) -> None:
 
 
 @pytest.mark.parametrize("full", MODELS, indirect=True)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/json", "Idempotency-Key": ""},
+    ],
+    ids=str,
+)
+def test_a_publish_that_is_refused_by_its_head_wipes_no_log(
+    full: tuple[Server, list[str]], headers: dict[str, str]
+) -> None:
+    """Any page in the operator's browser can send the first two."""
+    server, cursors = full
+    for number in range(6):
+        path = f"/streams/new-{number}/notifications"
+        assert ask(server, "POST", path, b'{"data":1}', headers).status in (400, 415)
+    for number, cursor in enumerate(cursors):
+        batch = ask(server, "GET", f"/streams/log-{number}/short-poll?after={cursor}").json
+        assert (batch["missed"], batch["cursor"]) == (0, cursor)
+
+
+@pytest.mark.parametrize("full", MODELS, indirect=True)
 def test_publishing_on_a_new_name_spares_who_was_polled(full: tuple[Server, list[str]]) -> None:
     server, _ = full
     for name in ["log-0", "log-1", "log-3"]:
