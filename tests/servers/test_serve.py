@@ -1,5 +1,6 @@
 """`wirelab serve` as an operator meets it, and plain gunicorn beside it."""
 
+import errno
 import os
 import re
 import socket
@@ -9,10 +10,15 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import Server
 from raw import ask, publish, stats
+
+from servers.thread_worker import ThreadWorker
 
 START_S = 30
 
@@ -125,3 +131,13 @@ def test_a_killed_worker_comes_back_with_another_epoch(serve: Callable[..., Serv
             time.sleep(0.05)
     assert stats(server, "main")["epoch"] not in (epoch, None)
     assert server.process.poll() is None
+
+
+def test_what_fails_on_a_connection_is_told_to_the_log() -> None:
+    """Lost peers are kept out of the log by its filter; a full kernel is not a lost peer."""
+    worker: Any = ThreadWorker.__new__(ThreadWorker)
+    worker.beat, worker.log = Mock(), Mock()
+    worker.handle_request = Mock(side_effect=OSError(errno.ENOBUFS, "no buffer space"))
+    client: Any = SimpleNamespace(has_pipelined=False, parser=iter([object()]))
+    assert worker.handle(client) is False
+    worker.log.exception.assert_called_once()
