@@ -41,6 +41,16 @@ class Addresses:
         """Whether this client may take a share only."""
         return self._of(environ)[1]
 
+    def share(self, environ: "WSGIEnvironment") -> str | None:
+        """Whose share a request's subscriber takes; None if he may take all that there is."""
+        client, has_share = self._of(environ)
+        return client if has_share else None
+
+    def share_of(self, peer: str, forwarded: str) -> str | None:
+        """The same, by the connection's address and the field X-Forwarded-For."""
+        client, has_share = self._tell(peer, forwarded if self._trusted else "")
+        return client if has_share else None
+
     def _of(self, environ: "WSGIEnvironment") -> tuple[str, bool]:
         forwarded = environ.get("HTTP_X_FORWARDED_FOR", "") if self._trusted else ""
         return self._tell(environ.get("REMOTE_ADDR", ""), forwarded)

@@ -19,13 +19,15 @@ from servers.addresses import Addresses
 from servers.bodies import Bodies, end_unread
 from servers.connection import Connection
 from servers.departures import Departures
-from servers.drafts import KEY_RULE, is_key, parse_draft
 from servers.heartbeat import Heartbeats
 from servers.hosts import refuse_foreign_hosts
 from servers.patience import RequestTimeout
 from servers.pinger import Pinger
 from servers.problems import from_http_exception, from_refused, problem
 from servers.refusals import Refused
+from servers.rules.bodies import badly_chunked
+from servers.rules.problems import SERVER_FAILED
+from servers.rules.publishing import publish_body, refuse_by_head
 from servers.settings import Settings, from_environ
 from servers.stream import Streams
 from servers.transports import TRANSPORTS
@@ -88,9 +90,7 @@ def create_app(settings: Settings) -> Flask:
     streams = app.extensions["streams"] = Streams(settings)
     app.extensions["settings"] = settings
     addresses = app.extensions["addresses"] = Addresses(settings.trusted_proxy)
-    streams.address = lambda: (
-        addresses.client(request.environ) if addresses.has_share(request.environ) else None
-    )
+    streams.address = lambda: addresses.share(request.environ)
     app.extensions["departures"] = Departures()
     unaccepted = Unaccepted(settings.max_unaccepted_bytes)
     bodies = app.extensions["bodies"] = Bodies(unaccepted)
@@ -130,20 +130,12 @@ def _add_stream_routes(app: Flask, streams: Streams, bodies: Bodies, settings: S
     @app.post("/streams/<name>/notifications")
     def publish(name: str) -> Response:
         streams.refuse_if_stopping()
-        if request.mimetype != "application/json":
-            return problem(415, "Send the notification with Content-Type: application/json.")
-        if request.headers.get("Content-Encoding", "identity") != "identity":
-            return problem(415, "Send the notification without Content-Encoding.")
         key = request.headers.get("Idempotency-Key")
-        if key is not None and not is_key(key):
-            return problem(400, f"Idempotency-Key must be {KEY_RULE}.")
-        # Only now: it may cost another stream its log, and until here a foreign page can come unasked.
+        refuse_by_head(request.mimetype, request.headers.get("Content-Encoding", "identity"), key)
+        # Only now: it may cost another stream its log.
         stream = streams.to_publish(name)
         with bodies.read(request.environ, max_body_bytes, body_limit) as body:
-            draft = parse_draft(body, stream.max_notification_bytes)
-            if draft.key is not None:
-                return problem(400, "By POST the key is the header Idempotency-Key, not a member.")
-            accepted = stream.publish(draft._replace(key=key))
+            accepted = publish_body(stream, body, key)
         response = jsonify(accepted._asdict())
         response.status_code = 201
         return response
@@ -174,10 +166,10 @@ def _add_error_handlers(app: Flask) -> None:
     @app.errorhandler(ParseException)
     def bad_body(error: Exception) -> Response:
         """gunicorn reads a chunked body as the application asks for it; what follows cannot be read."""
-        return problem(400, f"The body is not well chunked: {error}.", Connection="close")
+        return problem(400, badly_chunked(str(error)), Connection="close")
 
     @app.errorhandler(HTTPException)
     def http_exception(error: HTTPException) -> Response:
         if isinstance(error, InternalServerError):
-            return problem(500, "The server failed on this request; its log tells more.")
+            return problem(500, SERVER_FAILED)
         return from_http_exception(error)

@@ -19,7 +19,7 @@ from flask import Response
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.unreader import SocketUnreader
 
-from servers.refusals import BodyIncomplete, BodyTooLarge
+from servers.rules import bodies
 from servers.turns import Turn
 from servers.unaccepted import FREE_BYTES, Claim, Unaccepted
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 HASTY_S = 0.005
-SHORT_BYTES = 64 * 1024
 CHUNKED_STEP = 4 * 1024
 MAX_STEP = 128 * 1024
 READ = "wirelab.body"
@@ -67,20 +66,20 @@ class Bodies:
         known: Body | None = environ.get(READ)
         if known is not None:
             if len(known.data) > max_bytes:
-                raise _too_large(max_bytes, limit)
+                raise bodies.too_large(max_bytes, limit)
             return known
         body = Body(self._unaccepted)
         told = environ.get("CONTENT_LENGTH")
         length = int(told) if told else None
         if length is not None:
             if length > max_bytes:
-                raise _too_large(max_bytes, limit)
+                raise bodies.too_large(max_bytes, limit)
             body.claim.refuse_length(length)
         try:
             body.data = _read_whole(environ["wsgi.input"], length, max_bytes, limit, body.claim)
         except NoMoreData:
             body.release()
-            raise BodyIncomplete("The body ended before its last chunk.") from None
+            raise bodies.incomplete(0, None) from None
         except BaseException:
             body.release()
             raise
@@ -108,7 +107,7 @@ def _read_whole(stream: io.BytesIO, length: int | None, max_bytes: int, limit: s
             out.write(received)
             size += len(received)
             if size > max_bytes:
-                raise _too_large(max_bytes, limit)
+                raise bodies.too_large(max_bytes, limit)
             # A chunk may be one byte, and what takes many of them takes long.
             hasty = length is not None or time.monotonic() - started_s < HASTY_S
             turn.worked()
@@ -116,12 +115,8 @@ def _read_whole(stream: io.BytesIO, length: int | None, max_bytes: int, limit: s
         claim.hold(size)
         data = out.getvalue()
     if length is not None and size < length:
-        raise BodyIncomplete(f"The body ended after {size} of {length} bytes.")
+        raise bodies.incomplete(size, length)
     return data
-
-
-def _too_large(max_bytes: int, limit: str) -> BodyTooLarge:
-    return BodyTooLarge(f"A body may take {max_bytes} bytes at the most here ({limit}).")
 
 
 def end_unread(environ: "WSGIEnvironment", response: Response) -> None:
@@ -129,6 +124,6 @@ def end_unread(environ: "WSGIEnvironment", response: Response) -> None:
     length = environ.get("CONTENT_LENGTH")
     if length is None and "HTTP_TRANSFER_ENCODING" not in environ:
         return
-    if READ in environ or (length and int(length) <= SHORT_BYTES):
+    if READ in environ or (length and int(length) <= bodies.SHORT_BYTES):
         return
     response.headers["Connection"] = "close"

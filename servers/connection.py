@@ -26,33 +26,32 @@ from simple_websocket import ConnectionClosed, Server
 from wsproto.connection import Connection as WebSocket
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
-from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
 from servers import extensions
 from servers.incoming import Incoming, LengthGate
-from servers.patience import AND_LONGER
-from servers.refusals import BadNotification, KeyReused, Refused, StreamsFull, TooLarge
+from servers.refusals import Refused
+from servers.rules.frames import (
+    BINARY,
+    NORMAL_CLOSURE,
+    PING_FRAME,
+    TEXT,
+    CloseWith,
+    as_close,
+    frame_header,
+    message_late,
+    short,
+    text_frame,
+)
 from servers.settings import PONG_PATIENCE_S
 from servers.stream import JOINED_BYTES, Batch
 from servers.turns import Turn
-from servers.unaccepted import Claim, Unaccepted, UnacceptedFull
+from servers.unaccepted import Claim, Unaccepted
 
-GOING_AWAY = CloseReason.GOING_AWAY
 LINGER_S = 2.0
 RECEIVE_BYTES = 16 * 1024
 # A thousand times as much may come out of it.
 RECEIVE_COMPRESSED_BYTES = 1024
-MAX_REASON_BYTES = 123
-PING_FRAME = b"\x89\x00"
-TEXT, BINARY = 0x81, 0x82
-CLOSE_CODES: dict[type[Refused], CloseReason] = {
-    BadNotification: CloseReason.INVALID_FRAME_PAYLOAD_DATA,
-    KeyReused: CloseReason.POLICY_VIOLATION,
-    StreamsFull: CloseReason.TRY_AGAIN_LATER,
-    TooLarge: CloseReason.MESSAGE_TOO_BIG,
-    UnacceptedFull: CloseReason.TRY_AGAIN_LATER,
-}
 # CPython keeps at most 30 attributes of an object where they are fast to read. simple-websocket has 20 of its
 # own, so those of Connection are slots.
 OWN_ATTRIBUTES = (
@@ -75,29 +74,6 @@ _dropped = bytearray(64 * 1024)
 
 def _ignore(*_: object) -> None:
     """Nothing is to be done."""
-
-
-class CloseWith(Exception):
-    """A message handler raises this, or Refused, to close the connection with a code and a reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-def text_frame(body: bytes) -> bytes:
-    """An unmasked, unfragmented text frame (RFC 6455, section 5.2)."""
-    return frame_header(TEXT, len(body)) + body
-
-
-def frame_header(first_byte: int, size: int) -> bytes:
-    """What goes before a payload of so many bytes."""
-    if size < 126:
-        return b"%c%c" % (first_byte, size)
-    if size < 1 << 16:
-        return b"%c\x7e%b" % (first_byte, size.to_bytes(2, "big"))
-    return b"%c\x7f%b" % (first_byte, size.to_bytes(8, "big"))
 
 
 def send_whole(sock: socket.socket, data: bytes) -> None:
@@ -261,10 +237,7 @@ class Connection(Server):  # type: ignore[misc]
             before_s = self._unanswered_since_s
             if self._incoming.is_late(now_s):
                 # The reader sees an end, and the view tells the reason.
-                self._refusal = CloseWith(
-                    CloseReason.POLICY_VIOLATION,
-                    f"The message was not whole after {self._incoming.timeout_s:g} s {AND_LONGER}.",
-                )
+                self._refusal = message_late(self._incoming.timeout_s)
                 self._below.shutdown(socket.SHUT_RD)
             elif before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
                 self.sock.shutdown(socket.SHUT_RDWR)
@@ -291,7 +264,7 @@ class Connection(Server):  # type: ignore[misc]
         if self._refusal:
             reason, message = self._refusal.code, self._refusal.reason
         try:
-            self._send_event(CloseConnection(reason or CloseReason.NORMAL_CLOSURE, _short(message)))
+            self._send_event(CloseConnection(reason or NORMAL_CLOSURE, message and short(message).decode()))
         except (ConnectionClosed, OSError):
             pass
         if self.connected:
@@ -316,7 +289,7 @@ class Connection(Server):  # type: ignore[misc]
                     self._turn.worked()
         except (CloseWith, Refused) as error:
             # The view closes the connection, after it has delivered what was accepted before.
-            self._refusal = _as_close(error)
+            self._refusal = as_close(error)
         except (OSError, ConnectionClosed, LocalProtocolError):
             pass
         finally:
@@ -355,7 +328,8 @@ class Connection(Server):  # type: ignore[misc]
         elif isinstance(event, Pong):
             self._unanswered_since_s = None
         elif isinstance(event, TextMessage | BytesMessage):
-            message = self._incoming.add(event)
+            is_text = isinstance(event, TextMessage)
+            message = self._incoming.add(event.data, event.message_finished, is_text)
             if message is not None:
                 self.on_message(message)
                 self._incoming.handled()
@@ -376,15 +350,3 @@ def _sent_early(environ: dict[str, Any]) -> bytes:
     body = getattr(environ.get("wsgi.input"), "reader", None)
     unreader = getattr(body, "unreader", None)
     return bytes(unreader.read()) if unreader is not None and unreader.buf.tell() else b""
-
-
-def _as_close(error: CloseWith | Refused) -> CloseWith:
-    """What to close with. Never the exception that was raised: it holds on to all that was read."""
-    if isinstance(error, CloseWith):
-        return CloseWith(error.code, error.reason)
-    return CloseWith(CLOSE_CODES[type(error)], str(error))
-
-
-def _short(reason: str | None) -> str | None:
-    """A reason that fits a close frame, which holds 125 bytes with the code (section 5.5)."""
-    return reason and reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -10,8 +10,11 @@ from flask import Flask, Response, request
 from flask_sock import Sock
 
 from servers.bodies import Bodies
-from servers.connection import GOING_AWAY, Connection
+from servers.connection import Connection
 from servers.pinger import Pinger
+from servers.rules.bodies import ECHO_FIELDS
+from servers.rules.frames import GOING_AWAY
+from servers.rules.handshake import ASK_FOR_ECHO
 from servers.settings import Settings
 from servers.stream import Streams, Waiter
 from servers.upgrade import upgrade_required
@@ -40,16 +43,15 @@ def add_routes(app: Flask, streams: Streams, bodies: Bodies, settings: Settings)
 
     @app.get("/echo", endpoint="echo without upgrade", websocket=False)
     def without_upgrade() -> Response:
-        return upgrade_required("GET /echo is a WebSocket; ask with Upgrade: websocket, or POST.")
+        return upgrade_required(ASK_FOR_ECHO)
 
     @app.post("/echo", endpoint="echo by post")
     def echo_by_post() -> Response:
         body = bodies.read(request.environ, settings.max_body_bytes, settings.body_limit)
-        # What was sent may say that it is a page: no browser is to believe it here.
         response = Response(
             body.data,
             content_type=request.content_type or "application/octet-stream",
-            headers={"Cache-Control": "no-store", "Content-Security-Policy": "sandbox"},
+            headers=ECHO_FIELDS,
         )
         # Until the peer has taken it, it is held.
         response.call_on_close(body.release)

@@ -30,6 +30,7 @@ from typing import Any
 from servers import parsing, responses, ways_to_start
 from servers.descriptors import within_limit
 from servers.patience import Patience
+from servers.rules import heads
 from servers.settings import Settings, from_environ, to_environ
 from servers.socket_options import set_options
 
@@ -88,8 +89,8 @@ keepalive = 75
 timeout = 120
 graceful_timeout = 3
 backlog = 4096
-limit_request_line = limit_request_field_size = parsing.MAX_FIELD_BYTES
-limit_request_fields = parsing.MAX_FIELDS
+limit_request_line = limit_request_field_size = heads.MAX_FIELD_BYTES
+limit_request_fields = heads.MAX_FIELDS
 http_parser = "python"
 loglevel = "warning"
 control_socket_disable = True

@@ -8,31 +8,23 @@ whether a heartbeat is due and wakes the subscriber's waiter, who sends it in hi
 """
 
 import heapq
-import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Protocol
 
-from flask import request
-from werkzeug.exceptions import BadRequest
-
-from servers.stream import Waiter
-
-MAX_HEARTBEAT_S = 60
-SECONDS = re.compile(r"[1-9]|[1-5][0-9]|60")
 TICK_S = 0.05
 
 
-def heartbeat_argument() -> int | None:
-    """The seconds that the request asks for, or None; raises BadRequest rather than clamp them."""
-    given = request.args.getlist("heartbeat")
-    if not given:
-        return None
-    if len(given) > 1 or not SECONDS.fullmatch(given[0]):
-        raise BadRequest(f"heartbeat must be one whole number of seconds, 1 to {MAX_HEARTBEAT_S}.")
-    return int(given[0])
+class Nudged(Protocol):
+    """Whom a heartbeat wakes."""
+
+    nudged: bool
+
+    def nudge(self) -> None:
+        """Answer once, now or when it waits next, whatever there is."""
 
 
 class Heartbeat:
@@ -40,7 +32,7 @@ class Heartbeat:
 
     __slots__ = ("ended", "interval_s", "sent_s", "waiter")
 
-    def __init__(self, waiter: Waiter, interval_s: float) -> None:
+    def __init__(self, waiter: Nudged, interval_s: float) -> None:
         self.waiter = waiter
         self.interval_s = interval_s
         self.sent_s = time.monotonic()
@@ -61,22 +53,31 @@ class Heartbeats:
         self._lock = threading.Lock()
         self._running = False
 
-    @contextmanager
-    def watching(self, waiter: Waiter, interval_s: float | None) -> Iterator[Heartbeat | None]:
-        """Nudge this waiter whenever nothing was sent for so long; None: never."""
-        if interval_s is None:
-            yield None
-            return
+    def watch(self, waiter: Nudged, interval_s: float) -> Heartbeat:
+        """Nudge this waiter whenever nothing was sent for so long, until its heartbeat has ended."""
         heartbeat = Heartbeat(waiter, interval_s)
         with self._lock:
             self._push(heartbeat, heartbeat.sent_s + interval_s)
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, daemon=True, name="heartbeats").start()
+                self._start()
+        return heartbeat
+
+    @contextmanager
+    def watching(self, waiter: Nudged, interval_s: float | None) -> Iterator[Heartbeat | None]:
+        """The same for a block; None: never."""
+        if interval_s is None:
+            yield None
+            return
+        heartbeat = self.watch(waiter, interval_s)
         try:
             yield heartbeat
         finally:
             heartbeat.ended = True
+
+    def _start(self) -> None:
+        """Begin to tick every TICK_S."""
+        threading.Thread(target=self._run, daemon=True, name="heartbeats").start()
 
     def _push(self, heartbeat: Heartbeat, due_s: float) -> None:
         heapq.heappush(self._waiting, (due_s, next(self._numbers), heartbeat))

@@ -1,4 +1,4 @@
-"""What short and long polling share: the request's cursor, and a batch as the response.
+"""What routes read from a request's query, and a batch as a poll's response.
 
 A poll's answer is never to be stored (RFC 9111, section 5.2.2.5).
 """
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from flask import Response, request
-from werkzeug.exceptions import BadRequest
 
+from servers.rules import arguments
 from servers.stream import Batch
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 def cursor_argument() -> str | None:
     """The cursor that the request asks from; None if it names none and so joins at the head."""
-    cursors = request.args.getlist("after")
-    if len(cursors) > 1:
-        raise BadRequest("Give after only once.")
-    return cursors[0] if cursors else None
+    return arguments.cursor(request.args.getlist("after"))
+
+
+def heartbeat_argument() -> int | None:
+    """The seconds without a batch after which the request asks for an empty one, or None."""
+    return arguments.heartbeat_s(request.args.getlist("heartbeat"))
 
 
 class BatchResponse(Response):

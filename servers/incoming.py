@@ -10,7 +10,6 @@ Rules:
 4. What is kept counts among all that is not accepted yet (`unaccepted.py`), until the message was handled.
 """
 
-from wsproto.events import BytesMessage, TextMessage
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
@@ -50,10 +49,9 @@ class Incoming:
     def refuse(self) -> None:
         raise TooLarge(f"A message may take {self._max_bytes} bytes at the most ({self._limit}).")
 
-    def add(self, event: TextMessage | BytesMessage) -> str | bytes | None:
+    def add(self, data: str | bytes, is_last: bool, is_text: bool) -> str | bytes | None:
         """Take a part. Returns the message if it is the last; it counts as held until `handled`."""
-        data: str | bytes = event.data
-        if event.message_finished and not self._kept:
+        if is_last and not self._kept:
             if len(data) * UTF8_BYTES > self._max_bytes and len(_encoded(data)) > self._max_bytes:
                 self.refuse()
             self._claim.hold(len(data))
@@ -62,10 +60,10 @@ class Incoming:
         if self.room < 0:
             self.refuse()
         self._claim.hold(len(self._kept))
-        if not event.message_finished:
+        if not is_last:
             return None
         kept, self._kept, self._seen_s = self._kept, bytearray(), None
-        return kept.decode() if isinstance(event, TextMessage) else bytes(kept)
+        return kept.decode() if is_text else bytes(kept)
 
     def is_late(self, now_s: float) -> bool:
         """Whether a large message has taken too long, by the caller's clock and since his first look."""

@@ -4,19 +4,14 @@ A held request is a subscriber, and there is a set number of them. One whose cli
 up within a second (`departures.py`).
 """
 
-import re
-
 from flask import Flask, Response, request
-from werkzeug.exceptions import BadRequest
 
 from servers.departures import Departures
 from servers.http_poll import batch_response, cursor_argument
+from servers.rules import arguments
 from servers.stream import Streams, Waiter
 
 TRANSPORT = "long-poll"
-DEFAULT_WAIT_S = 25.0
-MAX_WAIT_S = 60.0
-SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
 def add_route(app: Flask, streams: Streams) -> None:
@@ -27,7 +22,7 @@ def add_route(app: Flask, streams: Streams) -> None:
     def long_poll(name: str) -> Response:
         stream = streams.get(name)
         position = stream.position(cursor_argument())
-        wait_s = _wait_argument()
+        wait_s = arguments.wait_s(request.args.getlist("wait"))
         departed = False
         batch = stream.batch(position)
         if not batch.news and wait_s > 0:
@@ -40,16 +35,3 @@ def add_route(app: Flask, streams: Streams) -> None:
         if departed:
             response.headers["Connection"] = "close"
         return response
-
-
-def _wait_argument() -> float:
-    """Seconds to hold the request; raises BadRequest rather than clamp what was asked."""
-    waits = request.args.getlist("wait")
-    if not waits:
-        return DEFAULT_WAIT_S
-    if len(waits) > 1 or not SECONDS.fullmatch(waits[0]):
-        raise BadRequest("wait must be one number of seconds, such as 25 or 0.5.")
-    wait_s = float(waits[0])
-    if wait_s > MAX_WAIT_S:
-        raise BadRequest(f"wait must not exceed {MAX_WAIT_S:.0f} seconds.")
-    return wait_s

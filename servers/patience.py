@@ -13,15 +13,10 @@ Rules:
 The tables are ordered by how long is waited, and each of their operations is atomic.
 """
 
-import socket
 import time
 from collections import OrderedDict
 from enum import Enum
-from typing import Any
-
-from gunicorn.http.unreader import SocketUnreader
-
-from servers.turns import Turn
+from typing import Protocol
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY_BYTES_PER_S = 64 * 1024
@@ -45,63 +40,15 @@ class Phase(Enum):
 SAYING_NOTHING = (Phase.NEW, Phase.IDLE, Phase.END)
 
 
-class PatientUnreader(SocketUnreader):  # type: ignore[misc]
-    """gunicorn's source of a connection's bytes, which tells `Patience` when it waits and takes turns."""
+class Waited(Protocol):
+    """A connection that is waited for."""
 
-    def __init__(self, sock: Any, patience: "Patience") -> None:
-        super().__init__(sock)
-        # gevent's socket would wait for data; the socket below it answers at once.
-        self._below = getattr(sock, "_sock", sock)
-        self._patience = patience
-        self.turn = Turn()
-        self.phase = Phase.NEW
-        self.waited_since_s: float | None = None
-        self.received = 0
-        self.ended = False
-        self.owes_continue = False
-        """The peer holds its body back until it is asked for (RFC 9110, section 10.1.1)."""
-        self.refusal: str | None = None
-
-    def begin(self, phase: Phase) -> None:
-        """What comes from now on belongs to this phase."""
-        if self.waited_since_s is not None:
-            self._patience.forget(self)
-            self.waited_since_s = None
-        self.phase = phase
-        self.received = 0
-
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        size = self.mxchunk
-        if size_hint and size_hint > size:
-            size = min(size_hint, self.max_body_chunk)
-        try:
-            received: bytes = self._below.recv(size, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            if self.owes_continue:
-                self.owes_continue = False
-                self.sock.sendall(CONTINUE)
-            self._patience.wait_for(self)
-            received = self.sock.recv(size)
-            self.turn.waited()
-        else:
-            self.turn.worked()
-        if self.refusal is not None:
-            raise RequestTimeout(self.refusal)
-        self.received += len(received)
-        self.ended = not received
-        return received
+    phase: Phase
+    waited_since_s: float | None
+    received: int
 
     def refuse(self, sentence: str) -> None:
-        """End the wait: whoever reads finds the end of the input, and here the reason."""
-        if self.phase in SAYING_NOTHING:
-            how = socket.SHUT_RDWR
-        else:
-            self.refusal = sentence
-            how = socket.SHUT_RD
-        try:
-            self._below.shutdown(how)
-        except OSError:
-            pass
+        """End the wait, and tell the peer why if it had sent anything."""
 
 
 class Patience:
@@ -118,10 +65,10 @@ class Patience:
         self.keepalive_s = keepalive_s
         self.most_connections = most_connections
         self.most_bodies = most_bodies
-        self._idle: OrderedDict[PatientUnreader, None] = OrderedDict()
-        self._heads: OrderedDict[PatientUnreader, None] = OrderedDict()
-        self._bodies: OrderedDict[PatientUnreader, None] = OrderedDict()
-        self._ends: OrderedDict[PatientUnreader, None] = OrderedDict()
+        self._idle: OrderedDict[Waited, None] = OrderedDict()
+        self._heads: OrderedDict[Waited, None] = OrderedDict()
+        self._bodies: OrderedDict[Waited, None] = OrderedDict()
+        self._ends: OrderedDict[Waited, None] = OrderedDict()
         self._tables = {
             Phase.NEW: self._heads,
             Phase.HEAD: self._heads,
@@ -130,7 +77,7 @@ class Patience:
             Phase.IDLE: self._idle,
         }
 
-    def wait_for(self, unreader: PatientUnreader) -> None:
+    def wait_for(self, unreader: Waited) -> None:
         """This connection has nothing to read; note since when. While it drips, its place stays."""
         if unreader.waited_since_s is None:
             unreader.waited_since_s = time.monotonic()
@@ -138,7 +85,7 @@ class Patience:
             if len(self._bodies) > self.most_bodies:
                 self._cut_first(self._bodies)
 
-    def forget(self, unreader: PatientUnreader) -> None:
+    def forget(self, unreader: Waited) -> None:
         """What was waited for is there, or the connection has gone."""
         self._tables[unreader.phase].pop(unreader, None)
 
@@ -152,7 +99,7 @@ class Patience:
         tables = (self._ends, self._heads, self._bodies, self._idle)
         return any(self._cut_first(table) for table in tables)
 
-    def _cut_first(self, table: OrderedDict[PatientUnreader, None]) -> bool:
+    def _cut_first(self, table: OrderedDict[Waited, None]) -> bool:
         try:
             unreader, _ = table.popitem(last=False)
         except KeyError:
@@ -172,7 +119,7 @@ class Patience:
                 elif unreader.phase is Phase.IDLE:
                     break
 
-    def _limit_s(self, unreader: PatientUnreader) -> float:
+    def _limit_s(self, unreader: Waited) -> float:
         if unreader.phase is Phase.IDLE:
             return self.keepalive_s
         return self.request_timeout_s + unreader.received / BODY_BYTES_PER_S

@@ -11,12 +11,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from servers.connection import Connection
+from typing import Protocol
 
 TICKS_AN_INTERVAL = 25
 # A tick may come late on a busy server. What is later than so many ticks was a pause.
 MOST_TICKS = 5
+
+
+class Pinged(Protocol):
+    """A connection that can be pinged."""
+
+    def ping(self, now_s: float) -> None:
+        """Send a ping, or close the connection if its pong is overdue by this clock."""
 
 
 class Pinger:
@@ -26,23 +32,34 @@ class Pinger:
         self._interval_s = interval_s
         self._tick_s = interval_s / TICKS_AN_INTERVAL
         self._awake_s = 0.0
-        self._due_s: dict[Connection, float] = {}
+        self._due_s: dict[Pinged, float] = {}
         self._lock = threading.Lock()
         self._running = False
 
-    @contextmanager
-    def watching(self, connection: Connection) -> Iterator[None]:
-        """Ping this connection for as long as it is watched."""
+    def watch(self, connection: Pinged) -> None:
+        """Ping this connection until `forget`."""
         with self._lock:
             self._due_s[connection] = self._awake_s + self._interval_s
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, daemon=True, name="pinger").start()
+                self._start()
+
+    def forget(self, connection: Pinged) -> None:
+        with self._lock:
+            self._due_s.pop(connection, None)
+
+    @contextmanager
+    def watching(self, connection: Pinged) -> Iterator[None]:
+        """Ping this connection for as long as it is watched."""
+        self.watch(connection)
         try:
             yield
         finally:
-            with self._lock:
-                del self._due_s[connection]
+            self.forget(connection)
+
+    def _start(self) -> None:
+        """Begin to tick."""
+        threading.Thread(target=self._run, daemon=True, name="pinger").start()
 
     def _run(self) -> None:
         before_s = time.monotonic()

@@ -1,72 +1,33 @@
-"""Errors as problem details (RFC 9457): one sentence that tells the client what to mend.
+"""Errors as Flask's responses.
 
 The rule: whatever goes wrong, also in gunicorn before the application is asked, the answer is
-`application/problem+json`, and the server goes on serving.
+`application/problem+json` (`rules/problems.py`), and the server goes on serving.
 """
-
-import json
-from http import HTTPStatus
 
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
-from servers.refusals import (
-    BadCursor,
-    BadName,
-    BadNotification,
-    BodyIncomplete,
-    BodyTooLarge,
-    KeyReused,
-    NoSuchStream,
-    Refused,
-    Stopping,
-    StreamsFull,
-    SubscribersFull,
-    TooLarge,
-)
-from servers.unaccepted import UnacceptedFull
-
-MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_S = 5
-STOPPING_RETRY_AFTER_S = 1
-"""A server stops within three seconds, and the one that takes its place is to be found soon."""
-
-STATUS: dict[type[Refused], int] = {
-    BadCursor: 400,
-    BadName: 400,
-    BadNotification: 400,
-    TooLarge: 413,
-    BodyTooLarge: 413,
-    BodyIncomplete: 400,
-    KeyReused: 422,
-    NoSuchStream: 404,
-    StreamsFull: 503,
-    Stopping: 503,
-    SubscribersFull: 503,
-    UnacceptedFull: 503,
-}
+from servers.refusals import Refused
+from servers.rules import problems
+from servers.rules.problems import Problem
 
 
-def body(status: int, detail: str) -> bytes:
-    """The JSON of a problem whose type is its HTTP status (RFC 9457, section 4.2.1)."""
-    fields = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return json.dumps(fields).encode()
-
-
-def problem(status: int, detail: str, **headers: str) -> Response:
-    """A problem as a response. Where the server is full, the connection makes room too."""
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers = {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"} | headers
-    response = Response(body(status, detail), status, content_type=MEDIA_TYPE)
-    response.headers["Cache-Control"] = "no-store"
-    for name, value in headers.items():
-        response.headers[name.replace("_", "-")] = value
+def response_to(problem: Problem) -> Response:
+    """A problem as a response."""
+    response = Response(problem.body(), problem.status, content_type=problems.MEDIA_TYPE)
+    for name, value in problem.fields().items():
+        response.headers[name] = value
     return response
 
 
+def problem(status: int, detail: str, **headers: str) -> Response:
+    """A problem as a response, by its parts."""
+    more = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return response_to(Problem(status, detail, more))
+
+
 def from_refused(error: Refused) -> Response:
-    headers = {"Retry-After": str(STOPPING_RETRY_AFTER_S)} if isinstance(error, Stopping) else {}
-    return problem(STATUS[type(error)], str(error), **headers)
+    return response_to(problems.of(error))
 
 
 def from_http_exception(error: HTTPException) -> Response:

@@ -1,8 +1,12 @@
-"""Why a request cannot be met. `problems.py` gives each kind its HTTP status."""
+"""Why a request cannot be met. `rules/problems.py` gives each kind its HTTP status."""
 
 
 class Refused(Exception):
     """The request cannot be met; the text tells the client what to mend."""
+
+
+class BadArgument(Refused):
+    """The request asks for what is not to be had."""
 
 
 class BadCursor(Refused):
@@ -31,6 +35,10 @@ class BodyIncomplete(Refused):
 
 class KeyReused(Refused):
     """The idempotency key has been used in this stream for other data."""
+
+
+class UnsupportedContent(Refused):
+    """The body is of a kind that is not taken."""
 
 
 class NoSuchStream(Refused):

@@ -12,8 +12,8 @@ from typing import Any
 from gunicorn import util
 from gunicorn.http import wsgi
 
-from servers import problems
 from servers.connection import send_whole
+from servers.rules.problems import MEDIA_TYPE, SERVER_FAILED, Problem
 from servers.stream import JOINED_BYTES
 
 
@@ -91,10 +91,9 @@ def explain_errors() -> None:
 
 def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
     """Stands in for gunicorn's function of the same arguments, which writes HTML."""
-    detail = message.strip("'") or "The server failed on this request; its log tells more."
-    body = problems.body(status, detail)
+    body = Problem(status, message.strip("'") or SERVER_FAILED).body()
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\n"
-        f"Content-Type: {problems.MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(sock, head.encode("latin-1") + body)

@@ -10,7 +10,7 @@ Rules
    that cursor gets the same bytes.
 5. Subscribers have no queue here. Each reads the log at its own cursor: a slow one falls behind, and
    past the log's end its next batch tells what it missed. A gap is always told.
-6. Waiting costs nothing: a waiter is an event that the next notification sets.
+6. Waiting costs nothing: a waiter is an event, or a callback, that the next notification sets.
 7. Bounds: notifications a stream, bytes a notification, bytes of all logs together (the oldest leave
    first, whosever they are), streams, notifications and bytes a batch, and `MAX_SHARED_BYTES` of
    built batches, and as much again for what transports wrap around them.
@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from servers.drafts import ENVELOPE_BYTES, Draft
 from servers.refusals import (
@@ -71,13 +71,24 @@ class Position(NamedTuple):
     last_id: int
 
 
+class Signal(Protocol):
+    """What a notification sets."""
+
+    def set(self) -> None:
+        """There is something to look at."""
+
+
 class Waiter:
-    """One subscriber's place to wait; it may be used again and again, for one wait at a time."""
+    """One subscriber's place to wait; it may be used again and again, for one wait at a time.
+
+    Who cannot wait in `batch` gives a `signal` of his own and asks by `look`. It is set under the lock, so it
+    only notes that there is something to look at.
+    """
 
     __slots__ = ("event", "interrupted", "nudged")
 
-    def __init__(self) -> None:
-        self.event = threading.Event()
+    def __init__(self, signal: Signal | None = None) -> None:
+        self.event: Any = signal or threading.Event()
         self.interrupted = False
         self.nudged = False
 
@@ -295,8 +306,11 @@ class Stream:
         `wait_s` None waits without end. A `waiter` of the caller's own lets it be interrupted or nudged: it
         then has its answer now. While the server stops, everybody has.
         """
+        if wait_s == 0:
+            with self._owner.lock:
+                return self._built.get(after) or self._build(after)
         deadline = None if wait_s is None else time.monotonic() + wait_s
-        expired = wait_s == 0
+        expired = False
         waiter = waiter or Waiter()
         while True:
             # Cleared before it is looked at whether there is reason to wait: no wake-up is lost between.
@@ -310,6 +324,21 @@ class Stream:
                 self._waiting.add(waiter)
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             expired = not waiter.event.wait(remaining)
+
+    def look(self, after: Position, waiter: Waiter) -> Batch | None:
+        """The notifications after a position; None if there is no news: then the next one sets the waiter's
+        signal. While the server stops, everybody is answered."""
+        with self._owner.lock:
+            batch = self._built.get(after) or self._build(after)
+            if batch.news or self._owner.stopping:
+                return batch
+            self._waiting.add(waiter)
+            return None
+
+    def forget(self, waiter: Waiter) -> None:
+        """It does not wait any more."""
+        with self._owner.lock:
+            self._waiting.discard(waiter)
 
     def count(self, transport: str, *, requests: int = 0, notifications: int = 0) -> None:
         """Note what a transport has served; requests of WebSockets are their handshakes."""
@@ -481,6 +510,14 @@ class Streams:
         Without a stream it takes its place among the server's all the same.
         """
         address = self.address()
+        self.enter(stream, transport, address)
+        try:
+            yield
+        finally:
+            self.leave(stream, transport, address)
+
+    def enter(self, stream: Stream | None, transport: str, address: str | None) -> None:
+        """Count a subscriber in until `leave` with the same; raises SubscribersFull or StreamsFull."""
         with self.lock:
             if self.subscribers >= self.settings.max_subscribers:
                 raise SubscribersFull(
@@ -498,17 +535,17 @@ class Streams:
             self.subscribers += 1
             if address:
                 self._subscribers_of[address] += 1
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.subscribers -= 1
-                if address:
-                    self._subscribers_of[address] -= 1
-                    if not self._subscribers_of[address]:
-                        del self._subscribers_of[address]
-                if stream:
-                    stream.usage[transport].subscribers -= 1
+
+    def leave(self, stream: Stream | None, transport: str, address: str | None) -> None:
+        """Count him out."""
+        with self.lock:
+            self.subscribers -= 1
+            if address:
+                self._subscribers_of[address] -= 1
+                if not self._subscribers_of[address]:
+                    del self._subscribers_of[address]
+            if stream:
+                stream.usage[transport].subscribers -= 1
 
     def wait_for_stop(self, waiter: Waiter) -> None:
         """Wait until the server stops or the waiter is interrupted."""

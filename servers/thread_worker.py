@@ -21,8 +21,9 @@ from gunicorn.workers import gthread
 
 from servers.connection import LINGER_S, RECEIVE_BYTES
 from servers.ending import Ending
-from servers.parsing import Head, Parser, TellingLimits
+from servers.parsing import Parser, TellingLimits
 from servers.patience import Phase, RequestTimeout
+from servers.rules.heads import Head
 
 NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)

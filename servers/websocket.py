@@ -5,19 +5,19 @@ The client may publish on the same connection; its own delivery is the acknowled
 Two threads serve a connection: the view's, which waits for news and writes it, and the reader's.
 """
 
-import json
 from typing import Any
 
 from flask import Flask, Response
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
-from wsproto.frame_protocol import CloseReason
 
-from servers.connection import GOING_AWAY, CloseWith, Connection
-from servers.drafts import parse_draft
-from servers.heartbeat import Heartbeats, heartbeat_argument
-from servers.http_poll import cursor_argument
+from servers.connection import Connection
+from servers.heartbeat import Heartbeats
+from servers.http_poll import cursor_argument, heartbeat_argument
 from servers.pinger import Pinger
+from servers.rules.frames import GOING_AWAY
+from servers.rules.handshake import ASK_FOR_STREAM
+from servers.rules.publishing import publish_message
 from servers.stream import Position, Stream, Streams, Waiter
 from servers.upgrade import upgrade_required
 
@@ -37,15 +37,9 @@ def add_route(app: Flask, streams: Streams) -> None:
         waiter = Waiter()
 
         def publish(message: str | bytes) -> None:
-            if isinstance(message, bytes):
-                raise CloseWith(
-                    CloseReason.UNSUPPORTED_DATA, "Send notifications as text messages, not binary."
-                )
-            draft = parse_draft(message, stream.max_notification_bytes)
-            accepted = stream.publish(draft)
-            if draft.key:
-                published = {"published": {"key": draft.key, **accepted._asdict()}}
-                connection.send(json.dumps(published, separators=(",", ":")))
+            published = publish_message(stream, message)
+            if published:
+                connection.send(published)
 
         connection.listen(publish, on_end=waiter.interrupt)
         with pinger.watching(connection), heartbeats.watching(waiter, heartbeat_s) as heartbeat:
@@ -83,4 +77,4 @@ def add_route(app: Flask, streams: Streams) -> None:
 
     @app.get(f"/streams/<name>/{TRANSPORT}", endpoint=f"{TRANSPORT} without upgrade", websocket=False)
     def without_upgrade(name: str) -> Response:
-        return upgrade_required("This is a WebSocket; ask with Connection: Upgrade and Upgrade: websocket.")
+        return upgrade_required(ASK_FOR_STREAM)

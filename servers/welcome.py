@@ -10,13 +10,12 @@ from flask import Flask, Response
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from servers.connection import GOING_AWAY, Connection
+from servers.connection import Connection
 from servers.pinger import Pinger
+from servers.rules.frames import GOING_AWAY
+from servers.rules.greeting import ASK, GREETING, PATH
 from servers.stream import Streams, Waiter
 from servers.upgrade import upgrade_required
-
-GREETING = "web Socket Works"
-PATH = "/welcome/websocket"
 
 
 def add_routes(app: Flask, streams: Streams) -> None:
@@ -46,4 +45,4 @@ def add_routes(app: Flask, streams: Streams) -> None:
 
     @app.get(PATH, endpoint="welcome without upgrade", websocket=False)
     def without_upgrade() -> Response:
-        return upgrade_required(f"GET {PATH} is a WebSocket; ask with Upgrade: websocket.")
+        return upgrade_required(ASK)

@@ -28,12 +28,13 @@ from wsproto.frame_protocol import CloseReason
 
 from clients.explain.exchange import STREAM as WIRE_STREAM
 from servers.bodies import Bodies
-from servers.connection import CloseWith, Connection
+from servers.connection import Connection
 from servers.demo.wire_page import from_this_machine
 from servers.problems import problem
+from servers.rules.frames import CloseWith
+from servers.rules.handshake import is_own_origin
 from servers.settings import Settings
 from servers.stream import Streams
-from servers.upgrade import is_own_origin
 
 PLAY_STREAMS = ("whiteboard", "chat", "sensors", "game")
 COOKIE = "wirelab_teacher"

@@ -33,8 +33,8 @@ from clients.explain.spans import (
 from clients.frames import frame_bounds
 from clients.headers import HEADER_SETS, HeaderSet
 from servers.addresses import Addresses
-from servers.connection import CloseWith
 from servers.demo.guard import Guard
+from servers.rules.frames import CloseWith
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"
 KNOWN = ("short-poll", "long-poll", "websocket")

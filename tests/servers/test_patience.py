@@ -15,7 +15,7 @@ from processes import descendants
 from raw import ask, publish
 
 from servers import socket_options
-from servers.parsing import Head
+from servers.rules.heads import Head
 
 pytestmark = pytest.mark.long
 
