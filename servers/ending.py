@@ -15,9 +15,8 @@ import time
 from typing import Any
 
 from servers.patience import Patience
+from servers.process import GOODBYE_S
 
-# Until then clients can see Connection: close. Connections that are still open and unused are then cut.
-GOODBYE_S = 1.0
 HEARTBEAT_S = 1.0
 # A master that is there kills the worker itself, and says so.
 MASTER_FIRST_S = 0.25

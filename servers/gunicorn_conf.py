@@ -9,8 +9,7 @@ Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIR
 - Bounds of a request's head and of the time for it (`parsing.py`, `patience.py`).
 - No access log: it would be part of every measurement.
 - No proxy in front is trusted: headers that only a proxy may set are ignored, whoever sends them.
-- Rare garbage collections: the interpreter's default looks through all that thousands of waiting
-  clients hold after every few requests, a tenth of the CPU; what the collector is for, cycles, are few.
+- Rare garbage collections (`process.py`).
 - However it ends, held polls are answered and WebSockets closed (`ending.py`), which gunicorn by itself does
   not.
 - SIGHUP is a reload, as gunicorn means it, for who starts gunicorn. With `WIRELAB_HANGUP=end` (`wirelab
@@ -18,7 +17,6 @@ Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIR
   With `stay` (they set it under `nohup`) it is ignored.
 """
 
-import errno
 import gc
 import logging
 import os
@@ -29,28 +27,21 @@ from typing import Any
 
 from servers import parsing, responses, ways_to_start
 from servers.descriptors import within_limit
+from servers.models import WORKER_CLASSES
 from servers.patience import Patience
+from servers.process import (
+    BACKLOG,
+    GARBAGE_COLLECTION_THRESHOLDS,
+    GONE,
+    GRACEFUL_S,
+    HANG_UPS,
+    KEEPALIVE_S,
+    SPARE_CONNECTIONS,
+    url_of,
+)
 from servers.rules import heads
 from servers.settings import Settings, from_environ, to_environ
 from servers.socket_options import set_options
-
-SPARE_CONNECTIONS = 64
-SERVER_MODELS = {
-    "gevent": "servers.gevent_worker.GeventWorker",
-    "gthread": "servers.thread_worker.ThreadWorker",
-}
-# What a peer that has gone, or that was cut, makes of a read or a write.
-GONE = {
-    errno.EBADF,
-    errno.ECONNABORTED,
-    errno.ECONNRESET,
-    errno.EHOSTUNREACH,
-    errno.ENOTCONN,
-    errno.EPIPE,
-    errno.ETIMEDOUT,
-}
-HANG_UPS = ("reload", "end", "stay")
-GARBAGE_COLLECTION_THRESHOLDS = (20_000, 20, 20)
 
 
 def _from_environ() -> tuple[Settings, str, str]:
@@ -59,7 +50,7 @@ def _from_environ() -> tuple[Settings, str, str]:
     hang_up = os.environ.get("WIRELAB_HANGUP", "reload")
     try:
         for name, value, known in (
-            ("WIRELAB_SERVER_MODEL", server_model, SERVER_MODELS),
+            ("WIRELAB_SERVER_MODEL", server_model, WORKER_CLASSES),
             ("WIRELAB_HANGUP", hang_up, HANG_UPS),
         ):
             if value not in known:
@@ -79,16 +70,16 @@ if too_few:
 wsgi_app = "servers.app:app()"
 bind = "127.0.0.1:8000"
 workers = 1
-worker_class = SERVER_MODELS[server_model]
+worker_class = WORKER_CLASSES[server_model]
 threads = 1 if server_model == "gevent" else settings.max_subscribers + SPARE_CONNECTIONS
 worker_connections = min(
     2 * settings.max_subscribers + 2 * SPARE_CONNECTIONS,
     resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_CONNECTIONS,
 )
-keepalive = 75
+keepalive = KEEPALIVE_S
 timeout = 120
-graceful_timeout = 3
-backlog = 4096
+graceful_timeout = GRACEFUL_S
+backlog = BACKLOG
 limit_request_line = limit_request_field_size = heads.MAX_FIELD_BYTES
 limit_request_fields = heads.MAX_FIELDS
 http_parser = "python"
@@ -150,9 +141,4 @@ def post_worker_init(worker: Any) -> None:
         signal.signal(signal.SIGHUP, worker.handle_exit if hang_up == "end" else signal.SIG_IGN)
     if worker.age == 1:
         for listener in worker.sockets:
-            print(f"wirelab: serving on {_url(listener)} ({server_model})", flush=True)
-
-
-def _url(listener: Any) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            print(f"wirelab: serving on {url_of(listener)} ({server_model})", flush=True)

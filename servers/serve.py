@@ -1,7 +1,7 @@
-"""`wirelab serve`: gunicorn with wirelab's configuration, on an address of one's choice.
+"""`wirelab serve`: gunicorn with wirelab's configuration, or the server that runs without gunicorn.
 
-It binds the address itself, so that port 0 can be named when it is known and a taken port is told in
-one sentence, and then becomes gunicorn: there is one way to serve.
+It binds an address of one's choice itself, so that port 0 can be named when it is known and a taken port is
+told in one sentence, and then becomes what serves (`models.py`): there is one way to serve.
 
 Rules:
 - What is served is set by the options alone. Variables by which gunicorn, or the application in it, would be
@@ -21,11 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from servers.models import SERVER_MODELS, help_text, refuse
 from servers.names import host_of
+from servers.process import BACKLOG
 from servers.settings import Settings, to_environ
 
-SERVER_MODELS = ("gevent", "gthread")
-BACKLOG = 4096
 CODE = Path(__file__).absolute().parents[1]
 NOT_FOR_GUNICORN = re.compile(
     r"(GUNICORN_|WIRELAB_|LISTEN_).*|WEB_CONCURRENCY|SENDFILE|FORWARDED_ALLOW_IPS|PORT"
@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--server-model",
-        choices=SERVER_MODELS,
+        choices=list(SERVER_MODELS),
         default="gevent",
-        help="a greenlet or a thread for each waiting client (default %(default)s)",
+        help=help_text(list(SERVER_MODELS)),
     )
     for item in dataclasses.fields(Settings):
         meaning = item.metadata["meaning"]
@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
         if host_of(own_name):
             given["allow_hosts"] += (own_name,)
         settings = Settings(**given)
+        refuse(arguments.server_model, settings)
         listener = _listen(arguments.host, arguments.port)
     except ValueError as error:
         print(f"wirelab serve: {error}", file=sys.stderr)
@@ -100,10 +101,17 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
     environ["WIRELAB_HANGUP"] = "stay" if stays else "end"
     if listening:
         environ |= listening(listener.getsockname()[1])
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf"]
     os.chdir(CODE)
     sys.stdout.flush()
-    return os.execve(sys.executable, [*command, "--bind", f"fd://{listener.fileno()}"], environ)
+    command = [sys.executable, "-m", *_module(arguments.server_model, listener.fileno())]
+    return os.execve(sys.executable, command, environ)
+
+
+def _module(server_model: str, descriptor: int) -> list[str]:
+    """What serves on an inherited socket, and its arguments."""
+    if SERVER_MODELS[server_model].worker_class is None:
+        return ["servers.asyncio_server", str(descriptor)]
+    return ["gunicorn", "-c", "python:servers.gunicorn_conf", "--bind", f"fd://{descriptor}"]
 
 
 def _environ() -> dict[str, str]:

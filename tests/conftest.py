@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from models import MODELS
 from playwright.sync_api import Browser, Page, sync_playwright
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     stop_server(started)
 
 
-@pytest.fixture(scope="session", params=["gevent", "gthread"])
+@pytest.fixture(scope="session", params=MODELS)
 def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of each model in turn, shared as `server` is."""
     log = tmp_path_factory.mktemp(request.param) / "server.log"

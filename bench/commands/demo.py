@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 
-from servers import serve
+from servers import models, serve
 
 SIOCGIFADDR = 0x8915
 SIOCGIFFLAGS = 0x8913
@@ -28,6 +28,7 @@ ANY_ADDRESS = "192.0.2.1"
 """An address of nobody (RFC 5737): asking which way leads there sends nothing."""
 MOST_STUDENTS = 200
 
+WITH_PAGES = [name for name, model in models.SERVER_MODELS.items() if model.has_pages]
 HELP_REACHING = """\
 Can they reach it? Open the join address on one phone before the lesson.
 If the page does not come:
@@ -48,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--server-model",
-        choices=serve.SERVER_MODELS,
+        choices=WITH_PAGES,
         default="gevent",
-        help="a greenlet or a thread for each waiting client (default %(default)s)",
+        help=models.help_text(WITH_PAGES),
     )
     parser.add_argument(
         "--students",

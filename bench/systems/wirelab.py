@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.systems.system import Options, System
 from clients import TRANSPORTS
-from servers.serve import SERVER_MODELS
+from servers.models import SERVER_MODELS
 from servers.settings import Settings
 
 
@@ -16,7 +16,7 @@ class Wirelab(System):
 
     name = "wirelab"
     label = "wirelab"
-    server_models = SERVER_MODELS
+    server_models = tuple(SERVER_MODELS)
     transports = TRANSPORTS
     ours = True
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import Server, Visits, start_server, stop_server
 from cutting_proxy import CuttingProxy, random_cuts
+from models import MODELS
 
 from clients import TRANSPORTS, long_poll, subscriber
 from clients.subscriber import Subscriber
@@ -204,7 +205,7 @@ class Client(threading.Thread):
         return Given(self.follower.transport, self.notifications, receiver.missed, receiver.unknown_gaps)
 
 
-@pytest.mark.parametrize("model", ["gevent", "gthread"])
+@pytest.mark.parametrize("model", MODELS)
 def test_python_clients(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand cuts on each transport, and five restarts, every other by SIGKILL."""
     monkeypatch.setattr(subscriber, "ANSWER_TIMEOUT_S", 1.0)

@@ -13,14 +13,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Server, stop_server
+from conftest import Server, start_server, stop_server
+from models import MODELS, WITH_WORKERS, serving_process
 from raw import Answer, RawWebSocket, ask, publish, stats
 
 from servers.unaccepted import FREE_BYTES
 
 MIB = 1 << 20
 KIB = 1 << 10
-MODELS = ["gevent", "gthread"]
 SMALL_BODY = 128 * KIB
 SMALL = {
     "WIRELAB_MAX_NOTIFICATION_BYTES": str(SMALL_BODY // 8),
@@ -29,9 +29,9 @@ SMALL = {
 names = (f"bodies-{number}" for number in itertools.count())
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A demo whose limits are reached with little, by a server of each model."""
+@pytest.fixture(scope="module", params=WITH_WORKERS)
+def small_demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A demo whose limits are reached with little, by a server of each model that has pages."""
     log = tmp_path_factory.mktemp("small") / "server.log"
     given = {"WIRELAB_DEMO": "1", "WIRELAB_SERVER_MODEL": request.param}
     line = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf", "--bind", "127.0.0.1:0"]
@@ -41,6 +41,16 @@ def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         )
     assert process.stdout
     started = Server(process, process.stdout.readline().split()[3], log)
+    yield started
+    stop_server(started)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of each model with the same limits."""
+    log = tmp_path_factory.mktemp("small") / "server.log"
+    limits = ["--max-notification-bytes", str(SMALL_BODY // 8), "--max-unaccepted-bytes", str(MIB)]
+    started = start_server(log, "--server-model", request.param, *limits)
     yield started
     stop_server(started)
 
@@ -99,14 +109,21 @@ def test_what_lies_beyond_the_limit_is_not_overlooked(small: Server, stream: str
 @pytest.mark.parametrize(
     ("path", "most"),
     [
-        ("/echo", SMALL_BODY),
         ("/demo/watch", 16 * KIB),
         ("/demo/state", 16 * KIB),
         ("/class/report", 4 * KIB),
         ("/class/prediction", 16 * KIB),
     ],
 )
-def test_every_route_refuses_one_byte_more(small: Server, path: str, most: int) -> None:
+def test_every_route_of_the_demo_refuses_one_byte_more(small_demo: Server, path: str, most: int) -> None:
+    refuses_one_byte_more(small_demo, path, most)
+
+
+def test_the_echo_refuses_one_byte_more(small: Server) -> None:
+    refuses_one_byte_more(small, "/echo", SMALL_BODY)
+
+
+def refuses_one_byte_more(small: Server, path: str, most: int) -> None:
     filled = b"{}" + b" " * (most - 2)
     at_most = [chunked(small, path, [filled]), ask(small, "POST", path, filled, json_type())]
     assert {answer.status for answer in at_most} <= {200, 400}
@@ -123,7 +140,7 @@ def json_type() -> dict[str, str]:
     return {"Content-Type": "application/json"}
 
 
-@pytest.mark.parametrize("path", ["/echo", "/demo/watch", "/streams/short/notifications"])
+@pytest.mark.parametrize("path", ["/echo", "/streams/short/notifications"])
 @pytest.mark.parametrize("size", [20, 16_000, 16_384])
 def test_a_body_of_which_a_part_is_missing_is_refused(small: Server, path: str, size: int) -> None:
     for field, sent in [(f"Content-Length: {size}", b"{}"), ("Transfer-Encoding: chunked", b"5\r\n{}")]:
@@ -191,7 +208,7 @@ def test_who_only_says_that_much_will_come_takes_no_room(small: Server, stream: 
 @pytest.mark.parametrize("model", MODELS)
 def test_unfinished_bodies_do_not_fill_the_memory(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--max-unaccepted-bytes", str(16 * MIB))
-    [worker] = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    worker = serving_process(server.process.pid)
 
     def resident_mib() -> float:
         return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * 4096 / MIB
@@ -229,7 +246,7 @@ def test_answers_that_nobody_takes_count_too(small: Server) -> None:
     assert refusals < 12
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WITH_WORKERS)
 def test_a_students_publish_is_refused_before_it_is_read(demo: Callable[..., Server], model: str) -> None:
     server = demo("--lan", "--server-model", model)
     path = "/streams/chat/notifications"

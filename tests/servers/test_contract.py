@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import Server
+from models import MODELS, serving_process
 from raw import (
     KEY,
     READERS,
@@ -31,7 +32,6 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong
 from servers.transports import TRANSPORTS
 
 MIB = 1 << 20
-MODELS = ["gevent", "gthread"]
 names = (f"contract-{number}" for number in itertools.count())
 Read = Callable[..., PollReader | WebSocketReader]
 
@@ -401,7 +401,7 @@ def test_stalled_readers_hold_no_copies(serve: Callable[..., Server], model: str
     for _ in range(40):
         publish(server, "main", "x" * (MIB - 100))
     epoch = stats(server, "main")["epoch"]
-    [worker] = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    worker = serving_process(server.process.pid)
 
     def resident_mib() -> float:
         return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * 4096 / MIB

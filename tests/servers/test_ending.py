@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Server
+from models import MODELS, WITH_WORKERS
 from processes import all_gone, descendants
 from raw import Answer, RawWebSocket, ask, publish, stats
 
 pytestmark = pytest.mark.long
 
-MODELS = ["gevent", "gthread"]
 GONE_S = 6.0
 """A second until the loss is seen, three to say goodbye, and what a busy machine takes."""
 
@@ -77,7 +77,7 @@ class Clients:
             each.close()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WITH_WORKERS)
 def test_a_lost_master_ends_the_server_though_clients_are_on(
     serve: Callable[..., Server], model: str
 ) -> None:
@@ -148,9 +148,10 @@ def test_a_closed_terminal_ends_the_demo(
     assert all_gone(processes)
 
 
-def test_under_nohup_it_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_under_nohup_it_stays(tmp_path: Path, model: str) -> None:
     """Who starts it so means it to outlive the terminal; a reload would wipe its logs."""
-    command = ["nohup", sys.executable, "-m", "bench.cli", "serve", "--port", "0"]
+    command = ["nohup", sys.executable, "-m", "bench.cli", "serve", "--port", "0", "--server-model", model]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         url = process.stdout.readline().split()[3]
@@ -163,7 +164,7 @@ def test_under_nohup_it_stays(tmp_path: Path) -> None:
         process.terminate()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WITH_WORKERS)
 def test_a_hangup_is_a_reload_under_a_gunicorn_of_ones_own(tmp_path: Path, model: str) -> None:
     command = [sys.executable, "-m", "gunicorn", "-c", "python:servers.gunicorn_conf", "-b", "127.0.0.1:0"]
     environ = os.environ | {"WIRELAB_SERVER_MODEL": model}

@@ -6,11 +6,11 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Server
+from models import MODELS, serving_process
 from raw import RawWebSocket, publish, refused_upgrade
 from wsproto.events import BytesMessage, Ping
 
@@ -126,11 +126,11 @@ def test_pings_are_not_caught_up_on(monkeypatch: pytest.MonkeyPatch, pause_s: fl
         assert all(gap_s == pytest.approx(1.0, abs=0.1) for gap_s in gaps_s)
 
 
-@pytest.mark.parametrize("model", ["gevent", "gthread"])
+@pytest.mark.parametrize("model", MODELS)
 def test_a_healthy_peer_outlives_a_pause_of_the_server(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--ping-interval-s", "0.4")
     pid = server.process.pid
-    worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    worker = serving_process(pid)
     with closing(RawWebSocket(server, "/streams/main/websocket")) as client:
         client.message()
         assert isinstance(next(client.events()), Ping)

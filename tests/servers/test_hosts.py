@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Server
+from models import MODELS
 from raw import Answer, ask, refused_upgrade
 
 from servers.settings import Settings
 
-MODELS = ["gevent", "gthread"]
 FOREIGN = "evil.example"
 
 

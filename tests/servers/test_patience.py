@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, suppress
 import psutil
 import pytest
 from conftest import Server, leave_server, start_server
-from processes import descendants
+from models import MODELS, serving_process
 from raw import ask, publish
 
 from servers import socket_options
@@ -19,7 +19,6 @@ from servers.rules.heads import Head
 
 pytestmark = pytest.mark.long
 
-MODELS = ["gevent", "gthread"]
 TIMEOUT_S = 30.0
 PUBLISH = (
     b"POST /streams/main/notifications HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -240,7 +239,7 @@ def test_heads_are_bounded_in_fields_and_in_all(any_server: Server, sent: bytes,
 
 def test_a_large_head_costs_what_a_few_small_ones_do(any_server: Server) -> None:
     """A hundred fields of 8 kB were 35 ms of CPU each before their answer."""
-    [worker] = descendants(any_server.process.pid)
+    worker = serving_process(any_server.process.pid)
 
     def cpu_s(sent: bytes, times: int) -> float:
         before = psutil.Process(worker).cpu_times()

@@ -10,14 +10,13 @@ from contextlib import ExitStack, closing
 
 import pytest
 from conftest import Server
+from models import MODELS
 from raw import TIMEOUT_S, RawWebSocket, ask, publish, refused_upgrade, stats
 
 from servers.addresses import UNKNOWN, Addresses
 from servers.settings import Settings
 
 pytestmark = pytest.mark.long
-
-MODELS = ["gevent", "gthread"]
 
 
 def held(server: Server) -> int:

@@ -16,6 +16,7 @@ from unittest.mock import Mock
 
 import pytest
 from conftest import Server
+from models import MODELS, WITH_WORKERS
 from raw import ask, publish, stats
 
 from servers.thread_worker import ThreadWorker
@@ -34,7 +35,7 @@ def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("model", ["gevent", "gthread"])
+@pytest.mark.parametrize("model", MODELS)
 def test_prints_exactly_one_line_when_it_answers(serve: Callable[..., Server], model: str) -> None:
     command = [sys.executable, "-m", "bench.cli", "serve", "--port", "0", "--server-model", model]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -65,6 +66,7 @@ def test_a_taken_port_is_told_in_one_sentence(server: Server) -> None:
         (["--max-unaccepted-bytes", "1000000"], "max_unaccepted_bytes must be at least 16777216"),
         (["--port", "65536"], "port"),
         (["--server-model", "fork"], "gevent"),
+        (["--server-model", "asyncio", "--permessage-deflate"], "asyncio offers no permessage-deflate"),
     ],
 )
 def test_bad_options_are_told(options: list[str], words: str) -> None:
@@ -91,7 +93,7 @@ def test_more_than_one_process_is_refused_with_the_way_out(how: list[str]) -> No
         assert "shared log" in result.stderr
 
 
-@pytest.mark.parametrize("model", ["gevent", "gthread"])
+@pytest.mark.parametrize("model", WITH_WORKERS)
 def test_plain_gunicorn_serves_it_too(model: str, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         command = [sys.executable, "-m", "gunicorn", "servers.app:app()", "-k", model, "--threads", "8"]

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 from conftest import Server
+from models import MODELS, WITH_WORKERS
 from raw import RawWebSocket, ask, publish, refused_upgrade
 
 from servers import stream as stream_module
@@ -15,7 +16,6 @@ from servers.refusals import StreamsFull
 from servers.settings import Settings
 from servers.stream import POLLED_S, Streams
 
-MODELS = ["gevent", "gthread"]
 READS = ["short-poll", "long-poll?wait=0", "websocket"]
 
 
@@ -137,7 +137,7 @@ class TestWhatMakesWay:
         assert [streams.find(name).head_id for name in ["a", "c", "new"]] == [2, 1, 0]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WITH_WORKERS)
 def test_in_lan_mode_there_are_the_demos_own_streams_only(demo: Callable[..., Server], model: str) -> None:
     server = demo("--lan", "--server-model", model)
     for name in ["whiteboard", "chat", "sensors", "game", "race", "control", "wire"]:

@@ -7,6 +7,7 @@ import psutil
 import pytest
 from conftest import Server
 from frames import told
+from models import MODELS, serving_process
 from raw import RawWebSocket, publish
 
 from servers.settings import Settings
@@ -54,7 +55,7 @@ def test_one_body_always_fits() -> None:
 
 
 def worker_of(server: Server) -> psutil.Process:
-    return psutil.Process(server.process.pid).children()[0]
+    return psutil.Process(serving_process(server.process.pid))
 
 
 def frame(first_byte: int, size: int, payload: bytes) -> bytes:
@@ -63,7 +64,7 @@ def frame(first_byte: int, size: int, payload: bytes) -> bytes:
     return bytes([first_byte, 0x80 | length[0]]) + length[1:] + bytes(4) + payload
 
 
-@pytest.mark.parametrize("model", ["gevent", "gthread"])
+@pytest.mark.parametrize("model", MODELS)
 def test_unfinished_messages_of_all_peers_have_one_bound(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model)
     worker = worker_of(server)
@@ -129,7 +130,7 @@ def test_so_is_the_fragment_that_makes_it_too_large(any_server: Server) -> None:
         assert len(peer.message()) == 16 * MIB
 
 
-@pytest.mark.parametrize("model", ["gevent", "gthread"])
+@pytest.mark.parametrize("model", MODELS)
 def test_an_unfinished_message_does_not_keep_its_room(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--request-timeout-s", "0.2", "--ping-interval-s", "0.2")
     with (

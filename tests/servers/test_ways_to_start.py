@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Server
+from models import WITH_WORKERS
 from processes import descendants
 from raw import RawWebSocket, ask, publish, stats
 
 pytestmark = pytest.mark.long
 
-MODELS = ["gevent", "gthread"]
 START_S = 30
 OURS = ["-c", "python:servers.gunicorn_conf"]
 PLAIN = ["servers.app:app()", "-k", "gevent", "--no-control-socket"]
@@ -128,7 +128,7 @@ def test_settings_that_cannot_be_read_are_told_in_a_sentence(more: dict[str, str
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WITH_WORKERS)
 def test_a_second_master_is_refused_and_the_first_serves_on(start: Callable[..., Server], model: str) -> None:
     server = start(model=model)
     epoch = publish(server, "main", 1).json["cursor"].split(".")[0]
@@ -210,7 +210,7 @@ def test_a_daemon_is_served(tmp_path: Path) -> None:
         os.kill(int(pid_file.read_text()), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WITH_WORKERS)
 def test_connections_beyond_the_descriptors_end_nothing(model: str, tmp_path: Path) -> None:
     """Threads that waited for silent connections took two descriptors, and the worker died at the limit."""
     log = tmp_path / "server.log"

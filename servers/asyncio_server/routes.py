@@ -1,0 +1,233 @@
+"""What is to be had at which address, and how each request is answered.
+
+A handler answers by the connection's methods and returns None, or returns a Problem, or a Body that is to be
+read first. It may raise Refused.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from servers.asyncio_server import answers
+from servers.asyncio_server.bodies import Body
+from servers.asyncio_server.requests import Request
+from servers.asyncio_server.websocket import WebSocket
+from servers.rules import arguments, greeting, handshake
+from servers.rules.bodies import ECHO_FIELDS
+from servers.rules.hosts import absolute_host
+from servers.rules.problems import Problem
+from servers.rules.publishing import publish_body, publish_message, refuse_by_head
+from servers.stream import Stream
+
+if TYPE_CHECKING:
+    from servers.asyncio_server.bodies import Finish
+    from servers.asyncio_server.connection import Connection
+
+TRANSPORTS = ("short-poll", "long-poll", "websocket")
+NOTHING_HERE = "There is nothing at this address; README.md names all that there are."
+OTHER_METHODS = "This address has other methods; Allow names them."
+OF_A_STREAM = re.compile(r"/streams/([^/]+)/([a-z-]+)")
+NO_STORE = {"Cache-Control": "no-store"}
+HEALTHY = answers.rest({"Content-Type": "text/plain"} | NO_STORE, b"ok\n")
+
+Handler = Callable[["Connection", Request], Problem | Body | None]
+
+
+class Route(NamedTuple):
+    """One address."""
+
+    methods: dict[str, Handler]
+    upgrade: Handler | None = None
+    """If a WebSocket is asked for."""
+
+    @property
+    def allow(self) -> str:
+        also = {"HEAD"} if "GET" in self.methods else set()
+        return ", ".join(sorted({*self.methods, *also, "OPTIONS"}))
+
+
+def answer(connection: "Connection", request: Request) -> Problem | Body | None:
+    """Answer a request by its route."""
+    line = request.line
+    target = line.target
+    if target[0] != "/" and target != "*":
+        host = absolute_host(target)
+        if isinstance(host, Problem):
+            return host
+        if request.host is not None:
+            request.host = host
+    server = connection.server
+    refused = server.hosts.refusal(target, line.path, request.host, line.minor > 0, server.bound)
+    if refused:
+        return refused
+    if target == "*":
+        rest = answers.rest({"Allow": "GET, HEAD, OPTIONS, POST"}, b"")
+        connection.answer(request, 204, rest.replace(b"Content-Length: 0\r\n", b""))
+        return None
+    route, request.name = find(line.path)
+    if route is None:
+        return Problem(404, NOTHING_HERE)
+    if route.upgrade and request.fields.asks_for_websocket and line.method == "GET":
+        fields = request.fields.named | ({"host": request.host} if request.host else {})
+        refused = handshake.refusal(fields.get, line.minor == 0, server.settings)
+        return refused or route.upgrade(connection, request)
+    handler = route.methods.get("GET" if line.method == "HEAD" else line.method)
+    if handler:
+        return handler(connection, request)
+    if line.method == "OPTIONS":
+        connection.answer(request, 200, answers.rest({"Allow": route.allow}, b""))
+        return None
+    return Problem(405, OTHER_METHODS, (("Allow", route.allow),))
+
+
+@lru_cache(maxsize=1024)
+def find(path: str) -> tuple[Route | None, str]:
+    """The route of a path, and the stream's name in it."""
+    match = OF_A_STREAM.fullmatch(path)
+    return (STREAM_ROUTES.get(match[2]), match[1]) if match else (ROUTES.get(path), "")
+
+
+def _values(request: Request, name: str) -> list[str]:
+    return request.line.arguments.get(name) or []
+
+
+def short_poll(connection: "Connection", request: Request) -> None:
+    stream = connection.server.streams.get(request.name)
+    batch = stream.batch(stream.position(arguments.cursor(_values(request, "after"))))
+    stream.count("short-poll", requests=1, notifications=batch.count)
+    connection.answer_batch(request, batch)
+
+
+def long_poll(connection: "Connection", request: Request) -> None:
+    server = connection.server
+    if server.woken:
+        server.deliver()
+    stream = server.streams.get(request.name)
+    position = stream.position(arguments.cursor(_values(request, "after")))
+    wait_s = arguments.wait_s(_values(request, "wait"))
+    batch = stream.batch(position)
+    if batch.news or wait_s == 0:
+        stream.count("long-poll", requests=1, notifications=batch.count)
+        connection.answer_batch(request, batch)
+    else:
+        connection.hold(request, stream, wait_s)
+
+
+def stats(connection: "Connection", request: Request) -> None:
+    told = connection.server.streams.find(request.name).stats(TRANSPORTS)
+    body = json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    connection.answer(request, 200, answers.rest({"Content-Type": "application/json"} | NO_STORE, body))
+
+
+def healthz(connection: "Connection", request: Request) -> None:
+    connection.server.streams.refuse_if_stopping()
+    connection.answer(request, 200, HEALTHY)
+
+
+def publish(connection: "Connection", request: Request) -> Body:
+    server, named = connection.server, request.fields.named
+    server.streams.refuse_if_stopping()
+    key = named.get("idempotency-key")
+    media_type = named.get("content-type", "").partition(";")[0].strip().lower()
+    refuse_by_head(media_type, named.get("content-encoding", "identity"), key)
+    # Only now: it may cost another stream its log.
+    stream = server.streams.to_publish(request.name)
+
+    def accept(connection: "Connection", request: Request, body: Body) -> None:
+        try:
+            accepted = publish_body(stream, body.whole(), key)
+        finally:
+            body.claim.release()
+        told = b'{"cursor":"%b","id":%d}\n' % (accepted.cursor.encode(), accepted.id)
+        connection.answer(request, 201, answers.rest({"Content-Type": "application/json"}, told))
+
+    return _body_of(connection, request, accept)
+
+
+def echo(connection: "Connection", request: Request) -> Body:
+    def send_back(connection: "Connection", request: Request, body: Body) -> None:
+        media_type = request.fields.named.get("content-type") or "application/octet-stream"
+        fields = {"Content-Type": media_type} | ECHO_FIELDS
+        connection.answer_body(request, fields, body.whole(), body.claim)
+
+    return _body_of(connection, request, send_back)
+
+
+def _body_of(connection: "Connection", request: Request, finish: "Finish") -> Body:
+    settings = connection.server.settings
+    length = None if request.fields.is_chunked else request.fields.length
+    body = Body(length, settings.max_body_bytes, settings.body_limit, connection.server.unaccepted, finish)
+    request.is_read = True
+    return body
+
+
+def stream_by_websocket(connection: "Connection", request: Request) -> None:
+    server = connection.server
+    if server.woken:
+        server.deliver()
+    stream = server.streams.get(request.name)
+    position = stream.position(arguments.cursor(_values(request, "after")))
+    heartbeat_s = arguments.heartbeat_s(_values(request, "heartbeat"))
+    websocket = _open(connection, request, stream)
+    stream.count("websocket", requests=1)
+
+    def accept(message: str | bytes) -> None:
+        published = publish_message(stream, message)
+        if published:
+            websocket.send(published)
+
+    websocket.on_message = accept
+    if heartbeat_s:
+        websocket.heartbeat = server.heartbeats.watch(websocket, heartbeat_s)
+    _begin(connection, request, websocket, stream.batch(position))
+
+
+def echo_by_websocket(connection: "Connection", request: Request) -> None:
+    websocket = _open(connection, request)
+    websocket.on_message = websocket.send
+    _begin(connection, request, websocket)
+
+
+def greet(connection: "Connection", request: Request) -> None:
+    websocket = _open(connection, request)
+    _begin(connection, request, websocket)
+    websocket.send(greeting.GREETING)
+
+
+def _open(connection: "Connection", request: Request, stream: Stream | None = None) -> WebSocket:
+    """Take a place. Raises SubscribersFull or StreamsFull."""
+    server = connection.server
+    address = server.address_of(connection, request)
+    server.streams.enter(stream, "websocket" if stream else "", address)
+    return WebSocket(server, address, stream)
+
+
+def _begin(connection: "Connection", request: Request, websocket: WebSocket, batch: Any = None) -> None:
+    token = handshake.accept_token(request.fields.named["sec-websocket-key"])
+    answered = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {token}\r\n\r\n"
+    )
+    early = connection.leave_to(websocket)
+    websocket.begin(connection.transport, answered.encode(), batch, early)
+
+
+def _ask_for(sentence: str) -> Handler:
+    """A WebSocket that was not asked for as one."""
+    return lambda connection, request: handshake.upgrade_required(sentence)
+
+
+STREAM_ROUTES = {
+    "short-poll": Route({"GET": short_poll}),
+    "long-poll": Route({"GET": long_poll}),
+    "websocket": Route({"GET": _ask_for(handshake.ASK_FOR_STREAM)}, stream_by_websocket),
+    "notifications": Route({"POST": publish}),
+    "stats": Route({"GET": stats}),
+}
+ROUTES = {
+    "/healthz": Route({"GET": healthz}),
+    "/echo": Route({"GET": _ask_for(handshake.ASK_FOR_ECHO), "POST": echo}, echo_by_websocket),
+    greeting.PATH: Route({"GET": _ask_for(greeting.ASK)}, greet),
+}

@@ -1,0 +1,204 @@
+"""The server: what all its connections share, its clocks, and its end.
+
+Rules of the end, as in `servers/ending.py`: at SIGTERM no connection is accepted any more; held polls are
+answered, WebSockets are closed with 1001; for a second answers tell `Connection: close`; then what is open
+and unused is cut, and after three seconds everything.
+"""
+
+import asyncio
+import logging
+import sys
+import time
+from typing import Any
+
+from servers.addresses import Addresses
+from servers.asyncio_server.answers import Starts
+from servers.asyncio_server.connection import Connection, Poll
+from servers.asyncio_server.deadlines import Deadlines
+from servers.asyncio_server.fan import Fan
+from servers.asyncio_server.requests import Request
+from servers.asyncio_server.turns import Turns
+from servers.asyncio_server.websocket import WebSocket
+from servers.asyncio_server.writing import Writing
+from servers.heartbeat import TICK_S, Heartbeats
+from servers.patience import Patience
+from servers.pinger import Pinger
+from servers.process import BACKLOG, GONE, GOODBYE_S, GRACEFUL_S, KEEPALIVE_S
+from servers.rules.hosts import Hosts
+from servers.settings import Settings
+from servers.stream import Position, Stream, Streams
+from servers.unaccepted import Unaccepted
+
+LOOK_S = 1.0
+# A process that ends by itself is gone before anybody ends it.
+END_S = GRACEFUL_S - 0.25
+
+
+class LoopPinger(Pinger):
+    """Ticks on the loop."""
+
+    def __init__(self, interval_s: float, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(interval_s)
+        self._loop = loop
+        self._before_s = 0.0
+
+    def _start(self) -> None:
+        self._before_s = time.monotonic()
+        self._loop.call_later(self._tick_s, self._go_on)
+
+    def _go_on(self) -> None:
+        self._loop.call_later(self._tick_s, self._go_on)
+        now_s = time.monotonic()
+        self.tick(now_s - self._before_s)
+        self._before_s = now_s
+
+
+class LoopHeartbeats(Heartbeats):
+    """Ticks on the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def _start(self) -> None:
+        self._loop.call_later(TICK_S, self._go_on)
+
+    def _go_on(self) -> None:
+        self._loop.call_later(TICK_S, self._go_on)
+        self.tick(time.monotonic())
+
+
+class Server:
+    """One server on one event loop."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, most_connections: int) -> None:
+        self.settings = settings
+        self.loop = loop
+        self.bound = ""
+        """The address that it listens on."""
+        self.streams = Streams(settings)
+        self.unaccepted = Unaccepted(settings.max_unaccepted_bytes)
+        self.hosts = Hosts(settings)
+        self.starts = Starts()
+        self.turns = Turns(loop)
+        self.deadlines = Deadlines(loop, self.end_poll)
+        self.pinger = LoopPinger(settings.ping_interval_s, loop)
+        self.heartbeats = LoopHeartbeats(loop)
+        self.patience = Patience(
+            settings.request_timeout_s, KEEPALIVE_S, most_connections, most_bodies=most_connections
+        )
+        self.woken: list[Fan] = []
+        """Those with something to look at; whoever published delivers before his turn ends."""
+        self._addresses = Addresses(settings.trusted_proxy)
+        self._fans: dict[Stream, Fan] = {}
+        self._connections: set[Writing] = set()
+        self._listener: Any = None
+        self._ended = asyncio.Event()
+
+    async def begin(self, listener: Any) -> None:
+        """Accept connections on this socket."""
+        self.bound = listener.getsockname()[0]
+        self._listener = await self.loop.create_server(
+            lambda: Connection(self), sock=listener, backlog=BACKLOG
+        )
+        self.loop.call_later(LOOK_S, self._look)
+
+    async def ended(self) -> None:
+        """Wait for `stop`, and then until all has ended."""
+        await self._ended.wait()
+
+    def _look(self) -> None:
+        self.patience.cut_late()
+        self.loop.call_later(LOOK_S, self._look)
+
+    # Connections.
+
+    def add(self, connection: Writing) -> None:
+        self._connections.add(connection)
+        self.patience.make_room(len(self._connections))
+
+    def replace(self, before: Writing, after: Writing) -> None:
+        self._connections.discard(before)
+        self._connections.add(after)
+
+    def forget(self, connection: Writing) -> None:
+        self._connections.discard(connection)
+        if self.streams.stopping and not self._connections:
+            self._ended.set()
+
+    def peer_of(self, transport: Any) -> str:
+        """The address of the other side."""
+        name = transport.get_extra_info("peername")
+        return sys.intern(name[0]) if name else ""
+
+    def address_of(self, connection: Connection, request: Request) -> str | None:
+        """Whose share a subscriber takes."""
+        return self._addresses.share_of(connection.peer, request.fields.named.get("x-forwarded-for", ""))
+
+    # Fans.
+
+    def fan(self, stream: Stream) -> Fan:
+        """Where to wait for news of a stream, for who has seen all that there is."""
+        fan = self._fans.get(stream)
+        if fan is None:
+            fan = self._fans[stream] = Fan(stream, self.woken)
+        return fan
+
+    def drop_if_empty(self, fan: Fan) -> None:
+        if fan.is_empty:
+            if self._fans.get(fan.stream) is fan:
+                del self._fans[fan.stream]
+            fan.end()
+
+    def deliver(self) -> None:
+        """Write what was published to all who wait for it."""
+        while self.woken:
+            fan = self.woken.pop()
+            fan.deliver()
+            self.drop_if_empty(fan)
+
+    def end_poll(self, poll: Poll) -> None:
+        """Answer a held poll with what there is."""
+        self.deliver()
+        if self.abandon(poll, is_answered=True):
+            batch = poll.stream.batch(Position(True, poll.stream.head_id))
+            poll.stream.count("long-poll", requests=1, notifications=batch.count)
+            poll.answer(batch)
+
+    def abandon(self, poll: Poll, is_answered: bool = False) -> bool:
+        """Take a held poll out of its fan. False if it was answered meanwhile."""
+        fan = poll.fan
+        if fan is None or poll not in fan.polls:
+            return False
+        del fan.polls[poll]
+        self.drop_if_empty(fan)
+        if not is_answered:
+            poll.connection.release(poll)
+        return True
+
+    # The end.
+
+    def log_failure(self, sentence: str) -> None:
+        """Call it where an exception is handled."""
+        logging.getLogger("wirelab").exception(sentence)
+
+    def on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What fails outside our own code. Clients go away: no news, and no traceback."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in GONE):
+            loop.default_exception_handler(context)
+
+    def stop(self) -> None:
+        """Begin the end; whatever comes of it, it is over in time."""
+        if self.streams.stopping:
+            return
+        self._listener.close()
+        self.streams.stop()
+        self.deliver()
+        for connection in list(self._connections):
+            if isinstance(connection, WebSocket):
+                connection.go_away()
+        self.loop.call_later(GOODBYE_S, self.patience.cut_all)
+        self.loop.call_later(END_S, self._ended.set)
+        if not self._connections:
+            self._ended.set()

@@ -1,0 +1,345 @@
+"""One WebSocket (RFC 6455): a subscriber of a stream, an echo, or the greeting's.
+
+Rules:
+1. A subscriber waits in the fan of its stream (`fan.py`) while its socket has taken all; else it reads the
+   log at its own cursor as soon as the socket has room.
+2. A message is handled where it is read, and nothing is read while the socket is full: a client that sends
+   faster than it is served is slowed by TCP.
+3. The close frame says why. What was accepted before the end is delivered first. Then the peer has LINGER_S
+   to close; what it still sends is dropped. (Closing with unread input would reset the connection, and the
+   peer might never see the reason.)
+4. A large message is never interrupted by a control frame.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from servers.asyncio_server.messages import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    Messages,
+    close_reason,
+)
+from servers.asyncio_server.turns import SLICE_S
+from servers.asyncio_server.writing import Writing
+from servers.heartbeat import Heartbeat
+from servers.incoming import Incoming
+from servers.refusals import Refused
+from servers.rules import frames
+from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, short, text_frame
+from servers.settings import PONG_PATIENCE_S
+from servers.stream import Batch, Position, Stream
+from servers.unaccepted import FREE_BYTES, Claim
+
+if TYPE_CHECKING:
+    from servers.asyncio_server.server import Server
+
+LINGER_S = 2.0
+CLOSE_FRAME, PONG_FRAME = 0x88, 0x8A
+
+
+class WebSocket(Writing):
+    """An open one. `on_message` gets each message whole; it may raise CloseWith or Refused."""
+
+    __slots__ = (
+        "_address",
+        "_ending",
+        "_is_closed",
+        "_is_dropping",
+        "_is_in_fan",
+        "_linger",
+        "_message_is_held",
+        "_messages",
+        "_place_is_taken",
+        "_unanswered_since_s",
+        "_unread",
+        "heartbeat",
+        "last_id",
+        "nudged",
+        "on_message",
+        "server",
+        "stream",
+    )
+
+    def __init__(self, server: "Server", address: str | None, stream: Stream | None = None) -> None:
+        super().__init__()
+        self.server = server
+        self.stream = stream
+        self._address = address
+        self._place_is_taken = True
+        self._messages = Messages(
+            Incoming(
+                server.settings.max_body_bytes, server.settings.request_timeout_s, Claim(server.unaccepted)
+            )
+        )
+        self._unread: Claim | None = None
+        self.on_message: Callable[[str | bytes], None] | None = None
+        self.heartbeat: Heartbeat | None = None
+        self.nudged = False
+        self.last_id = 0
+        self._is_in_fan = False
+        self._message_is_held = False
+        self._unanswered_since_s: float | None = None
+        self._ending: CloseWith | None = None
+        self._is_closed = False
+        """Whether our close frame is on its way."""
+        self._is_dropping = False
+        self._linger: Any = None
+
+    def begin(self, transport: Any, answer: bytes, batch: Batch | None, early: bytes) -> None:
+        """Answer the handshake, and send a subscriber's first batch with it.
+
+        A client should wait for the answer (section 4.1); what came `early` is served all the same.
+        """
+        self.take_over(transport)
+        transport.set_protocol(self)
+        self.server.pinger.watch(self)
+        if batch is None or not batch.is_small:
+            transport.write(answer)
+        if batch is not None:
+            self.last_id = batch.last_id
+            self._count(batch)
+            if batch.is_small:
+                transport.write(answer + batch.shared(text_frame))
+            else:
+                self.send_batch(batch)
+            self.catch_up()
+        if early:
+            self.data_received(early)
+
+    # What goes out.
+
+    def send(self, message: str | bytes) -> None:
+        """Send one message."""
+        first_byte, body = (
+            (frames.TEXT, message.encode()) if isinstance(message, str) else (frames.BINARY, message)
+        )
+        header = frame_header(first_byte, len(body))
+        if len(body) <= FREE_BYTES:
+            self.transport.write(header + body)
+        else:
+            self.write_chunks(iter((header, body)))
+
+    def send_batch(self, batch: Batch) -> None:
+        """Send a batch as one text message, whose bytes are everybody's."""
+        if batch.is_small:
+            self.transport.write(batch.shared(text_frame))
+        else:
+            self.transport.write(frame_header(frames.TEXT, batch.size))
+            self.write_chunks(batch.chunks())
+
+    def catch_up(self) -> None:
+        """Send what was published since the last batch, and wait for more in the fan."""
+        stream = self.stream
+        if stream is None or self._is_in_fan or not self._place_is_taken:
+            return
+        self.server.deliver()
+        while not self.is_writing and not self.transport.is_closing():
+            batch = stream.batch(Position(True, self.last_id))
+            if not batch.news:
+                self.server.fan(stream).readers[self] = None
+                self._is_in_fan = True
+                return
+            self.last_id = batch.last_id
+            self._count(batch)
+            self.send_batch(batch)
+            if self.heartbeat:
+                self.heartbeat.sent()
+
+    def _count(self, batch: Batch) -> None:
+        assert self.stream
+        self.stream.count("websocket", notifications=batch.count)
+
+    def _leave_fan(self) -> None:
+        if self._is_in_fan:
+            assert self.stream
+            self._is_in_fan = False
+            fan = self.server.fan(self.stream)
+            self.last_id = fan.last_id
+            del fan.readers[self]
+            self.server.drop_if_empty(fan)
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        self._leave_fan()
+        self.read_no_more()
+
+    def written(self) -> None:
+        """All is sent that the socket had not taken."""
+        if self._message_is_held:
+            self._message_is_held = False
+            self._messages.incoming.handled()
+        if self._ending is not None:
+            self._finish()
+            return
+        self.catch_up()
+        if not self.is_writing:
+            self._read()
+
+    def nudge(self) -> None:
+        """Send an empty batch, by which a browser sees that the server is there."""
+        self.nudged = True
+        self.server.deliver()
+        if self._is_in_fan and self.nudged and self.stream and self.heartbeat:
+            self.send_batch(self.stream.batch(Position(True, self.server.fan(self.stream).last_id)))
+            self.heartbeat.sent()
+
+    def ping(self, now_s: float) -> None:
+        """As `connection.py` on the other server models. While a write is under way the kernel watches."""
+        if self.is_writing or self.transport.is_closing():
+            return
+        before_s = self._unanswered_since_s
+        incoming = self._messages.incoming
+        if incoming.is_late(now_s):
+            self.end(frames.message_late(incoming.timeout_s))
+        elif before_s is not None and now_s - before_s >= PONG_PATIENCE_S:
+            self.transport.abort()
+        elif not self._is_closed:
+            self._unanswered_since_s = now_s if before_s is None else before_s
+            self.transport.write(frames.PING_FRAME)
+
+    # What comes in.
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_dropping:
+            self._messages.add(data)
+            self._read()
+
+    def _read(self) -> None:
+        """Handle what has come, for a slice."""
+        began_s = time.monotonic()
+        is_over = False
+        try:
+            while not self.is_writing and not self._is_dropping and not is_over:
+                event = self._messages.next()
+                if event is None:
+                    break
+                if event.opcode != CONTINUATION:
+                    self._handle(event.opcode, event.data)
+                is_over = time.monotonic() - began_s > SLICE_S
+            self._note_unread()
+        except (CloseWith, Refused) as error:
+            self.end(as_close(error))
+        except Exception:  # noqa: BLE001  (told in the log)
+            self.server.log_failure("A WebSocket failed.")
+            self.transport.abort()
+        if self.server.woken:
+            self.server.deliver()
+        if is_over and not self._is_dropping:
+            self.read_no_more()
+            self.server.turns.later(self._read)
+        elif not self.is_writing:
+            self.read_again()
+
+    def _note_unread(self) -> None:
+        """What came and waits for its turn counts as unaccepted. Raises UnacceptedFull."""
+        unread = self._messages.unread
+        if self._unread is not None:
+            self._unread.hold(unread)
+        elif unread > FREE_BYTES:
+            self._unread = Claim(self.server.unaccepted)
+            self._unread.hold(unread)
+
+    def _handle(self, opcode: int, data: Any) -> None:
+        if opcode == CLOSE:
+            self._handle_close(data)
+        elif self._is_closed:
+            # After our close frame nothing that comes in matters but the peer's (section 7.1.6).
+            return
+        elif opcode == PING:
+            self.transport.write(frame_header(PONG_FRAME, len(data)) + data)
+        elif opcode == PONG:
+            self._unanswered_since_s = None
+        else:
+            if self.on_message:
+                self.on_message(bytes(data) if opcode == BINARY else data)
+            if self.is_writing:
+                self._message_is_held = True
+            else:
+                self._messages.incoming.handled()
+
+    def _handle_close(self, payload: bytes) -> None:
+        code, reason = close_reason(payload)
+        if not self._is_closed:
+            self._leave()
+            self._is_closed = True
+            told = b"" if code is None else code.to_bytes(2, "big") + reason
+            self.transport.write(frame_header(CLOSE_FRAME, len(told)) + told)
+        self._drop_the_rest()
+
+    def eof_received(self) -> bool:
+        """The peer has gone."""
+        return False
+
+    # The end.
+
+    def go_away(self) -> None:
+        """The server stops."""
+        self.end(CloseWith(GOING_AWAY, ""))
+
+    def end(self, why: CloseWith) -> None:
+        """Close, once what was accepted before is delivered."""
+        if self._ending is not None or self._is_closed:
+            return
+        self._ending = why
+        # What goes on coming is not looked at, but after a goodbye the peer's own.
+        if why.code != GOING_AWAY:
+            self._messages.clear()
+            self._is_dropping = True
+        self.server.deliver()
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.is_writing:
+            return
+        self.catch_up()
+        if self.is_writing or self._is_closed or self._ending is None:
+            return
+        self._leave()
+        self._is_closed = True
+        code, reason = self._ending.code, short(self._ending.reason)
+        self.transport.write(frame_header(CLOSE_FRAME, 2 + len(reason)) + code.to_bytes(2, "big") + reason)
+        if self._is_dropping:
+            self._drop_the_rest()
+        else:
+            self._wait_for_peer()
+            self.read_again()
+
+    def _drop_the_rest(self) -> None:
+        """Say that we are done, and give the peer time to take what was sent."""
+        self._is_dropping = True
+        self._messages.clear()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self._wait_for_peer()
+            self.read_again()
+
+    def _wait_for_peer(self) -> None:
+        if self._linger is None:
+            self._linger = self.server.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _leave(self) -> None:
+        """Give the place up."""
+        self._leave_fan()
+        if self._place_is_taken:
+            self._place_is_taken = False
+            self.server.streams.leave(self.stream, "websocket" if self.stream else "", self._address)
+            self.server.pinger.forget(self)
+            if self.heartbeat:
+                self.heartbeat.ended = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._is_dropping = True
+        self._chunks = None
+        self._leave()
+        self._messages.clear()
+        self.on_message = None
+        if self._unread is not None:
+            self._unread.release()
+        if self._linger is not None:
+            self._linger.cancel()
+        self.server.forget(self)
