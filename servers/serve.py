@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace, listening: Callable[[int], dict[str, str]
             given["allow_hosts"] += (own_name,)
         settings = Settings(**given)
         refuse(arguments.server_model, settings)
-        listener = _listen(arguments.host, arguments.port)
+        listener = listen(arguments.host, arguments.port)
     except ValueError as error:
         print(f"wirelab serve: {error}", file=sys.stderr)
         return 2
@@ -129,7 +129,8 @@ def _environ() -> dict[str, str]:
     return kept | {"PYTHONSAFEPATH": "1", "PWD": str(CODE)}
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, with nothing set on it yet; raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

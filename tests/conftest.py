@@ -16,7 +16,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from models import MODELS
+from models import MODELS, ON_THE_WIRE, start_line
 from playwright.sync_api import Browser, Page, sync_playwright
 
 if TYPE_CHECKING:
@@ -109,8 +108,11 @@ class Server:
 
 
 def start_server(log: Path, *options: str, command: str = "serve", port: int = 0) -> Server:
-    """Start `wirelab serve` (or `demo`), by default on a free port, and wait until it says that it serves."""
-    line = [sys.executable, "-m", "bench.cli", command, "--port", str(port), *options]
+    """Start `wirelab serve` (or `demo`), by default on a free port, and wait until it says that it serves.
+
+    `--server-model` may name any server of `models.py`.
+    """
+    line = start_line(command, "--port", str(port), *options)
     with log.open("a") as stderr:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdout
@@ -167,6 +169,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session", params=MODELS)
 def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of each model in turn, shared as `server` is."""
+    log = tmp_path_factory.mktemp(request.param) / "server.log"
+    started = start_server(log, "--server-model", request.param)
+    yield started
+    stop_server(started)
+
+
+@pytest.fixture(scope="session", params=ON_THE_WIRE)
+def wire_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same, and also servers that `wirelab serve` does not have: for what speaks only the contract."""
     log = tmp_path_factory.mktemp(request.param) / "server.log"
     started = start_server(log, "--server-model", request.param)
     yield started

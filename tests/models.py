@@ -1,12 +1,32 @@
 """The servers under test: one table for all tests of the contract."""
 
-import psutil
+import sys
 
+import psutil
+import pytest
+
+from bench.systems.registry import SYSTEMS
 from servers.models import SERVER_MODELS
 
 MODELS = list(SERVER_MODELS)
 WITH_WORKERS = [name for name, model in SERVER_MODELS.items() if model.worker_class]
 """gunicorn's, which forks what serves; the others serve themselves."""
+
+OTHERS = {"node": "bench.systems.node.start"}
+"""Servers that `wirelab serve` does not have, and the module that starts each with the same options."""
+ON_THE_WIRE = [*MODELS, *OTHERS]
+"""Who serves wherever a test speaks nothing but the contract on the wire."""
+
+
+def start_line(command: str, *options: str) -> list[str]:
+    """What starts a server. Skips the test if it takes a program that is not there."""
+    model = options[options.index("--server-model") + 1] if "--server-model" in options else MODELS[0]
+    if model not in OTHERS:
+        return [sys.executable, "-m", "bench.cli", command, *options]
+    if said := SYSTEMS[model].missing():
+        pytest.skip(said)
+    at = options.index("--server-model")
+    return [sys.executable, "-m", OTHERS[model], *options[:at], *options[at + 2 :]]
 
 
 def serving_process(pid: int) -> int:

@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 from bench.systems.bare.system import Bare
+from bench.systems.node.system import Node
 from bench.systems.system import System
 from bench.systems.wirelab import Wirelab
 
@@ -18,6 +19,7 @@ SYSTEMS: dict[str, System] = {
     for system in (
         OURS,
         Bare(),
+        Node(),
     )
 }
 

@@ -32,8 +32,8 @@ def run_cases(server: Server, out: Path, *selection: str) -> str:
     return result.stdout + result.stderr
 
 
-def test_every_case(any_server: Server, tmp_path: Path) -> None:
-    assert "301 cases passed" in run_cases(any_server, tmp_path, *UNCOMPRESSED)
+def test_every_case(wire_server: Server, tmp_path: Path) -> None:
+    assert "301 cases passed" in run_cases(wire_server, tmp_path, *UNCOMPRESSED)
 
 
 @pytest.mark.parametrize("model", WITH_WORKERS)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import Server
-from models import MODELS, serving_process
+from models import ON_THE_WIRE, serving_process
 from raw import (
     KEY,
     READERS,
@@ -84,88 +84,90 @@ class TestEveryTransport:
     """What holds on each transport alike."""
 
     def test_delivers_each_once_and_in_order(
-        self, any_server: Server, stream: str, read: Read, transport: str
+        self, wire_server: Server, stream: str, read: Read, transport: str
     ) -> None:
-        reader = read(any_server, stream, transport)
+        reader = read(wire_server, stream, transport)
         for number in range(50):
-            assert publish(any_server, stream, number).status == 201
+            assert publish(wire_server, stream, number).status == 201
         notifications = collect(reader, 50)
         assert [each["id"] for each in notifications] == list(range(1, 51))
         assert [each["data"] for each in notifications] == list(range(50))
 
-    def test_joins_at_the_head(self, any_server: Server, stream: str, read: Read, transport: str) -> None:
-        publish(any_server, stream, "before")
-        reader = read(any_server, stream, transport)
+    def test_joins_at_the_head(self, wire_server: Server, stream: str, read: Read, transport: str) -> None:
+        publish(wire_server, stream, "before")
+        reader = read(wire_server, stream, transport)
         assert reader.joined["notifications"] == []
         assert reader.joined["missed"] == 0
-        publish(any_server, stream, "after")
+        publish(wire_server, stream, "after")
         assert [each["data"] for each in collect(reader, 1)] == ["after"]
 
     def test_resumes_from_its_cursor(
-        self, any_server: Server, stream: str, read: Read, transport: str
+        self, wire_server: Server, stream: str, read: Read, transport: str
     ) -> None:
-        reader = read(any_server, stream, transport)
-        publish(any_server, stream, 1)
+        reader = read(wire_server, stream, transport)
+        publish(wire_server, stream, 1)
         cursor = reader.batch()["cursor"]
         reader.close()
-        publish(any_server, stream, 2)
-        publish(any_server, stream, 3)
-        batch = read(any_server, stream, transport, cursor).batch()
+        publish(wire_server, stream, 2)
+        publish(wire_server, stream, 3)
+        batch = read(wire_server, stream, transport, cursor).batch()
         assert [each["data"] for each in batch["notifications"]] == [2, 3]
         assert batch["missed"] == 0
 
     def test_answers_an_unknown_epoch_at_once_with_all_that_is_held(
-        self, any_server: Server, stream: str, read: Read, transport: str
+        self, wire_server: Server, stream: str, read: Read, transport: str
     ) -> None:
-        empty = read(any_server, stream, transport, "otherlife.7").batch()
+        empty = read(wire_server, stream, transport, "otherlife.7").batch()
         assert (empty["notifications"], empty["missed"]) == ([], None)
-        publish(any_server, stream, 1)
-        publish(any_server, stream, 2)
-        batch = read(any_server, stream, transport, "otherlife.7").batch()
+        publish(wire_server, stream, 1)
+        publish(wire_server, stream, 2)
+        batch = read(wire_server, stream, transport, "otherlife.7").batch()
         assert [each["id"] for each in batch["notifications"]] == [1, 2]
         assert batch["missed"] is None
 
     def test_delivers_a_mebibyte_whole(
-        self, any_server: Server, stream: str, read: Read, transport: str
+        self, wire_server: Server, stream: str, read: Read, transport: str
     ) -> None:
-        reader = read(any_server, stream, transport)
+        reader = read(wire_server, stream, transport)
         data = "".join(chr(0x4E00 + number % 2000) for number in range(MIB // 3))
-        assert publish(any_server, stream, data).status == 201
+        assert publish(wire_server, stream, data).status == 201
         assert reader.batch()["notifications"][0]["data"] == data
 
     def test_keeps_due_and_accepted_times(
-        self, any_server: Server, stream: str, read: Read, transport: str
+        self, wire_server: Server, stream: str, read: Read, transport: str
     ) -> None:
-        reader = read(any_server, stream, transport)
+        reader = read(wire_server, stream, transport)
         before_us = time.time_ns() // 1000
-        publish(any_server, stream, "named", due_us=123)
-        publish(any_server, stream, "unnamed")
+        publish(wire_server, stream, "named", due_us=123)
+        publish(wire_server, stream, "unnamed")
         after_us = time.time_ns() // 1000
         named, unnamed = collect(reader, 2)
         assert named["due_us"] == 123
         assert before_us <= named["accepted_us"] <= after_us
         assert unnamed["due_us"] == unnamed["accepted_us"]
 
-    def test_counts_what_it_serves(self, any_server: Server, stream: str, read: Read, transport: str) -> None:
-        reader = read(any_server, stream, transport)
-        publish(any_server, stream, "x")
+    def test_counts_what_it_serves(
+        self, wire_server: Server, stream: str, read: Read, transport: str
+    ) -> None:
+        reader = read(wire_server, stream, transport)
+        publish(wire_server, stream, "x")
         collect(reader, 1)
-        until(lambda: stats(any_server, stream)["transports"][transport]["notifications"] == 1)
-        assert stats(any_server, stream)["transports"][transport]["requests"] >= 1
-        assert stats(any_server, stream)["newest_id"] == 1
+        until(lambda: stats(wire_server, stream)["transports"][transport]["notifications"] == 1)
+        assert stats(wire_server, stream)["transports"][transport]["requests"] >= 1
+        assert stats(wire_server, stream)["newest_id"] == 1
 
 
-def test_all_transports_send_the_same_bytes(any_server: Server, stream: str, read: Read) -> None:
-    publish(any_server, stream, {"text": 'é\u2028 "quoted"', "number": 1.5})
-    publish(any_server, stream, None)
-    bodies = {read(any_server, stream, name, "otherlife.0").raw_batch() for name in TRANSPORTS}
+def test_all_transports_send_the_same_bytes(wire_server: Server, stream: str, read: Read) -> None:
+    publish(wire_server, stream, {"text": 'é\u2028 "quoted"', "number": 1.5})
+    publish(wire_server, stream, None)
+    bodies = {read(wire_server, stream, name, "otherlife.0").raw_batch() for name in TRANSPORTS}
     assert len(bodies) == 1
     body = bodies.pop()
     assert b"\\u" not in body
     assert json.loads(body)["notifications"][0]["data"]["number"] == 1.5
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_a_gap_is_told_after_overflow(serve: Callable[..., Server], read: Read, model: str) -> None:
     server = serve("--server-model", model, "--max-notifications", "10")
     cursor = publish(server, "main", 0).json["cursor"]
@@ -178,7 +180,7 @@ def test_a_gap_is_told_after_overflow(serve: Callable[..., Server], read: Read, 
     assert stats(server, "main")["oldest_id"] == 22
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_the_epoch_changes_with_a_restart(serve: Callable[..., Server], read: Read, model: str) -> None:
     first, second = serve("--server-model", model), serve("--server-model", model)
     cursor = publish(first, "main", "first life").json["cursor"]
@@ -190,7 +192,7 @@ def test_the_epoch_changes_with_a_restart(serve: Callable[..., Server], read: Re
         assert batch["cursor"].split(".")[0] != cursor.split(".")[0]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_batches_and_logs_are_bounded(serve: Callable[..., Server], read: Read, model: str) -> None:
     server = serve("--server-model", model, "--max-log-bytes", str(16 * MIB))
     cursor = publish(server, "one", "first").json["cursor"]
@@ -235,7 +237,7 @@ def test_a_batch_stops_at_ten_thousand(serve: Callable[..., Server], read: Read)
         assert [len(reader.batch()["notifications"]) for _ in range(2)] == [10_000, 3]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_a_slow_reader_delays_nobody_and_is_cut_when_it_takes_nothing(
     serve: Callable[..., Server], read: Read, model: str
 ) -> None:
@@ -254,11 +256,11 @@ def test_a_slow_reader_delays_nobody_and_is_cut_when_it_takes_nothing(
     stuck.close()
 
 
-def test_a_slow_reader_that_still_reads_gets_everything(any_server: Server, stream: str, read: Read) -> None:
-    slow = RawWebSocket(any_server, f"/streams/{stream}/websocket", receive_buffer=65536)
+def test_a_slow_reader_that_still_reads_gets_everything(wire_server: Server, stream: str, read: Read) -> None:
+    slow = RawWebSocket(wire_server, f"/streams/{stream}/websocket", receive_buffer=65536)
     slow.message()
     for number in range(8):
-        publish(any_server, stream, str(number) * MIB)
+        publish(wire_server, stream, str(number) * MIB)
     time.sleep(0.5)
     ids: list[int] = []
     while len(ids) < 8:
@@ -269,13 +271,13 @@ def test_a_slow_reader_that_still_reads_gets_everything(any_server: Server, stre
     slow.close()
 
 
-def test_a_pong_does_not_land_inside_a_large_message(any_server: Server, stream: str) -> None:
+def test_a_pong_does_not_land_inside_a_large_message(wire_server: Server, stream: str) -> None:
     """The peer pings while a message that fills all buffers is being written to it."""
-    with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket", receive_buffer=65536)) as client:
+    with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket", receive_buffer=65536)) as client:
         client.message()
         data = "0123456789abcdef" * (MIB // 16)
         for _ in range(6):
-            publish(any_server, stream, data)
+            publish(wire_server, stream, data)
         for number in range(5):
             client.socket.sendall(client.wire.send(Ping(payload=b"%d" % number)))
             time.sleep(0.05)
@@ -291,25 +293,25 @@ def test_a_pong_does_not_land_inside_a_large_message(any_server: Server, stream:
         assert pongs == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_a_held_poll_waits_and_is_then_empty(any_server: Server, stream: str, read: Read) -> None:
-    reader = read(any_server, stream, "long-poll")
+def test_a_held_poll_waits_and_is_then_empty(wire_server: Server, stream: str, read: Read) -> None:
+    reader = read(wire_server, stream, "long-poll")
     started_s = time.monotonic()
     batch = reader.batch(wait=0.5)
     assert time.monotonic() - started_s >= 0.5
     assert (batch["notifications"], batch["missed"]) == ([], 0)
 
 
-def test_a_websocket_publishes_on_its_own_connection(any_server: Server, stream: str) -> None:
-    with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+def test_a_websocket_publishes_on_its_own_connection(wire_server: Server, stream: str) -> None:
+    with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
         client.message()
         client.send('{"data":{"up":"stream"},"due_us":5}')
         [notification] = json.loads(client.message())["notifications"]
         assert (notification["data"], notification["due_us"]) == ({"up": "stream"}, 5)
 
 
-def test_a_websocket_that_leaves_frees_its_place(any_server: Server, stream: str) -> None:
-    clients = [RawWebSocket(any_server, f"/streams/{stream}/websocket") for _ in range(3)]
-    subscribers = lambda: stats(any_server, stream)["transports"]["websocket"]["subscribers"]  # noqa: E731
+def test_a_websocket_that_leaves_frees_its_place(wire_server: Server, stream: str) -> None:
+    clients = [RawWebSocket(wire_server, f"/streams/{stream}/websocket") for _ in range(3)]
+    subscribers = lambda: stats(wire_server, stream)["transports"]["websocket"]["subscribers"]  # noqa: E731
     until(lambda: subscribers() == 3)
     clients[0].close()
     clients[1].socket.sendall(clients[1].wire.send(CloseConnection(code=1000)))
@@ -319,7 +321,7 @@ def test_a_websocket_that_leaves_frees_its_place(any_server: Server, stream: str
         client.close()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_past_the_subscriber_limit_only_subscribers_are_refused(
     serve: Callable[..., Server], model: str
 ) -> None:
@@ -350,7 +352,7 @@ def test_past_the_subscriber_limit_only_subscribers_are_refused(
         other.close()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_dead_peers_are_found_by_ping(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--ping-interval-s", "0.5")
     silent = RawWebSocket(server, "/streams/main/websocket")
@@ -371,7 +373,7 @@ def answer_pings(client: RawWebSocket) -> Iterator[None]:
             yield
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_clients_that_do_not_close_delay_nobody(serve: Callable[..., Server], model: str) -> None:
     """Each of them is lingered for, two seconds, beside the others and not one after another."""
     server = serve("--server-model", model, "--max-subscribers", "1")
@@ -394,7 +396,7 @@ def test_clients_that_do_not_close_delay_nobody(serve: Callable[..., Server], mo
         client.close()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_stalled_readers_hold_no_copies(serve: Callable[..., Server], model: str) -> None:
     """Forty of them, two at each of twenty cursors, before a log of 40 MiB."""
     server = serve("--server-model", model)
@@ -424,7 +426,7 @@ def test_stalled_readers_hold_no_copies(serve: Callable[..., Server], model: str
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_stopping_answers_held_polls_and_closes_websockets(
     serve: Callable[..., Server], model: str, stop: signal.Signals
 ) -> None:
@@ -489,16 +491,16 @@ class TestBadInput:
     """Every bad input gets its 4xx with a sentence, and the server goes on serving."""
 
     @pytest.fixture(autouse=True)
-    def goes_on_serving(self, any_server: Server) -> Iterator[None]:
+    def goes_on_serving(self, wire_server: Server) -> Iterator[None]:
         yield
-        assert ask(any_server, "GET", "/healthz").status == 200
-        assert "Traceback" not in any_server.log.read_text()
+        assert ask(wire_server, "GET", "/healthz").status == 200
+        assert "Traceback" not in wire_server.log.read_text()
 
     @pytest.mark.parametrize("transport", TRANSPORTS)
     @pytest.mark.parametrize("cursor", BAD_CURSORS)
-    def test_cursors(self, any_server: Server, stream: str, transport: str, cursor: str) -> None:
+    def test_cursors(self, wire_server: Server, stream: str, transport: str, cursor: str) -> None:
         path = f"/streams/{stream}/{transport}?after={quoted(cursor)}"
-        answer = (refused_upgrade if transport == "websocket" else get)(any_server, path)
+        answer = (refused_upgrade if transport == "websocket" else get)(wire_server, path)
         if len(cursor) < 4000:
             assert_problem(answer, 400, "after")
         else:
@@ -506,31 +508,31 @@ class TestBadInput:
             assert answer.headers["Content-Type"] == "application/problem+json"
 
     @pytest.mark.parametrize("transport", TRANSPORTS)
-    def test_a_cursor_beyond_the_head(self, any_server: Server, stream: str, transport: str) -> None:
-        epoch = publish(any_server, stream, 1).json["cursor"].split(".")[0]
+    def test_a_cursor_beyond_the_head(self, wire_server: Server, stream: str, transport: str) -> None:
+        epoch = publish(wire_server, stream, 1).json["cursor"].split(".")[0]
         path = f"/streams/{stream}/{transport}?after={epoch}.2"
-        answer = (refused_upgrade if transport == "websocket" else get)(any_server, path)
+        answer = (refused_upgrade if transport == "websocket" else get)(wire_server, path)
         assert_problem(answer, 400, "beyond the head")
 
     @pytest.mark.parametrize("wait", BAD_WAITS)
-    def test_waits(self, any_server: Server, stream: str, wait: str) -> None:
-        assert_problem(get(any_server, f"/streams/{stream}/long-poll?wait={wait}"), 400, "wait")
+    def test_waits(self, wire_server: Server, stream: str, wait: str) -> None:
+        assert_problem(get(wire_server, f"/streams/{stream}/long-poll?wait={wait}"), 400, "wait")
 
     @pytest.mark.parametrize("name", ["UPPER", "a_b", "%C3%A9", "a" * 65, "a%20b"])
-    def test_stream_names(self, any_server: Server, name: str) -> None:
-        assert_problem(get(any_server, f"/streams/{name}/stats"), 400, "name")
+    def test_stream_names(self, wire_server: Server, name: str) -> None:
+        assert_problem(get(wire_server, f"/streams/{name}/stats"), 400, "name")
 
     @pytest.mark.parametrize(("body", "status", "words"), BAD_BODIES, ids=range(len(BAD_BODIES)))
-    def test_bodies(self, any_server: Server, stream: str, body: bytes, status: int, words: str) -> None:
+    def test_bodies(self, wire_server: Server, stream: str, body: bytes, status: int, words: str) -> None:
         headers = {"Content-Type": "application/json"}
-        answer = ask(any_server, "POST", f"/streams/{stream}/notifications", body, headers)
+        answer = ask(wire_server, "POST", f"/streams/{stream}/notifications", body, headers)
         assert_problem(answer, status, words)
-        assert stats(any_server, stream)["newest_id"] is None
+        assert stats(wire_server, stream)["newest_id"] is None
 
     @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-    def test_media_types(self, any_server: Server, stream: str, media_type: str) -> None:
+    def test_media_types(self, wire_server: Server, stream: str, media_type: str) -> None:
         headers = {"Content-Type": media_type} if media_type else {}
-        answer = ask(any_server, "POST", f"/streams/{stream}/notifications", b'{"data":1}', headers)
+        answer = ask(wire_server, "POST", f"/streams/{stream}/notifications", b'{"data":1}', headers)
         assert_problem(answer, 415, "application/json")
 
     @pytest.mark.parametrize("path", ["/streams/{}/websocket", "/echo"])
@@ -549,9 +551,9 @@ class TestBadInput:
         ],
     )
     def test_upgrades(
-        self, any_server: Server, stream: str, path: str, headers: dict[str, str], status: int, words: str
+        self, wire_server: Server, stream: str, path: str, headers: dict[str, str], status: int, words: str
     ) -> None:
-        answer = refused_upgrade(any_server, path.format(stream), headers)
+        answer = refused_upgrade(wire_server, path.format(stream), headers)
         assert_problem(answer, status, words)
         if status == 426:
             assert answer.headers["Sec-WebSocket-Version"] == "13"
@@ -571,17 +573,17 @@ class TestBadInput:
         ids=range(8),
     )
     def test_messages(
-        self, any_server: Server, stream: str, message: str | bytes, code: int, words: str
+        self, wire_server: Server, stream: str, message: str | bytes, code: int, words: str
     ) -> None:
-        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+        with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
             client.message()
             client.send(message)
             closed = client.close_event()
             assert closed.code == code
             assert words in (closed.reason or "")
 
-    def test_a_message_that_is_not_utf8(self, any_server: Server, stream: str) -> None:
-        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+    def test_a_message_that_is_not_utf8(self, wire_server: Server, stream: str) -> None:
+        with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
             client.message()
             client.socket.sendall(b"\x81\x82\x00\x00\x00\x00\xc3\x28")
             assert client.close_event().code == 1007
@@ -590,8 +592,8 @@ class TestBadInput:
         "request_bytes",
         [b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n"],
     )
-    def test_what_is_not_http(self, any_server: Server, request_bytes: bytes) -> None:
-        with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+    def test_what_is_not_http(self, wire_server: Server, request_bytes: bytes) -> None:
+        with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
             connection.sendall(request_bytes)
             answer = b""
             while received := connection.recv(65536):
@@ -599,7 +601,7 @@ class TestBadInput:
         assert answer.startswith(b"HTTP/1.1 4")
         assert b"application/problem+json" in answer
 
-    def test_truncated_and_badly_chunked_bodies(self, any_server: Server, stream: str) -> None:
+    def test_truncated_and_badly_chunked_bodies(self, wire_server: Server, stream: str) -> None:
         head = (
             f"POST /streams/{stream}/notifications HTTP/1.1\r\nHost: localhost\r\n"
             "Content-Type: application/json\r\n"
@@ -609,7 +611,7 @@ class TestBadInput:
             ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"chunked"),
             ("Transfer-Encoding: chunked\r\n\r\n5\r\n{", b"last chunk"),
         ]:
-            with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+            with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
                 connection.sendall((head + rest).encode())
                 connection.shutdown(socket.SHUT_WR)
                 answer = b""
@@ -617,28 +619,28 @@ class TestBadInput:
                     answer += received
             assert answer.startswith(b"HTTP/1.1 400")
             assert words in answer
-        assert stats(any_server, stream)["newest_id"] is None
+        assert stats(wire_server, stream)["newest_id"] is None
 
-    def test_what_http_asks_of_a_request(self, any_server: Server, stream: str) -> None:
+    def test_what_http_asks_of_a_request(self, wire_server: Server, stream: str) -> None:
         upgrade = (
             f"GET /streams/{stream}/websocket HTTP/1.0\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
         )
         for request, words in [("GET /healthz HTTP/1.1\r\n\r\n", b"Host"), (upgrade, b"HTTP/1.1")]:
-            with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+            with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
                 connection.sendall(request.encode())
                 answer = connection.recv(65536)
             assert answer.split(b" ")[1] == b"400"
             assert words in answer
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-        answer = ask(any_server, "POST", f"/streams/{stream}/notifications", b"x", headers)
+        answer = ask(wire_server, "POST", f"/streams/{stream}/notifications", b"x", headers)
         assert_problem(answer, 415, "Content-Encoding")
 
     @pytest.mark.parametrize("joined_first", [True, False])
     def test_what_was_accepted_before_a_bad_message_is_delivered(
-        self, any_server: Server, stream: str, joined_first: bool
+        self, wire_server: Server, stream: str, joined_first: bool
     ) -> None:
-        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+        with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
             if joined_first:
                 client.message()
             messages = [client.wire.send(Message(data=text)) for text in ['{"data":1}', "bad", '{"data":2}']]
@@ -651,11 +653,11 @@ class TestBadInput:
                 assert isinstance(event, BytesMessage)
                 received += json.loads(event.data)["notifications"]
             assert [each["data"] for each in received] == [1]
-        assert stats(any_server, stream)["newest_id"] == 1
+        assert stats(wire_server, stream)["newest_id"] == 1
 
-    def test_unknown_paths_and_methods(self, any_server: Server, stream: str) -> None:
-        assert_problem(get(any_server, "/nowhere"), 404, "")
-        answer = ask(any_server, "DELETE", f"/streams/{stream}/stats")
+    def test_unknown_paths_and_methods(self, wire_server: Server, stream: str) -> None:
+        assert_problem(get(wire_server, "/nowhere"), 404, "")
+        answer = ask(wire_server, "DELETE", f"/streams/{stream}/stats")
         assert_problem(answer, 405, "")
         assert "GET" in answer.headers["Allow"]
 
@@ -700,20 +702,19 @@ def test_streams_are_bounded_and_the_longest_unused_goes(serve: Callable[..., Se
             assert ask(server, "GET", "/healthz").status == 200
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_echo_by_post_and_by_websocket(any_server: Server, model: str) -> None:
-    answer = ask(any_server, "POST", "/echo", b"\x00\xff", {"Content-Type": "application/octet-stream"})
+def test_echo_by_post_and_by_websocket(wire_server: Server) -> None:
+    answer = ask(wire_server, "POST", "/echo", b"\x00\xff", {"Content-Type": "application/octet-stream"})
     assert (answer.status, answer.body) == (200, b"\x00\xff")
-    with closing(RawWebSocket(any_server, "/echo")) as client:
+    with closing(RawWebSocket(wire_server, "/echo")) as client:
         for message in ["text", b"\x00\xff", "", "x" * (2 * MIB)]:
             client.send(message)
             expected = message.encode() if isinstance(message, str) else message
             assert client.message() == expected
 
 
-def test_rude_clients_leave_no_traceback(any_server: Server, stream: str) -> None:
+def test_rude_clients_leave_no_traceback(wire_server: Server, stream: str) -> None:
     """They reset their connections in the middle of everything."""
-    address = any_server.address
+    address = wire_server.address
     upgrade = (
         f"GET /streams/{stream}/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
@@ -735,18 +736,18 @@ def test_rude_clients_leave_no_traceback(any_server: Server, stream: str) -> Non
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.sendall(beginning)
                 time.sleep(pause_s)
-            publish(any_server, stream, "x" * 100_000)
+            publish(wire_server, stream, "x" * 100_000)
 
     def subscribers() -> int:
-        return sum(each["subscribers"] for each in stats(any_server, stream)["transports"].values())
+        return sum(each["subscribers"] for each in stats(wire_server, stream)["transports"].values())
 
     until(lambda: subscribers() == 0)
-    assert "Traceback" not in any_server.log.read_text()
+    assert "Traceback" not in wire_server.log.read_text()
 
 
-def test_head_has_the_headers_and_no_body(any_server: Server, stream: str) -> None:
-    publish(any_server, stream, "x")
-    answer = ask(any_server, "HEAD", f"/streams/{stream}/short-poll?after=otherlife.0")
+def test_head_has_the_headers_and_no_body(wire_server: Server, stream: str) -> None:
+    publish(wire_server, stream, "x")
+    answer = ask(wire_server, "HEAD", f"/streams/{stream}/short-poll?after=otherlife.0")
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 50
-    assert "no-body" not in any_server.log.read_text()
+    assert "no-body" not in wire_server.log.read_text()

@@ -102,8 +102,8 @@ def p99_s(server: Server, bystanders: list[RawWebSocket]) -> float:
 @pytest.mark.parametrize(
     ("flood", "flooders"), [("publishes", 1), ("fragments", 1), ("refused", 1), ("pings", 8), ("texts", 8)]
 )
-def test_bystanders_do_not_wait_for_a_flood(any_server: Server, flood: str, flooders: int) -> None:
-    server = any_server
+def test_bystanders_do_not_wait_for_a_flood(wire_server: Server, flood: str, flooders: int) -> None:
+    server = wire_server
     measured = []
     with ExitStack() as stack:
         bystanders = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Server
-from models import MODELS, serving_process
+from models import ON_THE_WIRE, serving_process
 from raw import RawWebSocket, publish, refused_upgrade
 from wsproto.events import BytesMessage, Ping
 
@@ -34,12 +34,12 @@ def batches(client: RawWebSocket, seconds: float) -> list[Any]:
     return found
 
 
-def test_an_empty_batch_comes_if_nothing_was_sent_for_so_long(any_server: Server) -> None:
+def test_an_empty_batch_comes_if_nothing_was_sent_for_so_long(wire_server: Server) -> None:
     stream = "heartbeat-idle"
-    head = publish(any_server, stream, "before").json["cursor"]
+    head = publish(wire_server, stream, "before").json["cursor"]
     with (
-        closing(RawWebSocket(any_server, f"/streams/{stream}/websocket?heartbeat=1")) as asked,
-        closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as unasked,
+        closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket?heartbeat=1")) as asked,
+        closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as unasked,
     ):
         asked.message()
         unasked.message()
@@ -47,19 +47,19 @@ def test_an_empty_batch_comes_if_nothing_was_sent_for_so_long(any_server: Server
         first = json.loads(asked.message())
         assert time.monotonic() - began_s > 0.9
         assert first == {"notifications": [], "cursor": head, "missed": 0}
-        cursor = publish(any_server, stream, "news").json["cursor"]
+        cursor = publish(wire_server, stream, "news").json["cursor"]
         assert [each["data"] for each in json.loads(asked.message())["notifications"]] == ["news"]
         assert json.loads(asked.message()) == {"notifications": [], "cursor": cursor, "missed": 0}
         assert [len(each["notifications"]) for each in batches(unasked, 0.2)] == [1]
 
 
-def test_none_comes_while_there_is_news(any_server: Server) -> None:
+def test_none_comes_while_there_is_news(wire_server: Server) -> None:
     stream = "heartbeat-busy"
-    with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket?heartbeat=1")) as client:
+    with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket?heartbeat=1")) as client:
         client.message()
         for number in range(8):
             time.sleep(0.2)
-            publish(any_server, stream, number)
+            publish(wire_server, stream, number)
         assert [len(each["notifications"]) for each in batches(client, 0.3)] == [1] * 8
 
 
@@ -126,7 +126,7 @@ def test_pings_are_not_caught_up_on(monkeypatch: pytest.MonkeyPatch, pause_s: fl
         assert all(gap_s == pytest.approx(1.0, abs=0.1) for gap_s in gaps_s)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_a_healthy_peer_outlives_a_pause_of_the_server(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--ping-interval-s", "0.4")
     pid = server.process.pid

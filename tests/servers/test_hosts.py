@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Server
-from models import MODELS
+from models import ON_THE_WIRE
 from raw import Answer, ask, refused_upgrade
 
 from servers.settings import Settings
@@ -26,9 +26,9 @@ def assert_misdirected(answer: Answer) -> None:
     "host", ["localhost", "LocalHost:1", "localhost.", "a.localhost:8", "127.0.0.1:99999"]
 )
 @pytest.mark.parametrize("more", ["127.9.9.9", "[::1]:8000", "[::ffff:127.0.0.1]"])
-def test_the_machines_own_names_are_answered(any_server: Server, host: str, more: str) -> None:
-    assert ask_as(any_server, host).status == 200
-    assert ask_as(any_server, more).status == 200
+def test_the_machines_own_names_are_answered(wire_server: Server, host: str, more: str) -> None:
+    assert ask_as(wire_server, host).status == 200
+    assert ask_as(wire_server, more).status == 200
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_the_machines_own_names_are_answered(any_server: Server, host: str, more
         "1.0.0.127",
     ],
 )
-def test_other_names_are_misdirected(any_server: Server, host: str) -> None:
-    assert_misdirected(ask_as(any_server, host))
+def test_other_names_are_misdirected(wire_server: Server, host: str) -> None:
+    assert_misdirected(ask_as(wire_server, host))
 
 
 @pytest.mark.parametrize("host", ["", "a b", "u@localhost", "localhost:x", "localhost/", "[::1", "a, b", "é"])
-def test_what_is_no_host_is_bad(any_server: Server, host: str) -> None:
-    answer = ask_as(any_server, host)
+def test_what_is_no_host_is_bad(wire_server: Server, host: str) -> None:
+    answer = ask_as(wire_server, host)
     assert (answer.status, "Host" in answer.json["detail"]) == (400, True)
 
 
@@ -71,14 +71,14 @@ def test_what_is_no_host_is_bad(any_server: Server, host: str) -> None:
         ("GET", "//healthz"),
     ],
 )
-def test_every_route_refuses_a_foreign_name(any_server: Server, method: str, path: str) -> None:
-    assert_misdirected(ask_as(any_server, FOREIGN, path, method))
+def test_every_route_refuses_a_foreign_name(wire_server: Server, method: str, path: str) -> None:
+    assert_misdirected(ask_as(wire_server, FOREIGN, path, method))
 
 
 @pytest.mark.parametrize("path", ["/streams/main/websocket", "/echo", "/welcome/websocket"])
-def test_every_websocket_refuses_a_foreign_name(any_server: Server, path: str) -> None:
+def test_every_websocket_refuses_a_foreign_name(wire_server: Server, path: str) -> None:
     """Its page's Origin is the same name then, so that check lets it pass."""
-    assert_misdirected(refused_upgrade(any_server, path, {"Host": FOREIGN, "Origin": f"http://{FOREIGN}"}))
+    assert_misdirected(refused_upgrade(wire_server, path, {"Host": FOREIGN, "Origin": f"http://{FOREIGN}"}))
 
 
 @pytest.mark.parametrize("path", ["/", "/demo/state", "/class/summary.json", "/static/race.js"])
@@ -87,7 +87,7 @@ def test_the_demos_pages_refuse_a_foreign_name(pages: Server, path: str) -> None
     assert_misdirected(ask_as(pages, FOREIGN, "/demo/state", "POST"))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_further_names_are_allowed_by_option(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--allow-host", "Lab.example", "--allow-host", "[2001:db8::7]")
     for host in ["lab.example", "LAB.EXAMPLE:80", "[2001:DB8::7]:1", "localhost"]:

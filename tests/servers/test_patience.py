@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, suppress
 import psutil
 import pytest
 from conftest import Server, leave_server, start_server
-from models import MODELS, serving_process
+from models import ON_THE_WIRE, serving_process
 from raw import ask, publish
 
 from servers import socket_options
@@ -47,7 +47,7 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=ON_THE_WIRE)
 def impatient(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Server:
     log = tmp_path_factory.mktemp("impatient") / "server.log"
     started = start_server(
@@ -117,7 +117,7 @@ def test_there_is_room_whoever_sends_half(impatient: Server, kind: str) -> None:
                 assert publish(impatient, "main", number).status == 201
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_there_is_room_for_long(serve: Callable[..., Server], model: str) -> None:
     """With the limits that are the default's, so it is room that is made and not time that passes."""
     server = serve("--server-model", model, "--max-subscribers", "20")
@@ -147,9 +147,9 @@ def test_there_is_room_for_long(serve: Callable[..., Server], model: str) -> Non
     ],
     ids=["polls", "publishes", "large publishes", "chunked publishes"],
 )
-def test_who_pipelines_without_pause_takes_turns(any_server: Server, request_bytes: bytes) -> None:
+def test_who_pipelines_without_pause_takes_turns(wire_server: Server, request_bytes: bytes) -> None:
     """A bystander is answered many times while the flood goes on, not once when it is over."""
-    flooder = connect(any_server)
+    flooder = connect(wire_server)
     # What it has sent already is dropped at its end.
     flooder.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     answered = []
@@ -169,7 +169,7 @@ def test_who_pipelines_without_pause_takes_turns(any_server: Server, request_byt
     flooding = [threading.Thread(target=each) for each in (send, receive)]
     for each in flooding:
         each.start()
-    bystander = http.client.HTTPConnection(*any_server.address, timeout=TIMEOUT_S)
+    bystander = http.client.HTTPConnection(*wire_server.address, timeout=TIMEOUT_S)
     try:
         while not answered:
             time.sleep(0.01)
@@ -223,8 +223,8 @@ def head(fields: int, total: int) -> bytes:
     ],
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else str(value),
 )
-def test_heads_are_bounded_in_fields_and_in_all(any_server: Server, sent: bytes, status: int) -> None:
-    with closing(connect(any_server)) as connection:
+def test_heads_are_bounded_in_fields_and_in_all(wire_server: Server, sent: bytes, status: int) -> None:
+    with closing(connect(wire_server)) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         answer = read_all(connection)
@@ -237,14 +237,14 @@ def test_heads_are_bounded_in_fields_and_in_all(any_server: Server, sent: bytes,
         assert b"8190 bytes" in answer
 
 
-def test_a_large_head_costs_what_a_few_small_ones_do(any_server: Server) -> None:
+def test_a_large_head_costs_what_a_few_small_ones_do(wire_server: Server) -> None:
     """A hundred fields of 8 kB were 35 ms of CPU each before their answer."""
-    worker = serving_process(any_server.process.pid)
+    worker = serving_process(wire_server.process.pid)
 
     def cpu_s(sent: bytes, times: int) -> float:
         before = psutil.Process(worker).cpu_times()
         for _ in range(times):
-            with closing(connect(any_server)) as connection:
+            with closing(connect(wire_server)) as connection:
                 try:
                     connection.sendall(sent)
                     connection.recv(65536)

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 from conftest import Server
-from models import MODELS
+from models import ON_THE_WIRE
 from raw import TIMEOUT_S, RawWebSocket, ask, publish, refused_upgrade, stats
 
 from servers.addresses import UNKNOWN, Addresses
@@ -59,7 +59,7 @@ def shut_after_more(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("go", [close, reset, shut, shut_after_more])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_who_abandons_a_poll_gives_his_place_up(
     serve: Callable[..., Server], model: str, go: Callable[[socket.socket], None]
 ) -> None:
@@ -82,7 +82,7 @@ def test_who_abandons_a_poll_gives_his_place_up(
     assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_abandoning_without_pause_takes_no_places(serve: Callable[..., Server], model: str) -> None:
     """Thirty polls a second that are given up at once."""
     server = serve("--server-model", model, "--max-subscribers", "60")
@@ -96,7 +96,7 @@ def test_abandoning_without_pause_takes_no_places(serve: Callable[..., Server], 
     until_held(server, 0, 5)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_polls_that_are_answered_are_not_mistaken(serve: Callable[..., Server], model: str) -> None:
     """Kept-alive connections poll again and again across many ticks; each gets all, none an early answer."""
     server = serve("--server-model", model)
@@ -129,7 +129,7 @@ def test_polls_that_are_answered_are_not_mistaken(serve: Callable[..., Server], 
     assert early == []
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=ON_THE_WIRE)
 def behind_proxy(request: pytest.FixtureRequest, serve: Callable[..., Server]) -> Server:
     """A server that takes this machine for a proxy, with three places for each address."""
     limits = ["--max-subscribers-per-address", "3", "--max-subscribers", "20"]

@@ -35,46 +35,46 @@ class TestOverHttp:
 
     @pytest.mark.parametrize("key", ["k", "!" + "~" * 63, 'a,"b";c=\\'])
     def test_the_same_key_gets_the_same_answer_and_adds_nothing(
-        self, any_server: Server, stream: str, key: str
+        self, wire_server: Server, stream: str, key: str
     ) -> None:
-        first = publish(any_server, stream, {"data": {"a": [1, 2]}}, key)
-        publish(any_server, stream, {"data": "another"}, "other")
-        again = publish(any_server, stream, b' {"data" : {"a":[1, 2]} }', key)
+        first = publish(wire_server, stream, {"data": {"a": [1, 2]}}, key)
+        publish(wire_server, stream, {"data": "another"}, "other")
+        again = publish(wire_server, stream, b' {"data" : {"a":[1, 2]} }', key)
         assert (first.status, again.status) == (201, 201)
         assert first.json == again.json
-        assert stats(any_server, stream)["newest_id"] == 2
+        assert stats(wire_server, stream)["newest_id"] == 2
 
     @pytest.mark.parametrize("data", [2, "1", [1], 1.0, {"a": 1}, None])
-    def test_other_data_is_422_and_adds_nothing(self, any_server: Server, stream: str, data: Any) -> None:
-        publish(any_server, stream, {"data": 1}, "k")
-        refused = publish(any_server, stream, {"data": data}, "k")
+    def test_other_data_is_422_and_adds_nothing(self, wire_server: Server, stream: str, data: Any) -> None:
+        publish(wire_server, stream, {"data": 1}, "k")
+        refused = publish(wire_server, stream, {"data": data}, "k")
         assert refused.status == 422
         assert refused.headers["Content-Type"] == "application/problem+json"
         assert "key" in refused.json["detail"]
-        assert stats(any_server, stream)["newest_id"] == 1
+        assert stats(wire_server, stream)["newest_id"] == 1
 
-    def test_another_due_time_is_no_other_data(self, any_server: Server, stream: str) -> None:
-        first = publish(any_server, stream, {"data": 1, "due_us": 5}, "k")
-        assert publish(any_server, stream, {"data": 1, "due_us": 6}, "k").json == first.json
-        batch = ask(any_server, "GET", f"/streams/{stream}/short-poll?after=otherlife.0").json
+    def test_another_due_time_is_no_other_data(self, wire_server: Server, stream: str) -> None:
+        first = publish(wire_server, stream, {"data": 1, "due_us": 5}, "k")
+        assert publish(wire_server, stream, {"data": 1, "due_us": 6}, "k").json == first.json
+        batch = ask(wire_server, "GET", f"/streams/{stream}/short-poll?after=otherlife.0").json
         assert [each["due_us"] for each in batch["notifications"]] == [5]
 
     @pytest.mark.parametrize("key", ["", "x" * 65, "a b", b"\xc3\xa9", b"a\xff", "a\tb", b"\x80"])
-    def test_what_is_no_key_is_refused(self, any_server: Server, stream: str, key: str | bytes) -> None:
-        refused = publish(any_server, stream, {"data": 1}, key)
+    def test_what_is_no_key_is_refused(self, wire_server: Server, stream: str, key: str | bytes) -> None:
+        refused = publish(wire_server, stream, {"data": 1}, key)
         assert refused.status == 400
         assert "Idempotency-Key" in refused.json["detail"]
-        assert stats(any_server, stream)["newest_id"] is None
+        assert stats(wire_server, stream)["newest_id"] is None
 
-    def test_a_key_in_the_body_is_told_where_it_goes(self, any_server: Server, stream: str) -> None:
-        refused = publish(any_server, stream, {"data": 1, "key": "k"}, "k")
+    def test_a_key_in_the_body_is_told_where_it_goes(self, wire_server: Server, stream: str) -> None:
+        refused = publish(wire_server, stream, {"data": 1, "key": "k"}, "k")
         assert (refused.status, "Idempotency-Key" in refused.json["detail"]) == (400, True)
 
-    def test_who_tries_again_at_once_adds_one(self, any_server: Server, stream: str) -> None:
+    def test_who_tries_again_at_once_adds_one(self, wire_server: Server, stream: str) -> None:
         answers: list[Any] = []
         threads = [
             threading.Thread(
-                target=lambda: answers.append(publish(any_server, stream, {"data": 1}, "k").json)
+                target=lambda: answers.append(publish(wire_server, stream, {"data": 1}, "k").json)
             )
             for _ in range(12)
         ]
@@ -83,7 +83,7 @@ class TestOverHttp:
         for thread in threads:
             thread.join()
         assert answers == [answers[0]] * 12
-        assert stats(any_server, stream)["newest_id"] == 1
+        assert stats(wire_server, stream)["newest_id"] == 1
 
 
 def draft(data: Any, key: str) -> Any:
@@ -95,9 +95,9 @@ class TestOverWebSocket:
 
     @pytest.mark.parametrize("key", ["k", "!" + "~" * 63, 'a,"b";c=\\'])
     def test_a_message_with_a_key_is_answered_and_again_alike(
-        self, any_server: Server, stream: str, key: str
+        self, wire_server: Server, stream: str, key: str
     ) -> None:
-        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+        with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
             epoch = json.loads(client.message())["cursor"].split(".")[0]
             answer = {"published": {"key": key, "id": 1, "cursor": f"{epoch}.1"}}
             client.send(json.dumps({"data": 7, "key": key}))
@@ -109,9 +109,9 @@ class TestOverWebSocket:
             client.send('{"data":8}')
             assert json.loads(client.message())["notifications"][0]["id"] == 2
 
-    def test_the_key_is_one_with_that_of_a_post(self, any_server: Server, stream: str) -> None:
-        posted = publish(any_server, stream, {"data": [1]}, "k").json
-        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+    def test_the_key_is_one_with_that_of_a_post(self, wire_server: Server, stream: str) -> None:
+        posted = publish(wire_server, stream, {"data": [1]}, "k").json
+        with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
             client.message()
             client.send('{"data":[1],"key":"k"}')
             assert json.loads(client.message()) == {"published": {"key": "k", **posted}}
@@ -128,15 +128,15 @@ class TestOverWebSocket:
         ],
     )
     def test_what_cannot_be_met_closes(
-        self, any_server: Server, stream: str, message: str, code: int
+        self, wire_server: Server, stream: str, message: str, code: int
     ) -> None:
-        publish(any_server, stream, {"data": 1}, "k")
-        with closing(RawWebSocket(any_server, f"/streams/{stream}/websocket")) as client:
+        publish(wire_server, stream, {"data": 1}, "k")
+        with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
             client.send(message)
             event = client.close_event()
             assert event.code == code
             assert event.reason and "key" in event.reason
-        assert stats(any_server, stream)["newest_id"] == 1
+        assert stats(wire_server, stream)["newest_id"] == 1
 
 
 def test_a_key_is_of_its_stream() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Server
-from models import MODELS
+from models import ON_THE_WIRE
 from raw import TIMEOUT_S, Answer, ask, publish, stats
 
 from servers.refusals import Stopping
@@ -28,7 +28,7 @@ REQUESTS: list[tuple[str, str, bytes | None]] = [
 ]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_new_polls_and_publishes_are_503_and_held_ones_get_what_there_is(
     serve: Callable[..., Server], model: str
 ) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 from conftest import Server
-from models import MODELS, WITH_WORKERS
+from models import ON_THE_WIRE, WITH_WORKERS
 from raw import RawWebSocket, ask, publish, refused_upgrade
 
 from servers import stream as stream_module
@@ -26,7 +26,7 @@ def full(serve: Callable[..., Server], request: pytest.FixtureRequest) -> Iterat
     yield server, [publish(server, f"log-{number}", "kept").json["cursor"] for number in range(4)]
 
 
-@pytest.mark.parametrize("full", MODELS, indirect=True)
+@pytest.mark.parametrize("full", ON_THE_WIRE, indirect=True)
 def test_reading_new_names_wipes_no_log(full: tuple[Server, list[str]]) -> None:
     server, cursors = full
     for number, read in zip(range(70), itertools.cycle(READS), strict=False):
@@ -40,7 +40,7 @@ def test_reading_new_names_wipes_no_log(full: tuple[Server, list[str]]) -> None:
         assert (batch["missed"], batch["cursor"]) == (0, cursor)
 
 
-@pytest.mark.parametrize("full", MODELS, indirect=True)
+@pytest.mark.parametrize("full", ON_THE_WIRE, indirect=True)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -64,7 +64,7 @@ def test_a_publish_that_is_refused_by_its_head_wipes_no_log(
         assert (batch["missed"], batch["cursor"]) == (0, cursor)
 
 
-@pytest.mark.parametrize("full", MODELS, indirect=True)
+@pytest.mark.parametrize("full", ON_THE_WIRE, indirect=True)
 def test_publishing_on_a_new_name_spares_who_was_polled(full: tuple[Server, list[str]]) -> None:
     server, _ = full
     for name in ["log-0", "log-1", "log-3"]:
@@ -78,13 +78,13 @@ def test_publishing_on_a_new_name_spares_who_was_polled(full: tuple[Server, list
     assert (refused.status, "max_streams" in refused.json["detail"]) == (503, True)
 
 
-def test_stats_create_nothing(any_server: Server) -> None:
+def test_stats_create_nothing(wire_server: Server) -> None:
     for _ in range(3):
-        answer = ask(any_server, "GET", "/streams/never-named/stats")
+        answer = ask(wire_server, "GET", "/streams/never-named/stats")
         assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
-    assert ask(any_server, "GET", "/streams/Bad_Name/stats").status == 400
-    ask(any_server, "GET", "/streams/never-named/short-poll")
-    assert ask(any_server, "GET", "/streams/never-named/stats").json["newest_id"] is None
+    assert ask(wire_server, "GET", "/streams/Bad_Name/stats").status == 400
+    ask(wire_server, "GET", "/streams/never-named/short-poll")
+    assert ask(wire_server, "GET", "/streams/never-named/stats").json["newest_id"] is None
 
 
 class TestWhatMakesWay:

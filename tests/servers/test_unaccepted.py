@@ -7,7 +7,7 @@ import psutil
 import pytest
 from conftest import Server
 from frames import told
-from models import MODELS, serving_process
+from models import ON_THE_WIRE, serving_process
 from raw import RawWebSocket, publish
 
 from servers.settings import Settings
@@ -64,7 +64,7 @@ def frame(first_byte: int, size: int, payload: bytes) -> bytes:
     return bytes([first_byte, 0x80 | length[0]]) + length[1:] + bytes(4) + payload
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_unfinished_messages_of_all_peers_have_one_bound(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model)
     worker = worker_of(server)
@@ -112,25 +112,25 @@ def test_one_unfinished_message_after_another_leaves_nothing_behind(server: Serv
 @pytest.mark.parametrize("sent", [b"", b"x", b"x" * 100_000])
 @pytest.mark.parametrize("size", [16 * MIB + 1, 1 << 40, (1 << 63) - 1])
 def test_a_length_that_is_too_large_is_refused_by_its_header(
-    any_server: Server, size: int, sent: bytes
+    wire_server: Server, size: int, sent: bytes
 ) -> None:
-    with closing(RawWebSocket(any_server, "/echo")) as peer:
+    with closing(RawWebSocket(wire_server, "/echo")) as peer:
         peer.socket.sendall(frame(0x82, size, sent))
         event = peer.close_event()
         assert event.code == 1009
         assert event.reason and "16777216" in event.reason and "max_notification_bytes" in event.reason
 
 
-def test_so_is_the_fragment_that_makes_it_too_large(any_server: Server) -> None:
-    with closing(RawWebSocket(any_server, "/echo")) as peer:
+def test_so_is_the_fragment_that_makes_it_too_large(wire_server: Server) -> None:
+    with closing(RawWebSocket(wire_server, "/echo")) as peer:
         peer.socket.sendall(frame(0x01, MIB, b"x" * MIB) + frame(0x80, 15 * MIB + 1, b""))
         assert peer.close_event().code == 1009
-    with closing(RawWebSocket(any_server, "/echo")) as peer:
+    with closing(RawWebSocket(wire_server, "/echo")) as peer:
         peer.socket.sendall(frame(0x01, MIB, b"x" * MIB) + frame(0x80, 15 * MIB, b"y" * (15 * MIB)))
         assert len(peer.message()) == 16 * MIB
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_an_unfinished_message_does_not_keep_its_room(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--request-timeout-s", "0.2", "--ping-interval-s", "0.2")
     with (
