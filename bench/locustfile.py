@@ -36,6 +36,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import STATE_RUNNING, STATE_STOPPED, WorkerRunner
 
+from bench.systems.registry import OURS, SYSTEMS
 from clients import TRANSPORTS
 from clients.errors import ClientError
 from clients.headers import CONNECTION_USES, HEADER_SETS
@@ -174,6 +175,13 @@ def add_options(parser: Any) -> None:
         choices=CONNECTION_USES,
     )
     group.add_argument(
+        "--system",
+        choices=list(SYSTEMS),
+        default=OURS.name,
+        env_var="WIRELAB_SYSTEM",
+        help="whose server it is: some want to be asked in a way of their own",
+    )
+    group.add_argument(
         "--permessage-deflate",
         action="store_true",
         env_var="WIRELAB_PERMESSAGE_DEFLATE",
@@ -236,10 +244,11 @@ class SubscribingUser(User):  # type: ignore[misc]  # Locust is not typed
         options = environment.parsed_options
         self.number = next(self.numbers)
         self.subscriber: Subscriber
+        transport = self.subscriber_class.transport
         self.problem: ValueError | None = None
         """Why there is no subscriber: a user that raised here would leave Locust spawning for ever."""
         try:
-            self.subscriber = self.subscriber_class(
+            self.subscriber = SYSTEMS[options.system].client(transport)(
                 self.host or "",
                 **{
                     option.argument: as_argument(name, getattr(options, name))

@@ -30,7 +30,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from clients.errors import BadAnswer, ClientError, ConnectionLost, Refused
 from clients.http_response import Response, ResponseParser
@@ -123,6 +123,9 @@ class Publication:
 class Publisher:
     """Add notifications to one stream. The module's docstring has the rules."""
 
+    good_statuses: ClassVar[frozenset[int]] = frozenset({201})
+    """The statuses that say that a notification was accepted."""
+
     def __init__(
         self, url: str, stream: str = "main", *, payload_bytes: int = 100, seed: int = 0, keyed: bool = False
     ) -> None:
@@ -171,9 +174,7 @@ class Publisher:
 
         Raises ValueError or TypeError for data that JSON has no word for, else what `error` holds.
         """
-        body = json.dumps(
-            {"data": data, "due_us": due_us}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode("utf-8")
+        body = self._body(data, due_us)
         key = b""
         if self._key_prefix is not None:
             self._keys += 1
@@ -255,6 +256,21 @@ class Publisher:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    def _body(self, data: Any, due_us: int) -> bytes:
+        """What is posted of a notification. Raises ValueError or TypeError for data JSON has no word for."""
+        draft = {"data": data, "due_us": due_us}
+        return json.dumps(draft, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+
+    def _told_id(self, response: Response) -> int:
+        """The id that the answer to a publish tells; raises BadAnswer."""
+        try:
+            id_ = json.loads(response.body)["id"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            id_ = None
+        if type(id_) is not int:
+            raise BadAnswer("the server answered 201 without telling the notification's id")
+        return id_
 
     def _connect(self) -> Connection:
         why = "no address"
@@ -373,15 +389,9 @@ class Publisher:
         record.request = b""
         record.answered_us = received_us
         record.status = response.status
-        if response.status != 201:
+        if response.status not in self.good_statuses:
             raise Refused(response.status, problem_detail(response))
-        try:
-            id_ = json.loads(response.body)["id"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            id_ = None
-        if type(id_) is not int:
-            raise BadAnswer("the server answered 201 without telling the notification's id")
-        record.id = id_
+        record.id = self._told_id(response)
         if not self._unanswered:
             self._all_answered.set()
             if self._unanswered:  # published between the two: nobody else would take it back

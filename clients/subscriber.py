@@ -97,6 +97,8 @@ class Subscriber(ABC):
     """Which of the settings below it uses; the others make no difference to it."""
     good_status: ClassVar[int] = 200
     """The status of a request that was answered well."""
+    empty_status: ClassVar[int | None] = None
+    """Another such status, of a system whose answer has no body where there is nothing new."""
 
     def __init__(
         self,
@@ -252,7 +254,11 @@ class Subscriber(ABC):
         sent_us, response = self._ask(request)
         connection = self._connection
         assert connection is not None
-        notifications = self._take(response.body, connection)
+        notifications = 0
+        if response.status == self.empty_status:
+            self._answered = True
+        else:
+            notifications = self._take(response.body, connection)
         if not notifications:
             self.empty_responses += 1
         if self.on_request is not None:
@@ -278,7 +284,7 @@ class Subscriber(ABC):
         if connection is None:
             connection = self._connect()
         sent_us, response = self._exchange(connection, request)
-        if response.status != good:
+        if response.status not in (good, self.empty_status):
             if self.on_request is not None:
                 self.on_request(
                     Request(sent_us, connection.received_us, connection.handled_us, 0, response.status)

@@ -44,9 +44,17 @@ def random_cuts(seed: int, life_s: float) -> Iterator[Cut]:
 class CuttingProxy:
     """Listens on `url` and passes on what comes, for as long as the connection's turn among `cuts` allows."""
 
-    def __init__(self, target: tuple[str, int], cuts: Iterable[Cut], most: float = math.inf) -> None:
-        """Pass on to `target`. Each connection has the next of `cuts`, until `most` were cut."""
+    def __init__(
+        self,
+        target: tuple[str, int],
+        cuts: Iterable[Cut],
+        most: float = math.inf,
+        asks: bytes = b" /streams/",
+    ) -> None:
+        """Pass on to `target`. Each connection has the next of `cuts`, until `most` were cut; `asks` is in
+        each request for a stream."""
         self._target = target
+        self._asks = asks
         self._most = most
         self._planned = 0
         """Connections that have a cut before them."""
@@ -107,7 +115,7 @@ class CuttingProxy:
             nonlocal cut
             passed = 0
             while data := await reader.read(READ_BYTES):
-                if not asked.is_set() and b" /streams/" in data:
+                if not asked.is_set() and self._asks in data:
                     if self.cuts + self._planned < self._most:
                         cut = next(self._cuts, None)
                         self._planned += cut is not None

@@ -116,8 +116,8 @@ def test_by_hand(serve: Callable[..., Server], tmp_path: Path) -> None:
     def here(command: str) -> str:
         return command.replace("http://127.0.0.1:8000", server.url)
 
-    [publish] = commands("wirelab publish")
-    [locust] = commands("bin/locust")
+    [publish, _] = commands("wirelab publish")
+    [locust, _] = commands("bin/locust")
     publishing = subprocess.Popen(
         [str(BIN / "wirelab"), *shlex.split(here(publish))[1:]], stdout=subprocess.DEVNULL
     )

@@ -8,6 +8,7 @@ import math
 import sys
 import threading
 
+from bench.systems.registry import OURS, SYSTEMS
 from clients.publisher import SCHEDULES
 
 MAXIMUM_RATE = 10_000.0
@@ -17,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to publish, how often, and what."""
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server (%(default)s)")
     parser.add_argument("--stream", default="main", help="the stream (%(default)s)")
+    parser.add_argument(
+        "--system", choices=list(SYSTEMS), default=OURS.name, help="whose server it is (%(default)s)"
+    )
     parser.add_argument("--rate", type=_rate, default=10.0, help="notifications a second (%(default)s)")
     parser.add_argument(
         "--schedule", choices=SCHEDULES, default="poisson", help="gaps between them (%(default)s)"
@@ -32,11 +36,11 @@ def run(args: argparse.Namespace) -> int:
     """Publish until told to stop. Raises UsageError if the server or the stream is not to be had."""
     from bench.errors import UsageError
     from clients.errors import ClientError, Refused
-    from clients.publisher import Publisher, schedule
+    from clients.publisher import schedule
 
     try:
-        publisher = Publisher(
-            args.url, args.stream, payload_bytes=args.payload_bytes, seed=args.seed, keyed=True
+        publisher = SYSTEMS[args.system].publisher(
+            args.url, args.stream, args.payload_bytes, seed=args.seed, keyed=True
         )
     except ValueError as error:
         raise UsageError(str(error)) from None

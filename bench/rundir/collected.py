@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.rundir.schema import RAW
+from bench.rundir.schema import NEVER, RAW
 from bench.scenario.scenario import Planned
+from bench.systems.registry import SYSTEMS
 
 Rows = npt.NDArray[np.int64]
 
@@ -41,9 +42,15 @@ class Collected:
 
     def read_rows(self, directory: Path) -> None:
         """Read the raw rows that the load generator and the publisher wrote there. A file that is missing was
-        never written; a row at the end that is not whole is left out."""
+        never written; a row at the end that is not whole is left out. What the system cannot tell is made
+        null, whatever stands there."""
+        unreported = SYSTEMS[self.planned.settings.system].unreported
         for name, columns in RAW.items():
             path = directory / f"{name}.i64"
             if path.exists():
                 rows, width = np.fromfile(path, np.int64), len(columns)
-                setattr(self, name, rows[: len(rows) // width * width].reshape(-1, width))
+                rows = rows[: len(rows) // width * width].reshape(-1, width)
+                rows[:, [index for index, column in enumerate(columns) if column in unreported]] = NEVER
+                setattr(self, name, rows)
+        for subscriber in self.subscribers:
+            subscriber.update({name: None for name in unreported if name in subscriber})

@@ -8,7 +8,9 @@ Rules:
 from __future__ import annotations
 
 from bench.systems.bare.system import Bare
+from bench.systems.nchan.system import Nchan
 from bench.systems.node.system import Node
+from bench.systems.stock.system import Stock
 from bench.systems.system import System
 from bench.systems.wirelab import Wirelab
 
@@ -20,6 +22,8 @@ SYSTEMS: dict[str, System] = {
         OURS,
         Bare(),
         Node(),
+        Stock(),
+        Nchan(),
     )
 }
 

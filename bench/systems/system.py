@@ -54,6 +54,14 @@ class System(ABC):
     noise_floor: ClassVar[bool] = False
     """Is it there to show what the harness itself adds? Nothing is predicted for it."""
 
+    def client(self, transport: str) -> type[Subscriber]:
+        """Who speaks to it by that transport. Raises ValueError if it does not have it."""
+        if transport not in self.transports:
+            raise ValueError(
+                f"system {self.name} does not speak {transport}, only {', '.join(self.transports)}"
+            )
+        return self.transports[transport]
+
     def missing(self) -> str | None:
         """Why it cannot run on this machine, in half a sentence; None if it can."""
         return None
@@ -70,6 +78,10 @@ class System(ABC):
         """The URL in the line by which the server says that it is ready; None if there is none."""
         return next((word for word in line.split() if word.startswith("http://")), None)
 
-    def publisher(self, url: str, stream: str, payload_bytes: int) -> Publisher:
-        """What adds notifications. Raises ConnectionLost if nobody answers."""
-        return Publisher(url, stream, payload_bytes=payload_bytes)
+    def publisher(
+        self, url: str, stream: str, payload_bytes: int, *, seed: int = 0, keyed: bool = False
+    ) -> Publisher:
+        """What adds notifications. `keyed` makes a lost connection good, if the system has keys.
+
+        Raises ConnectionLost if nobody answers."""
+        return Publisher(url, stream, payload_bytes=payload_bytes, seed=seed, keyed=keyed)

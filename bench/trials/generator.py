@@ -73,6 +73,7 @@ class Generator:
             host=settings["url"],
             stop_timeout=2.0,
             parsed_options=argparse.Namespace(
+                system=settings["system"],
                 stream=settings["stream"],
                 poll_interval=settings["poll_interval_s"],
                 wait=settings["wait_s"],

@@ -13,8 +13,9 @@ def _unaccounted(window: Window) -> Reading | None:
     if not window.has_subscribers:
         return None
     counted = known_sum(window.trial.subscribers["requests"])
-    good_status = (window.client or Subscriber).good_status
-    kept = int((window.trial.requests["status"] == good_status).sum())
+    client = window.client or Subscriber
+    statuses = window.trial.requests["status"]
+    kept = int(((statuses == client.good_status) | (statuses == client.empty_status)).sum())
     return Reading(abs(counted - kept), f"the subscribers counted {counted} requests, and {kept} are kept")
 
 

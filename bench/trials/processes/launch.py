@@ -15,8 +15,8 @@ import os
 import signal
 import sys
 
+from bench.systems.parent import end_with_parent
 from bench.trials.network import namespaces
-from bench.trials.processes.resources import end_with_parent
 
 
 def main(cores: str, precedence: str, parent: str, inside: str, *command: str) -> None:

@@ -34,7 +34,6 @@ PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 _SWITCHES = re.compile(rb"\nvoluntary_ctxt_switches:\t(\d+)\nnonvoluntary_ctxt_switches:\t(\d+)")
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
 
 
 def cpu_us(pid: int) -> int | None:
@@ -48,12 +47,6 @@ def cpu_us(pid: int) -> int | None:
         return time.clock_gettime_ns(clock.value) // 1000
     except OSError:
         return None
-
-
-def end_with_parent(signal_number: int) -> None:
-    """Have the kernel send this process a signal when its parent ends; call it in the child. Linux only."""
-    if LINUX:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
 
 def cores() -> dict[str, dict[str, int]] | None:

@@ -1,0 +1,1 @@
+"""Flask, flask-sock and gunicorn as their documentation writes them."""
