@@ -109,9 +109,9 @@ def follow_through_cuts(server: Running, monkeypatch: pytest.MonkeyPatch) -> Non
                 time.sleep(PUBLISH_S)
             assert publisher.drain()
             until(lambda: all(one.ids[-1:] == [PUBLISHED + 3] for one in following))
-        for one in following:
-            one.client.close()
-            one.join(WITHIN_S)
+            for one in following:
+                one.client.close()
+                one.join(WITHIN_S)
     assert [record.id for record in published] == list(range(4, PUBLISHED + 4))
     for one in following:
         receiver = one.client.receiver

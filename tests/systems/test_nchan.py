@@ -60,6 +60,7 @@ def test_a_short_poll_catches_up_in_one_tick(server: Running) -> None:
         until(lambda: len(following.given) == 20)
     assert following.given[-1].received_us - following.given[0].received_us < 1_000_000
     following.client.close()
+    following.join()
 
 
 @needs_nchan

@@ -60,3 +60,4 @@ def test_nothing_is_left_when_it_is_killed(server_model: str, tmp_path: Path) ->
         server.child.process.wait()
         assert all_gone(started)
         waiting.client.close()
+        waiting.join()
