@@ -199,7 +199,7 @@ def test_the_recipe_adds_a_system(tmp_path: Path) -> None:
     """And it is measured beside ours, by the same clients."""
     copy_with(tmp_path, "bench/systems/")
     registry = tmp_path / "bench/systems/registry.py"
-    add_line(registry, "        Bare(),\n", "        Toy(),\n")
+    add_line(registry, "        OURS,\n", "        Toy(),\n")
     first = "from bench.systems.wirelab"
     add_line(registry, first, f"from bench.systems.toy.system import Toy\n{first}", instead=True)
     transports, factors = '["long-poll", "websocket"]', '"short-poll"\nsystem = ["wirelab", "toy"]'

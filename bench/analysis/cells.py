@@ -17,7 +17,7 @@ from bench.analysis import intervals
 from bench.analysis.estimate import Estimate
 from bench.evidence.metrics import METRICS
 from bench.scenario.settings import LOAD
-from bench.systems.registry import is_ours
+from bench.systems.registry import is_judged
 from clients import TRANSPORTS
 
 Floats = npt.NDArray[np.float64]
@@ -84,12 +84,13 @@ class Measured:
     probes: dict[str, Any]
 
     def of(self, transport: str, *, busy: bool | None = None) -> list[Cell]:
-        """The cells of one transport on our own server; busy True/False asks for publishing or idle ones."""
+        """The cells of one transport on the servers that are judged; busy True/False asks for publishing or
+        idle ones."""
         return [
             cell
             for cell in self.cells
             if cell.transport == transport
-            and is_ours(cell.settings["system"])
+            and is_judged(cell.settings["system"], cell.settings["server_model"])
             and (busy is None or (cell.settings["publish_rate"] > 0) == busy)
         ]
 

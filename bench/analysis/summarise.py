@@ -184,11 +184,11 @@ def _notifications_per_interval(cell: Cell) -> float | None:
 
 
 def _floor(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """For each transport, the bare server's valid cells: what the harness, the clients and the kernel cost
+    """For each transport, the noise floor's valid cells: what the harness, the clients and the kernel cost
     and take by themselves at that load. To be drawn beside the others, and subtracted from nothing."""
     found: dict[str, list[dict[str, Any]]] = {}
     for cell in cells:
-        if is_noise_floor(cell["system"]) and cell["valid"]:
+        if is_noise_floor(cell["system"], cell["server_model"]) and cell["valid"]:
             settings = {name: cell[name] for name in SETTINGS}
             found.setdefault(cell["transport"], []).append(
                 {"cell": cell["id"], **settings, "metrics": cell["metrics"]}

@@ -49,8 +49,8 @@ def is_ours(cell: Settings) -> bool:
 
 
 def is_floor(cell: Settings) -> bool:
-    """Was it the bare server, which shows the noise floor?"""
-    return registry.is_noise_floor(cell.system)
+    """Was it the server without a framework, which shows the noise floor?"""
+    return registry.is_noise_floor(cell.system, cell.server_model)
 
 
 def is_linked(cell: Settings) -> bool:
@@ -69,7 +69,7 @@ def series_key(cell: Settings, *without: str) -> str:
 
 
 def loads(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The cells with subscribers, without the bare server's, grouped by load; loads and transports in their
+    """The cells with subscribers, without the noise floor's, grouped by load; loads and transports in their
     usual order."""
     groups: dict[str, list[Cell]] = {}
     for cell in in_order(cells):
@@ -139,7 +139,7 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
 
 
 def cells_with(summary: Summary, metrics: Sequence[str]) -> list[Cell]:
-    """Valid cells with subscribers that have one of the metrics, the bare server's last. What is not
+    """Valid cells with subscribers that have one of the metrics, the noise floor's last. What is not
     about waiting is asked of cells that published."""
     having = [
         cell
@@ -161,7 +161,7 @@ def on_one_network(summary: Summary, metrics: Sequence[str]) -> Summary:
 
 
 def floor(summary: Summary, cell: Cell, metric: str) -> Cell | None:
-    """The bare server's cell under the same load as this one, where the run has it and it has the metric."""
+    """The noise floor's cell under the same load as this one, where the run has it and it has the metric."""
     here = series_key(cell, "server_model", "system")
     for other in cells_with(summary, [metric]):
         if is_floor(other) and not is_floor(cell) and series_key(other, "server_model", "system") == here:

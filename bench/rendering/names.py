@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from bench.analysis.estimate import Estimate
 from bench.evidence.metrics import METRICS
-from bench.rendering.arrange import USUAL, Cell, is_linked, is_ours, is_outside, unusual
+from bench.rendering.arrange import USUAL, Cell, is_floor, is_linked, is_ours, is_outside, unusual
 from bench.rendering.looks import look
 from bench.scenario.settings import Settings
 from bench.systems import registry
@@ -47,6 +47,8 @@ def transport_name(cell: Settings, among: Sequence[Settings] = (), *, system: bo
         name += ", fresh connections"
     if len({other.permessage_deflate for other in alike}) > 1 and cell.permessage_deflate:
         name += ", deflate"
+    if system and is_floor(cell):
+        return f"{name}, {server_name(cell.system, cell.server_model)}"
     return f"{name}, {registry.label(cell.system)}" if system and not is_ours(cell) else name
 
 

@@ -3,6 +3,7 @@
 Rules:
 - The files of a run stay as they were written.
 - A setting that a version did not have yet is filled in with what its runs had.
+- The noise floor was a system of its own, `bare`; a scenario that names it is run again with the present one.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ FIRST_HAD = {"connection": "kept", **LOOPBACK}
 NOT_NOTED = {"settle_s": 1.0, "memory": False}
 """Schema 1 had these two, but only the scenario's text noted them; these are the defaults of that time."""
 
+BARE = re.compile(r'(?m)^(\s*)system\s*=\s*"bare"[ \t]*$')
+PRESENT_FLOOR = 'server_model = "asyncio"  # was: system = "bare"'
+
 
 def migrate(run: Record) -> Record:
     """A run of any schema, as the newest schema has it. Pure."""
     if run["schema"] >= 3:
-        return run
+        return _with_present_floor(run)
     scenario = run.get("scenario") or {}
     lacked: Record = {} if run["schema"] >= 2 else {**FIRST_HAD, **_not_noted(scenario)}
     migrated = {
@@ -43,7 +47,15 @@ def migrate(run: Record) -> Record:
     if "toml" in scenario:
         text = re.sub(r"(?m)^(\s*)implementation(?=\s*=)", r"\1system", scenario["toml"])
         migrated["scenario"] = {**scenario, "toml": text}
-    return migrated
+    return _with_present_floor(migrated)
+
+
+def _with_present_floor(run: Record) -> Record:
+    """The run, its scenario's text as it would be run again: the bare server is no more. Its trials keep its
+    name."""
+    scenario = run.get("scenario") or {}
+    text, changed = BARE.subn(r"\1" + PRESENT_FLOOR, scenario.get("toml", ""))
+    return {**run, "scenario": {**scenario, "toml": text}} if changed else run
 
 
 def _settings(record: Record, lacked: Record) -> Record:

@@ -2,12 +2,11 @@
 
 Rules:
 - A run that was measured elsewhere may name a system that is not registered here: it keeps its own name, and
-  is neither ours nor the noise floor.
+  is neither ours nor the noise floor. One of those that older runs name (`FORMER`) is what it was.
 """
 
 from __future__ import annotations
 
-from bench.systems.bare.system import Bare
 from bench.systems.nchan.system import Nchan
 from bench.systems.node.system import Node
 from bench.systems.stock.system import Stock
@@ -20,24 +19,30 @@ SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
         OURS,
-        Bare(),
         Node(),
         Stock(),
         Nchan(),
     )
 }
+FORMER = {"bare": "bare server"}
+"""Noise floors of older runs, and what readers see for them."""
 
 
 def label(name: str) -> str:
     """What readers see for a system."""
-    return SYSTEMS[name].label if name in SYSTEMS else name
+    return SYSTEMS[name].label if name in SYSTEMS else FORMER.get(name, name)
 
 
 def is_ours(name: str) -> bool:
-    """Is it the system that the claims and the cost model are about?"""
+    """Is it our own server?"""
     return name in SYSTEMS and SYSTEMS[name].ours
 
 
-def is_noise_floor(name: str) -> bool:
+def is_judged(name: str, server_model: str | None) -> bool:
+    """Are the claims and the cost model about it?"""
+    return name in SYSTEMS and server_model in SYSTEMS[name].judged
+
+
+def is_noise_floor(name: str, server_model: str | None) -> bool:
     """Is it there to show what the harness itself adds?"""
-    return name in SYSTEMS and SYSTEMS[name].noise_floor
+    return name in FORMER or (name in SYSTEMS and server_model in SYSTEMS[name].noise_floor)

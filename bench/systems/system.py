@@ -50,9 +50,11 @@ class System(ABC):
     """Columns that it cannot tell ("accepted_us", "missed"): they are null in its trials, and no gate asks
     for them."""
     ours: ClassVar[bool] = False
-    """Is it what the claims and the cost model are about?"""
-    noise_floor: ClassVar[bool] = False
-    """Is it there to show what the harness itself adds? Nothing is predicted for it."""
+    """Is it our own server?"""
+    judged: ClassVar[tuple[str, ...]] = ()
+    """The server models that the claims and the cost model are about."""
+    noise_floor: ClassVar[tuple[str, ...]] = ()
+    """The server models that show what the harness itself adds. Nothing is predicted for them."""
 
     def client(self, transport: str) -> type[Subscriber]:
         """Who speaks to it by that transport. Raises ValueError if it does not have it."""

@@ -12,13 +12,15 @@ from servers.settings import Settings
 
 
 class Wirelab(System):
-    """The server of servers/, on gunicorn."""
+    """The server of servers/: on gunicorn, or by itself."""
 
     name = "wirelab"
     label = "wirelab"
     server_models = tuple(SERVER_MODELS)
     transports = TRANSPORTS
     ours = True
+    judged = ("gevent", "gthread")
+    noise_floor = ("asyncio",)
 
     def command(self, options: Options, scratch: Path) -> list[str]:
         """On a free port, which it names."""

@@ -45,7 +45,12 @@ def test_what_schema_1_lacks_is_what_its_runs_had() -> None:
 def test_the_scenario_of_an_older_run_can_be_run_again() -> None:
     """Its text, as the report shows it, has the present names; the word elsewhere stays."""
     found = parse(reader.read(REFERENCE).run["scenario"]["toml"])
-    assert {cell.system for cell in found.cells} == {"wirelab", "bare"}
+    assert {cell.server_model for cell in found.cells} == {"gevent", "gthread", "asyncio"}
+    newer = {"schema": SCHEMA, "trials": [], "scenario": {"toml": '  system = "bare"\nsystem = ["bare"]'}}
+    assert migrate(newer)["scenario"]["toml"].splitlines() == [
+        '  server_model = "asyncio"  # was: system = "bare"',
+        'system = ["bare"]',
+    ]
     run: dict[str, Any] = {"schema": 2, "trials": [], "scenario": {"toml": '# implementation\nseed = "x"'}}
     assert migrate(run)["scenario"] == run["scenario"]
 

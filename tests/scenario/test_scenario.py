@@ -90,12 +90,10 @@ def test_groups_share_defaults_and_equal_cells_are_one() -> None:
     assert [cell.window_s for cell in cells] == [2.0, 3.0]
 
 
-def test_a_baseline_has_no_subscribers_and_bare_no_server_model() -> None:
-    """Transport "none" and system "bare" decide other settings."""
+def test_a_baseline_has_no_subscribers() -> None:
+    """Transport "none" decides another setting."""
     (baseline,) = parse(cells=CELL.replace("websocket", "none").replace("10", "0")).cells
     assert (baseline.transport, baseline.subscribers) == (None, 0)
-    (bare,) = parse(cells=CELL + 'system = "bare"').cells
-    assert bare.server_model is None
 
 
 def test_the_order_is_shuffled_within_repeats_by_the_seed() -> None:

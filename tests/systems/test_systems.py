@@ -20,7 +20,6 @@ from bench.rundir.writer import trial_record
 from bench.scenario.parse import parse
 from bench.scenario.settings import Settings
 from bench.systems import registry
-from bench.systems.bare.system import Bare
 from bench.systems.registry import SYSTEMS
 from bench.systems.system import Options, System
 from bench.systems.wirelab import Wirelab
@@ -66,18 +65,43 @@ class Other(System):
         return ["other", options.host]
 
 
+class Lone(Other):
+    """One that has no choice of server models."""
+
+    name = "lone"
+    label = "a lone server"
+    server_models = ()
+
+    def missing(self) -> str | None:
+        return "its program is not installed"
+
+
+@pytest.fixture
+def lone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SYSTEMS, "lone", Lone())
+
+
 @pytest.fixture
 def other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SYSTEMS, "other", Other())
 
 
-def test_one_system_is_ours_and_one_is_the_noise_floor() -> None:
-    """And a system of a run from elsewhere is neither."""
+def test_one_system_is_ours() -> None:
+    """And a system of a run from elsewhere is nothing that we know."""
     assert [name for name in SYSTEMS if registry.is_ours(name)] == [registry.OURS.name] == ["wirelab"]
-    assert [name for name in SYSTEMS if registry.is_noise_floor(name)] == ["bare"]
     assert not registry.is_ours("elsewhere")
-    assert not registry.is_noise_floor("elsewhere")
+    assert not registry.is_judged("elsewhere", "gevent")
+    assert not registry.is_noise_floor("elsewhere", None)
     assert [registry.label(name) for name in ("bare", "elsewhere")] == ["bare server", "elsewhere"]
+
+
+def test_the_noise_floor_is_a_server_model_of_ours_and_nothing_is_judged_by_it() -> None:
+    """In older runs it is a system of its own."""
+    models = registry.OURS.server_models
+    assert [name for name in models if registry.is_noise_floor("wirelab", name)] == ["asyncio"]
+    assert [name for name in models if registry.is_judged("wirelab", name)] == ["gevent", "gthread"]
+    assert registry.is_noise_floor("bare", None)
+    assert not registry.is_judged("bare", None)
 
 
 @pytest.mark.parametrize("system", SYSTEMS.values(), ids=list(SYSTEMS))
@@ -109,15 +133,15 @@ def test_our_server_is_started_with_what_a_trial_asks() -> None:
 
 
 def test_the_url_is_found_in_the_line_that_says_ready() -> None:
-    assert Bare().url("wirelab: serving on http://127.0.0.1:80 (bare)\n") == "http://127.0.0.1:80"
-    assert Bare().url("Address already in use\n") is None
+    assert Wirelab().url("wirelab: serving on http://127.0.0.1:80 (gevent)\n") == "http://127.0.0.1:80"
+    assert Wirelab().url("Address already in use\n") is None
 
 
 @pytest.mark.usefixtures("other")
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ('system = "nobody"', "system must be one of wirelab, bare, .*other, not 'nobody'"),
+        ('system = "nobody"', "system must be one of wirelab, .*other, not 'nobody'"),
         ("server_model = 'three'", "server_model must be one of gevent, gthread, asyncio, one, two, not"),
         ("server_model = 'one'", "wirelab: server_model must be one of gevent, gthread, asyncio, not 'one'"),
         ('system = "other"', "system other: server_model must be one of one, two, not 'gevent'"),
@@ -142,44 +166,43 @@ def test_a_trial_of_another_system_is_named_after_it_and_says_what_it_does_not_t
     assert trial_record(Collected(planned))["unreported"] == ["accepted_us", "missed"]
 
 
+@pytest.mark.usefixtures("lone")
 def test_cells_of_a_system_that_cannot_run_here_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line says so, the run keeps why, and what is left is measured."""
-    monkeypatch.setattr(Bare, "missing", lambda system: "its program is not installed")
     monkeypatch.setattr(Wirelab, "version", lambda system: "1.2")
-    scenario = parse(SCENARIO + 'system = ["wirelab", "bare"]')
+    scenario = parse(SCENARIO + 'system = ["wirelab", "lone"]')
     path, _ = perform(scenario, tmp_path / "run", "wirelab bench systems.toml", quiet=True)
     said = capsys.readouterr().err
-    assert "bare server cannot run here, so its cells are left out: its program is not installed\n" in said
+    assert "a lone server cannot run here, so its cells are left out: its program is not installed\n" in said
     run = json.loads((path / "run.json").read_text())
-    assert run["systems_unavailable"] == {"bare": "its program is not installed"}
+    assert run["systems_unavailable"] == {"lone": "its program is not installed"}
     assert run["versions"]["wirelab"] == "1.2"
-    assert "bare" not in run["versions"]
+    assert "lone" not in run["versions"]
     assert [trial["system"] for trial in run["trials"]] == ["wirelab"]
     assert run["trials"][0]["unreported"] == []
     opened = store.load(path)
     page = report.render(opened.run, opened.summary, [])
-    assert "bare server could not run on this machine" in page
+    assert "a lone server could not run on this machine" in page
 
 
-def test_a_scenario_of_which_nothing_can_run_here_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("lone")
+def test_a_scenario_of_which_nothing_can_run_here_is_refused(tmp_path: Path) -> None:
     """Before a directory is made."""
-    monkeypatch.setattr(Bare, "missing", lambda system: "its program is not installed")
     with pytest.raises(UsageError, match="can be measured here: its program is not installed"):
-        perform(parse(SCENARIO + 'system = "bare"'), tmp_path / "run", "wirelab bench systems", quiet=True)
+        perform(parse(SCENARIO + 'system = "lone"'), tmp_path / "run", "wirelab bench systems", quiet=True)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("lone")
 def test_calibrated_groups_go_with_their_system() -> None:
     """What is left keeps its own."""
-    group = "\n[[cells]]\ntransport = 'websocket'\nsubscribers = 5\npublish_rate = [1, 2]\n"
+    group = "\n[[cells]]\ntransport = 'long-poll'\nsubscribers = 5\npublish_rate = [1, 2]\n"
     group += "core_busy_share = 0.3\n"
-    scenario = parse(SCENARIO + group + group + 'system = "bare"')
-    assert scenario.systems == ("wirelab", "bare")
-    left = scenario.without({"bare"})
+    scenario = parse(SCENARIO + group + group + 'system = "lone"')
+    assert scenario.systems == ("wirelab", "lone")
+    left = scenario.without({"lone"})
     assert left.systems == ("wirelab",)
     assert [group.cells[0].system for group in left.calibrated] == ["wirelab"]
 

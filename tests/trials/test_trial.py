@@ -84,11 +84,11 @@ def failed(judged: Trial) -> set[str]:
         ("long-poll", 'server_model = "gthread"'),
         ("short-poll", 'poll_interval_s = 0.2\nheaders = "browser"'),
         ("websocket", 'permessage_deflate = true\nschedule = "constant"'),
-        ("websocket", 'system = "bare"'),
-        ("long-poll", 'system = "bare"'),
-        ("short-poll", 'system = "bare"\npoll_interval_s = 0.2'),
+        ("websocket", 'server_model = "asyncio"'),
+        ("long-poll", 'server_model = "asyncio"'),
+        ("short-poll", 'server_model = "asyncio"\npoll_interval_s = 0.2'),
         ("long-poll", 'connection = "fresh"'),
-        ("long-poll", 'system = "bare"\nconnection = "fresh"'),
+        ("long-poll", 'server_model = "asyncio"\nconnection = "fresh"'),
     ],
 )
 def test_everybody_gets_everything(tmp_path: Path, transport: str, more: str) -> None:

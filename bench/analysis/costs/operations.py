@@ -19,24 +19,28 @@ from bench.analysis.theory import bill
 from bench.analysis.theory.bill import Work
 from bench.scenario.links import LOOPBACK
 from bench.scenario.settings import MEASURING, SETTINGS
-from bench.systems.registry import OURS
+from bench.systems.registry import is_judged
 
 SUBSCRIBER = "subscriber"
 """The operation that takes memory, and no CPU."""
 LOADS = ("subscribers", "publish_rate", "poll_interval_s", "wait_s")
 """Settings by which the cells of a series may differ: they make the load."""
 SERVED: dict[str, Any] = {
-    "system": OURS.name,
     "link": LOOPBACK,
     "connection": "kept",
     "permessage_deflate": False,
 }
-"""What is billed: our own server on loopback, connections kept, nothing compressed."""
+"""What is billed: a server that is judged, on loopback, connections kept, nothing compressed."""
 
 
 def billed(cells: Iterable[Cell]) -> list[Cell]:
     """Those of the cells that are billed."""
-    return [cell for cell in cells if all(cell.settings[name] == usual for name, usual in SERVED.items())]
+    return [
+        cell
+        for cell in cells
+        if is_judged(cell.settings["system"], cell.settings["server_model"])
+        and all(cell.settings[name] == usual for name, usual in SERVED.items())
+    ]
 
 
 def works(cell: Cell) -> list[Work]:

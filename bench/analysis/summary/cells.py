@@ -67,7 +67,7 @@ class CellSummary(_Named, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class FloorCell(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A valid cell of the bare server, with its settings."""
+    """A valid cell of the noise floor, with its settings."""
 
     cell: str
     metrics: dict[str, Estimate | None]

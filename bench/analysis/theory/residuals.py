@@ -3,7 +3,7 @@
 Rules:
 - A prediction is under the name and in the unit of the metric that it predicts.
 - No prediction if the server was saturated or not steady in a trial, if nothing was published, or if the
-  service time was not measured; nor for the bare server, which is there to be read against, not explained.
+  service time was not measured; nor for the noise floor, which is there to be read against, not explained.
 - A residual compares the metric's whole interval with the band around its prediction (`Theory.band`): inside
   it is `within`, beside it `outside`, across its edge `unclear`; so is a figure without an interval. Nothing
   is dropped for lying outside.
@@ -34,7 +34,7 @@ def predicted(cell: Cell) -> dict[str, Any] | None:
     """Theory for the cell: a value or None for each metric that it may know, `latency_quantiles_ms` at
     `base.QUANTILES`, and `service_us` (s)."""
     settings = cell.settings
-    if cell.transport is None or is_noise_floor(settings["system"]):
+    if cell.transport is None or is_noise_floor(settings["system"], settings["server_model"]):
         return None
     if settings["publish_rate"] <= 0 or cell.service_s is None:
         return None

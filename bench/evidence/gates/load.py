@@ -81,7 +81,8 @@ def _generator_delay_ms(window: Window) -> Reading:
     the next request.
 
     Not for the noise floor: it shows what the harness itself adds, and this delay is part of that."""
-    if not window.asks_again or is_noise_floor(window.record["system"]):
+    record = window.record
+    if not window.asks_again or is_noise_floor(record["system"], record["server_model"]):
         return Reading(None, limit=GENERATOR_DELAY_MS)
     limit_ms = GENERATOR_DELAY_MS
     requests, deliveries = window.trial.requests, window.trial.deliveries

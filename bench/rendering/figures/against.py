@@ -116,7 +116,7 @@ def against(
             "beforehand."
         )
     if floors:
-        caption += " Hollow and dotted: the bare server, the harness's own floor, subtracted nowhere."
+        caption += " Hollow and dotted: the noise floor, a server without a framework; subtracted nowhere."
     if flagged:
         caption += FLAGGED
     drawn = {cell.id for column in shown for series in column for cell in series}
@@ -131,7 +131,11 @@ def suits(summary: Summary, factor: str, metrics: Sequence[str]) -> bool:
 
 
 def _ours(summary: Summary, metrics: Sequence[str]) -> list[Cell]:
-    return [cell for cell in arrange.cells_with(summary, metrics) if arrange.is_ours(cell)]
+    return [
+        cell
+        for cell in arrange.cells_with(summary, metrics)
+        if arrange.is_ours(cell) and not arrange.is_floor(cell)
+    ]
 
 
 def _loads(summary: Summary, factor: str, metrics: Sequence[str], least: int) -> list[list[Series]]:
@@ -276,12 +280,12 @@ def _transits(panel: Axes, longest_ms: float) -> None:
 
 
 def _floor(panel: Axes, summary: Summary, factor: str, metric: str, series: Series) -> None:
-    """The bare server under the same loads, hollow."""
+    """The noise floor under the same loads, hollow."""
     style = look(series[0].transport)
     points = [
         (float(getattr(cell, factor)), estimate.value)
         for cell in series
-        if (bare := arrange.floor(summary, cell, metric)) and (estimate := bare.metrics[metric])
+        if (floor := arrange.floor(summary, cell, metric)) and (estimate := floor.metrics[metric])
     ]
     if points:
         panel.plot(

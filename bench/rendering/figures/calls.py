@@ -55,7 +55,9 @@ def per_interval(summary: Summary) -> tuple[Figure | None, str]:
     cells = [
         cell
         for cell in arrange.cells_with(summary, [PANELS[0].metric])
-        if cell.notifications_per_interval is not None and arrange.is_ours(cell)
+        if cell.notifications_per_interval is not None
+        and arrange.is_ours(cell)
+        and not arrange.is_floor(cell)
     ]
     asked = {cell.id: cell.notifications_per_interval or 0.0 for cell in cells}
     if len({round(value, 9) for value in asked.values()}) < LEAST:

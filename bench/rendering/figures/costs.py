@@ -1,4 +1,4 @@
-"""What the server pays: a row a cell, a panel a metric, the bare server beside ours.
+"""What the server pays: a row a cell, a panel a metric, the noise floor beside ours.
 
 Rules: lengths start at zero, so that they compare by eye; cells that ran on different networks never share
 a figure of CPU, for across a link the kernel's work lies elsewhere.
@@ -84,10 +84,7 @@ def _rows(summary: Summary, metrics: Sequence[str]) -> tuple[Figure, str]:
     if any(_predicted(cell, metric) is not None for cell in drawn for metric in metrics):
         caption += " Upright marks: predicted."
     if any(map(arrange.is_floor, drawn)):
-        caption += (
-            " Bare server: the harness's own floor, precomputed bytes without a framework; subtracted "
-            "nowhere."
-        )
+        caption += " Hollow: the noise floor, a server without a framework; subtracted nowhere."
     if any(names.mark(metric, cell) for cell in drawn for metric in metrics):
         caption += f" {names.OUTSIDE}: outside the band around the prediction; see “What does theory miss?”."
     return figure, caption + names.left_out(len(groups) - len(chosen))

@@ -1,4 +1,4 @@
-"""The distribution of delivery latency: measured, predicted, the bare server's, and what a naive clock shows.
+"""The distribution of delivery latency: measured, predicted, the noise floor's, and what a naive clock shows.
 
 Rules: a distribution is drawn whole, as the share of deliveries that came within a latency; steep and to
 the left is better. Latency counts from when a notification was due, here and everywhere else.
@@ -75,7 +75,7 @@ def distribution(summary: Summary) -> tuple[Figure | None, str]:
     )
     if floors:
         caption += (
-            " Dotted, with a hollow mark: the bare server, the harness's own floor, subtracted nowhere."
+            " Dotted, with a hollow mark: the noise floor, a server without a framework; subtracted nowhere."
         )
     caption += names.left_out(len(groups) - len(shown))
     if any(cell.steady_trials < cell.valid_trials for group in shown for cell in group):
@@ -105,7 +105,7 @@ def _limits(shown: list[list[Cell]], label: float) -> tuple[float, float]:
 
 
 def _panel(panel: Axes, group: list[Cell], summary: Summary) -> bool:
-    """One load; returns whether the bare server's curve was drawn."""
+    """One load; returns whether the noise floor's curve was drawn."""
     shares = np.array(summary.quantiles) * 100.0
     middle = int(np.searchsorted(shares, 50))
     panel.set_xscale("log")
@@ -114,9 +114,9 @@ def _panel(panel: Axes, group: list[Cell], summary: Summary) -> bool:
     floors = False
     for cell in group:
         style = look(cell.transport)
-        bare = arrange.floor(summary, cell, "latency_ms_p50")
-        if bare is not None and bare.latency_quantiles_ms:
-            late = _drawn(bare.latency_quantiles_ms)
+        floor = arrange.floor(summary, cell, "latency_ms_p50")
+        if floor is not None and floor.latency_quantiles_ms:
+            late = _drawn(floor.latency_quantiles_ms)
             panel.plot(late, shares, color=style.colour, marker=style.marker, markevery=[middle], **FLOOR)
             floors = True
         latency = _drawn(cell.latency_quantiles_ms or [])

@@ -3,7 +3,7 @@
 Rules:
 - Letters are large: a figure is shown to a class, as wide as the screen.
 - Curves are named where they end, moved apart where ends lie close together; there are no legends.
-- Measured is thick, predicted thin and dashed, the bare server's floor thin and grey. What lies outside the
+- Measured is thick, predicted thin and dashed, the noise floor thin and grey. What lies outside the
   band around its prediction wears a ring and a dagger.
 """
 
@@ -103,12 +103,12 @@ def entitle(panel: Axes, words: str) -> None:
 
 
 def key(figure: Figure, measured: dict[str, Any], *, predicted: bool, floor: bool) -> None:
-    """Above the figure, how measured, predicted and the bare server are drawn: the one thing that no label at
+    """Above the figure, how measured, predicted and the noise floor are drawn: the one thing that no label at
     a curve's end tells."""
     kinds = [
         ("measured", measured, True),
         ("predicted", PREDICTED, predicted),
-        ("bare server", {"marker": "o", **FLOOR}, floor),
+        ("noise floor", {"marker": "o", **FLOOR}, floor),
     ]
     handles = [Line2D([], [], color=FAINT, label=name, **drawn) for name, drawn, there in kinds if there]
     if len(handles) > 1:

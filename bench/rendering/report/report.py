@@ -169,7 +169,7 @@ def _slug(words: str) -> str:
 
 
 def _is_other(cell: arrange.Cell) -> bool:
-    """Baselines without subscribers, and the bare server."""
+    """Baselines without subscribers, and the noise floor."""
     return cell.transport is None or arrange.is_floor(cell)
 
 
