@@ -77,8 +77,12 @@ def _ignore(*_: object) -> None:
 
 
 def send_whole(sock: socket.socket, data: bytes) -> None:
-    """Send all of it. What the kernel takes at once costs one system call: gevent's sendall has two."""
-    sent = sock.send(data)
+    """Send all of it. What the kernel takes at once costs one system call, by the socket below gevent's: its
+    `send` is written in Python, and its `sendall` has two."""
+    try:
+        sent = getattr(sock, "_sock", sock).send(data, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        sent = 0
     if sent < len(data):
         sock.sendall(memoryview(data)[sent:])
 

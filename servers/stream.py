@@ -85,9 +85,12 @@ class Waiter:
     only notes that there is something to look at.
     """
 
-    __slots__ = ("event", "interrupted", "nudged")
+    __slots__ = ("delivered", "event", "interrupted", "nudged", "transport")
 
-    def __init__(self, signal: Signal | None = None) -> None:
+    def __init__(self, transport: str = "", signal: Signal | None = None) -> None:
+        self.transport = transport
+        self.delivered = 0
+        """Notifications that were sent since the last wait: the next wait counts them as this transport's."""
         self.event: Any = signal or threading.Event()
         self.interrupted = False
         self.nudged = False
@@ -316,6 +319,9 @@ class Stream:
             # Cleared before it is looked at whether there is reason to wait: no wake-up is lost between.
             waiter.event.clear()
             with self._owner.lock:
+                if waiter.delivered:
+                    self.usage[waiter.transport].notifications += waiter.delivered
+                    waiter.delivered = 0
                 batch = self._built.get(after) or self._build(after)
                 if batch.news or expired or waiter.interrupted or waiter.nudged or self._owner.stopping:
                     waiter.nudged = False

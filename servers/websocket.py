@@ -34,7 +34,7 @@ def add_route(app: Flask, streams: Streams) -> None:
     def websocket(
         connection: Connection, stream: Stream, position: Position, heartbeat_s: int | None
     ) -> None:
-        waiter = Waiter()
+        waiter = Waiter(TRANSPORT)
 
         def publish(message: str | bytes) -> None:
             published = publish_message(stream, message)
@@ -48,7 +48,7 @@ def add_route(app: Flask, streams: Streams) -> None:
                 ending = False
                 while True:
                     connection.send_batch(batch)
-                    stream.count(TRANSPORT, notifications=batch.count)
+                    waiter.delivered += batch.count
                     if heartbeat:
                         heartbeat.sent()
                     if ending:
@@ -60,6 +60,7 @@ def add_route(app: Flask, streams: Streams) -> None:
                         break
             except (ConnectionClosed, OSError):
                 pass
+            stream.count(TRANSPORT, notifications=waiter.delivered)
             connection.close(GOING_AWAY if streams.stopping else None)
 
     upgraded = app.view_functions[TRANSPORT]
