@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from clients.long_poll import LongPollSubscriber
 from clients.short_poll import ShortPollSubscriber
+from clients.sse import SseSubscriber
 from clients.subscriber import Subscriber
 from clients.websocket import WebSocketSubscriber
 
 TRANSPORTS: dict[str, type[Subscriber]] = {
     "short-poll": ShortPollSubscriber,
     "long-poll": LongPollSubscriber,
+    "sse": SseSubscriber,
     "websocket": WebSocketSubscriber,
 }
 """Every transport by its name: a new one is a file of its own and a line here."""

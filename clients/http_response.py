@@ -8,6 +8,8 @@ Rules:
 2. A body is bounded by MAX_BODY_BYTES; a larger one, or bytes that are not HTTP, raise BadAnswer.
 3. After 101 nothing is HTTP any more: the bytes that follow it are in `upgraded`.
 4. A body that only ends with the connection is never complete: the contract's answers say their length.
+5. An answer with the status `streamed` counts as complete with its head, since its body goes on and on:
+   `take_streamed` gives what has come of it, and `stream_ended` tells its end.
 """
 
 from __future__ import annotations
@@ -34,8 +36,10 @@ class Response(NamedTuple):
 class ResponseParser:
     """The responses of one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, streamed: int | None = None) -> None:
         """Expect the first response."""
+        self.streamed = streamed
+        self.stream_ended = False
         self.upgraded: bytes | None = None
         """None while the connection speaks HTTP; after 101, the bytes that followed it so far."""
         self.started = False
@@ -48,6 +52,12 @@ class ResponseParser:
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
+
+    def take_streamed(self) -> bytes:
+        """What has come of a streamed body since the last call."""
+        taken = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body, self._body_bytes = [], 0
+        return taken
 
     def feed(self, data: bytes) -> list[Response]:
         """Take the next bytes and return the responses that they complete; raises BadAnswer."""
@@ -75,6 +85,13 @@ class ResponseParser:
         before = self._headers.get(name)
         self._headers[name] = value if before is None else before + b", " + value
 
+    def on_headers_complete(self) -> None:
+        """Hand a streamed answer on before its body."""
+        status = self._parser.get_status_code()
+        if status == self.streamed:
+            self._complete.append(Response(status, self._headers, b"", keep_alive=False))
+            self.started = False
+
     def on_body(self, data: bytes) -> None:
         """Keep a piece of the body."""
         self._body.append(data)
@@ -85,6 +102,9 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         """Finish a response. Interim responses (RFC 9110, 15.2) except 101 are skipped."""
         status = self._parser.get_status_code()
+        if status == self.streamed:
+            self.stream_ended = True
+            return
         if status >= 200 or status == 101:
             self._complete.append(
                 Response(status, self._headers, b"".join(self._body), self._parser.should_keep_alive())

@@ -54,6 +54,8 @@ ANSWER_TIMEOUT_S = 30.0
 """How long an answer may take, on top of the time that a long poll asks to be held."""
 WAIT_MOST_S = 60.0
 HEARTBEAT_MOST_S = 60
+HEARTBEATS_MISSED = 2
+"""A connection on which nothing came for so many heartbeats is lost."""
 
 _STREAM_NAME = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -99,6 +101,8 @@ class Subscriber(ABC):
     """The status of a request that was answered well."""
     empty_status: ClassVar[int | None] = None
     """Another such status, of a system whose answer has no body where there is nothing new."""
+    _streamed_status: ClassVar[int | None] = None
+    """The status of an answer whose body goes on until the connection ends."""
 
     def __init__(
         self,
@@ -120,8 +124,9 @@ class Subscriber(ABC):
 
         `poll_interval_s` is short polling's T, `wait_s` what a long poll asks for, `connection` whether polls
         share one; the others ignore them. `permessage_deflate` offers the WebSocket extension, and
-        `heartbeat_s` is how often a WebSocket asks for a sign of life; None asks for none. `on_request` is
-        told of each answer, `on_lost` of each lost connection and each answer that asks to come back.
+        `heartbeat_s` is how often a connection that stays open asks for a sign of life; None asks for none.
+        `on_request` is told of each answer, `on_lost` of each lost connection and each answer that asks to
+        come back.
         Nothing is sent before the first iteration. Raises ValueError for arguments that make no sense.
         """
         check_stream(stream)
@@ -364,7 +369,7 @@ class Subscriber(ABC):
             if self._connected:
                 self.reconnects += 1
             self._connected = True
-            self._parser = ResponseParser()
+            self._parser = ResponseParser(self._streamed_status)
             return connection
         self._drop()
         raise ConnectionLost(f"cannot connect to {self.endpoint.host}:{self.endpoint.port}: {why}")
@@ -372,6 +377,25 @@ class Subscriber(ABC):
     def _read_timeout_s(self) -> float | None:
         """How long a read may take before the connection counts as lost."""
         return ANSWER_TIMEOUT_S
+
+    def _receive(self, connection: Connection) -> bytes:
+        """Wait for bytes and return them; raises OSError, and ConnectionLost if heartbeats did not come."""
+        try:
+            return connection.receive()
+        except TimeoutError as error:
+            if error.errno is not None:
+                raise  # the kernel's, whose keep-alive was not answered
+            # This process may have stood still, so that time was over before it could read what was there.
+            if connection.has_arrived():
+                return connection.receive()
+        raise ConnectionLost(f"no heartbeat came for {self._patience_s()} s")
+
+    def _patience_s(self) -> int | None:
+        """How long nothing may come on a connection that stays open; None without heartbeats."""
+        return None if self.heartbeat_s is None else HEARTBEATS_MISSED * self.heartbeat_s
+
+    def _heartbeat_query(self) -> dict[str, str]:
+        return {} if self.heartbeat_s is None else {"heartbeat": str(self.heartbeat_s)}
 
     def _drop(self) -> None:
         """Close the connection, if there is one, and keep its counts."""

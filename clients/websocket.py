@@ -27,8 +27,6 @@ from clients.wire import Connection
 # The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
 _OUR_FAULT = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
-HEARTBEATS_MISSED = 2
-
 
 class WebSocketSubscriber(Subscriber):
     """A client that keeps one WebSocket open."""
@@ -65,21 +63,6 @@ class WebSocketSubscriber(Subscriber):
         finally:
             _say_goodbye(connection, frames.protocol, goodbye)
 
-    def _receive(self, connection: Connection) -> bytes:
-        """Wait for bytes and return them; raises OSError, and ConnectionLost if heartbeats did not come."""
-        try:
-            return connection.receive()
-        except TimeoutError as error:
-            if error.errno is not None:
-                raise  # the kernel's, whose keep-alive was not answered
-            # This process may have stood still, so that time was over before it could read what was there.
-            if connection.has_arrived():
-                return connection.receive()
-        raise ConnectionLost(f"no heartbeat came for {self._patience_s()} s")
-
-    def _patience_s(self) -> int | None:
-        return None if self.heartbeat_s is None else HEARTBEATS_MISSED * self.heartbeat_s
-
     def _handshake(self) -> tuple[Connection, FrameReader, bytes]:
         """Upgrade the connection; return it, the frames to come, and the first bytes of them."""
         key = base64.b64encode(self._random.randbytes(16)).decode("ascii")
@@ -89,8 +72,8 @@ class WebSocketSubscriber(Subscriber):
             parameters = deflate.offer()
             offer = f"{deflate.name}; {parameters}" if isinstance(parameters, str) else deflate.name
         headers = handshake_headers(self.headers, self.endpoint.host_header, key, offer)
-        query = {} if self.heartbeat_s is None else {"heartbeat": str(self.heartbeat_s)}
-        sent_us, response = self._ask(f"GET {self._target(**query)} HTTP/1.1\r\n{headers}", good=101)
+        target = self._target(**self._heartbeat_query())
+        sent_us, response = self._ask(f"GET {target} HTTP/1.1\r\n{headers}", good=101)
         connection = self._connection
         assert connection is not None
         if self.on_request is not None:

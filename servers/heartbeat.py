@@ -43,6 +43,10 @@ class Heartbeat:
         self.sent_s = time.monotonic()
         self.waiter.nudged = False
 
+    def is_due(self) -> bool:
+        """Whether nothing was sent for so long."""
+        return time.monotonic() - self.sent_s >= self.interval_s
+
 
 class Heartbeats:
     """The timer of all heartbeats. Each waits in a heap for when it may be due."""

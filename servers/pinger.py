@@ -1,4 +1,4 @@
-"""One thread pings all WebSockets, so that dead peers are found without a timer for each.
+"""One thread pings all WebSockets and event streams, so that dead peers are found without a timer for each.
 
 If a peer's pong is overdue (`connection.py` says when it is), its connection is closed at the next ping. Each
 connection's pings are timed from its joining, so that they are as spread as the joins.

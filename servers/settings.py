@@ -28,7 +28,7 @@ def _setting(default: Any, meaning: str, least: float) -> Any:
 class Settings:
     """The server's limits; raises ValueError, naming the setting, where one is out of range."""
 
-    max_subscribers: int = _setting(2000, "open WebSockets and held long polls together", 1)
+    max_subscribers: int = _setting(2000, "open WebSockets, event streams and held long polls together", 1)
     max_subscribers_per_address: int = _setting(
         300, "of them for one address, but loopback and trusted proxies", 1
     )
@@ -40,7 +40,7 @@ class Settings:
         64 * MIB, "bytes that all peers have sent and that are not accepted yet", 256
     )
     send_timeout_s: float = _setting(10.0, "seconds a peer may take nothing before it is cut", 0.1)
-    ping_interval_s: float = _setting(25.0, "seconds between WebSocket pings", 0.1)
+    ping_interval_s: float = _setting(25.0, "seconds between WebSocket pings, and between comments on event streams", 0.1)
     request_timeout_s: float = _setting(20.0, "seconds a request's head, or its body, may take to come", 0.1)
     allow_hosts: tuple[str, ...] = field(
         default=(), metadata={"meaning": "further name to answer under on loopback: a proxy's (repeatable)"}

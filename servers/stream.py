@@ -13,7 +13,7 @@ Rules
 6. Waiting costs nothing: a waiter is an event, or a callback, that the next notification sets.
 7. Bounds: notifications a stream, bytes a notification, bytes of all logs together (the oldest leave
    first, whosever they are), streams, notifications and bytes a batch, and `MAX_SHARED_BYTES` of
-   built batches, and as much again for what transports wrap around them.
+   built batches, and for each transport that wraps them as much again.
 8. An idempotency key is kept for as long as its notification, and counts in the bytes of the logs. Sent
    again in the same stream, it gets the same answer and adds nothing. It stands for the data, as encoded:
    with other data it is refused. `due_us` is not compared, since who tries again may name it anew: the first
@@ -136,23 +136,29 @@ class Batch:
 
     A small batch is one chunk, joined once for all. A large one is joined as it is sent, so that a reader
     who is slow to take it holds no copy of what the log has.
-    `shared(frame)` gives `frame(body)` of a small batch, computed once: a transport that wraps the body
+    `shared(frame)` gives `frame(batch)` of a small batch, computed once: a transport that wraps the body
     uses it, so that its wrapping too is paid once for all subscribers.
     """
 
-    __slots__ = ("_pieces", "_shared", "count", "last_id", "news", "size")
+    __slots__ = ("_pieces", "_shared", "count", "cursor", "last_id", "news", "size")
 
-    def __init__(self, pieces: list[bytes], count: int, last_id: int, news: bool) -> None:
+    def __init__(self, pieces: list[bytes], count: int, last_id: int, cursor: str, news: bool) -> None:
         self.size = sum(map(len, pieces))
         self._pieces = [b"".join(pieces)] if self.size <= JOINED_BYTES else pieces
         self.count = count
         self.last_id = last_id
+        self.cursor = cursor
         self.news = news
-        self._shared: dict[Callable[[bytes], bytes], bytes] = {}
+        self._shared: dict[Callable[[Batch], bytes], bytes] = {}
 
     @property
     def is_small(self) -> bool:
         return self.size <= JOINED_BYTES
+
+    @property
+    def body(self) -> bytes:
+        """All of a small batch."""
+        return self._pieces[0]
 
     @property
     def bytes_held(self) -> int:
@@ -171,11 +177,11 @@ class Batch:
             size += len(piece)
         yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
 
-    def shared(self, frame: Callable[[bytes], bytes]) -> bytes:
-        """The body of a small batch as `frame` wraps it."""
+    def shared(self, frame: "Callable[[Batch], bytes]") -> bytes:
+        """This small batch as `frame` wraps it."""
         framed = self._shared.get(frame)
         if framed is None:
-            framed = self._shared[frame] = frame(self._pieces[0])
+            framed = self._shared[frame] = frame(self)
         return framed
 
 
@@ -395,9 +401,10 @@ class Stream:
             pieces.append(entry.encoded)
             taken += 1
         last_id = oldest_id + start + taken - 1
-        told = b"null" if missed is None else b"%d" % missed
-        pieces.append(b'],"cursor":"%b.%d","missed":%b}' % (self.epoch.encode(), last_id, told))
-        return Batch(pieces, taken, last_id, news=taken > 0 or missed != 0)
+        cursor = f"{self.epoch}.{last_id}"
+        told = "null" if missed is None else missed
+        pieces.append(f'],"cursor":"{cursor}","missed":{told}}}'.encode())
+        return Batch(pieces, taken, last_id, cursor, news=taken > 0 or missed != 0)
 
 
 class Streams:

@@ -2,13 +2,14 @@
 
 from types import ModuleType
 
-from servers import long_poll, short_poll, websocket
+from servers import long_poll, short_poll, sse, websocket
 
 TRANSPORTS: dict[str, ModuleType] = {
     module.TRANSPORT: module
     for module in (
         short_poll,
         long_poll,
+        sse,
         websocket,
     )
 }

@@ -68,6 +68,15 @@ class Peer:
         )
         return request
 
+    def begin(self, transport: str) -> str:
+        """Read what the transport asks first, and answer so far as it can be without a batch."""
+        if transport == "websocket":
+            return self.upgrade()
+        request = self.read_request()
+        if transport == "sse" and request:
+            self.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        return request
+
     def wait_for_end(self) -> bytes:
         """Read until the client ends the connection; return what came."""
         try:
@@ -145,6 +154,11 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
+def event(body: bytes, newline: bytes = b"\n") -> bytes:
+    """Return an event of an event stream."""
+    return b"id: " + json.loads(body)["cursor"].encode() + newline + b"data: " + body + newline * 2
+
+
 def frame(payload: bytes, opcode: int = 1, fin: bool = True, rsv1: bool = False) -> bytes:
     """Return a server's WebSocket frame."""
     first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
@@ -153,3 +167,8 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True, rsv1: bool = False)
     if len(payload) < 65536:
         return bytes([first, 126]) + struct.pack("!H", len(payload)) + payload
     return bytes([first, 127]) + struct.pack("!Q", len(payload)) + payload
+
+
+def wrapped(transport: str, body: bytes) -> bytes:
+    """Return a batch as the transport sends it."""
+    return {"websocket": frame, "sse": event}.get(transport, http)(body)

@@ -181,8 +181,52 @@ class WebSocketReader:
         self.websocket.close()
 
 
-READERS: dict[str, type[PollReader] | type[WebSocketReader]] = {
+class EventReader:
+    """Batches as events, each checked to have its batch's cursor as its id; comments are passed over."""
+
+    def __init__(
+        self,
+        server: Server,
+        stream: str,
+        transport: str = "sse",
+        after: str | None = None,
+        headers: dict[str, str] | None = None,
+        query: str = "",
+    ) -> None:
+        self.connection = http.client.HTTPConnection(*server.address, timeout=TIMEOUT_S)
+        given = "&".join(part for part in (f"after={after}" if after else "", query) if part)
+        self.connection.request("GET", f"/streams/{stream}/{transport}?{given}", headers=headers or {})
+        self.response = self.connection.getresponse()
+        assert self.response.status == 200, self.response.read()
+        self.comments = 0
+        self.joined = self.batch() if after is None and not headers else None
+
+    def raw_batch(self, wait: float = 10) -> bytes:
+        data = told = None
+        while line := self.response.readline():
+            name, _, value = line.removesuffix(b"\n").partition(b": ")
+            if name == b"id":
+                told = value.decode()
+            elif name == b"data":
+                data = value
+            elif line.startswith(b":"):
+                self.comments += 1
+            elif line == b"\n" and data is not None:
+                assert json.loads(data)["cursor"] == told
+                return data
+        raise AssertionError("the event stream ended")
+
+    def batch(self, wait: float = 10) -> Any:
+        return json.loads(self.raw_batch(wait))
+
+    def close(self) -> None:
+        self.response.close()
+        self.connection.close()
+
+
+READERS: dict[str, type[PollReader] | type[WebSocketReader] | type[EventReader]] = {
     "short-poll": PollReader,
     "long-poll": PollReader,
+    "sse": EventReader,
     "websocket": WebSocketReader,
 }

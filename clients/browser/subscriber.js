@@ -34,6 +34,12 @@ const HELD_MS = 2000;
 /** A poll is answered early if less than this share of its wait has passed. */
 const EARLY_SHARE = 0.5;
 
+/** A connection that stays open is lost after so many heartbeats that did not come. */
+export const HEARTBEATS_MISSED = 2;
+
+/** A browser that slept finds its timers due before it hands out the messages that came meanwhile. */
+export const LOOK_AGAIN_MS = 500;
+
 /** Unix time in milliseconds by this browser's clock, at the resolution of performance.now(). */
 export const nowMs = () => performance.timeOrigin + performance.now();
 
@@ -64,7 +70,7 @@ export class Subscriber {
   #wake = () => {};
   #pollIntervalS;
 
-  /** Polls use `pollIntervalS` or `waitS`, both seconds. A WebSocket asks for a sign of life every `heartbeatS`. */
+  /** Polls use `pollIntervalS` or `waitS`, both seconds. What stays open asks for a sign of life every `heartbeatS`. */
   constructor(stream, { pollIntervalS = 1, waitS = 25, heartbeatS = 5, after = null, onNotifications, onWire, onState } = {}) {
     this.stream = stream;
     this.waitS = waitS;
@@ -310,7 +316,7 @@ export class Subscriber {
 }
 
 /** The error that an answer stands for: to be asked again, or, where the server says what to mend, to be told. */
-function refusal(response, text) {
+export function refusal(response, text) {
   const { status } = response;
   const detail = problemDetail(text);
   const message = `the server answered ${status}${detail ? `: ${detail}` : ""}`;

@@ -4,16 +4,17 @@
 
 import { getJson } from "./fetching.js";
 
-/** Fetch the registry: [{name, label, colour, Subscriber, missing}]. Where this browser has no client for a transport,
+/** Fetch the registry: [{name, label, colour, in_race, Subscriber, missing}]. Where this browser has no client for a transport,
  *  Subscriber is null and `missing` is a sentence that says so. */
 export async function loadTransports() {
   const listed = await getJson("/demo/transports.json");
-  return Promise.all(listed.map(async ({ name, label, colour, module }) => {
+  return Promise.all(listed.map(async ({ module, ...transport }) => {
+    transport.label ??= transport.name;
     try {
       const { default: Subscriber } = await import(module);
-      return { name, label: label ?? name, colour, Subscriber, missing: "" };
+      return { ...transport, Subscriber, missing: "" };
     } catch (error) {
-      return { name, label: label ?? name, colour, Subscriber: null, missing: `No browser client: ${module} could not be loaded (${error.message}).` };
+      return { ...transport, Subscriber: null, missing: `No browser client: ${module} could not be loaded (${error.message}).` };
     }
   }));
 }

@@ -3,16 +3,11 @@
 // an empty batch at the least every `heartbeatS`. After HEARTBEATS_MISSED that did not come the server is taken for gone.
 
 import { ANSWER_TIMEOUT_MS } from "./fetching.js";
-import { ConnectionLost, Refused, Subscriber, nowMs } from "./subscriber.js";
+import { ConnectionLost, HEARTBEATS_MISSED, LOOK_AGAIN_MS, Refused, Subscriber, nowMs } from "./subscriber.js";
 import { byteLength, frameHeadBytes, handshakeBytes } from "./wire_sizes.js";
 
 // The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
 const OUR_FAULT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
-
-const HEARTBEATS_MISSED = 2;
-
-/** A browser that slept finds its timers due before it hands out the messages that came meanwhile. */
-const LOOK_AGAIN_MS = 500;
 
 export default class WebSocketSubscriber extends Subscriber {
   static transport = "websocket";

@@ -72,6 +72,23 @@ export function handshakeBytes(target) {
   return { up: withBlankLine(up), down: withBlankLine(down) };
 }
 
+/** Bytes of an EventSource's request and of the head of its answer (HTML, 9.2.2). */
+export function eventStreamBytes(target) {
+  const up = [`GET ${target} HTTP/1.1`, ...commonLines().filter((line) => !line.startsWith("Pragma")), "Connection: keep-alive"];
+  up.push("Accept: text/event-stream", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty");
+  const down = [
+    "HTTP/1.1 200 OK", "Server: gunicorn", `Date: ${new Date().toUTCString()}`, "Connection: keep-alive", "Transfer-Encoding: chunked",
+    "Content-Type: text/event-stream", "Cache-Control: no-store", "X-Accel-Buffering: no",
+  ];
+  return { up: withBlankLine(up), down: withBlankLine(down) };
+}
+
+/** Bytes around an event's data: its fields' names and its id, and the chunk that it comes in (RFC 9112, 7.1). */
+export function eventHeadBytes(id, dataBytes) {
+  const around = byteLength(`id: ${id}\ndata: \n\n`);
+  return around + (around + dataBytes).toString(16).length + 4;
+}
+
 /** Bytes of a frame's header; `masked` where the client sends. */
 export function frameHeadBytes(payloadBytes, masked) {
   const length = payloadBytes < 126 ? 2 : payloadBytes < 65536 ? 4 : 10;

@@ -10,6 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from servers.rules.problems import MEDIA_TYPE, Problem
+from servers.stream import Batch
 
 
 class Starts:
@@ -50,9 +51,9 @@ def batch_head(size: int) -> bytes:
     return b"Content-Type: application/json\r\nContent-Length: %d\r\nCache-Control: no-store\r\n\r\n" % size
 
 
-def batch_rest(body: bytes) -> bytes:
+def batch_rest(batch: Batch) -> bytes:
     """A small batch, with what goes before it."""
-    return batch_head(len(body)) + body
+    return batch_head(batch.size) + batch.body
 
 
 @lru_cache(maxsize=256)

@@ -43,7 +43,7 @@ class Fan:
         self.polls: dict[Poll, None] = {}
         self.is_woken = False
         self._woken = woken
-        self._waiter = Waiter(self)
+        self._waiter = Waiter(signal=self)
         # Whoever comes has looked before, so there is nothing to deliver yet.
         stream.look(Position(True, self.last_id), self._waiter)
 

@@ -6,7 +6,7 @@ is in memory and bounded; each module tells its bounds. The demo's own streams a
 LAN mode there are no others, but those that the teacher has published on.
 
 For every page:
-- `GET /demo/transports.json`: the registry, `[{"name","label","colour","module"}, …]`
+- `GET /demo/transports.json`: the registry, `[{"name","label","colour","module","in_race"}, …]`
 - `GET /demo/clock`: `{"server_us":…}`
 - `GET /demo/state`: the race's settings, `watchers`, `lan`, `teacher` (is it you?), `cuts`, `join_url`
 - `POST /demo/watch` `{"page":"<word>"}`: this page is looked at; with `"stream":"sensors"` the simulated feed

@@ -23,6 +23,8 @@ from servers.transports import TRANSPORTS
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 PAGE_ENDPOINT = "page "
+# A projector shows three lanes well: these race only if somebody chooses them. The article compares the others.
+ON_DEMAND = ("sse", "socketio", "socketio-polling")
 BROWSER = HERE.parents[1] / "clients" / "browser"
 
 CONTENT_TYPES = {
@@ -105,6 +107,7 @@ def add_pages(app: Flask, **known: Any) -> None:
                     "label": label(name),
                     "colour": colour,
                     "module": f"/browser/{name.replace('-', '_')}.js",
+                    "in_race": name not in ON_DEMAND,
                 }
                 for name, colour in assign(TRANSPORTS).items()
             ]

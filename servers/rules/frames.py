@@ -2,6 +2,7 @@
 
 from servers.patience import AND_LONGER
 from servers.refusals import BadNotification, KeyReused, Refused, StreamsFull, TooLarge
+from servers.stream import Batch
 from servers.unaccepted import UnacceptedFull
 
 NORMAL_CLOSURE = 1000
@@ -50,9 +51,9 @@ def short(reason: str) -> bytes:
     return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore").encode()
 
 
-def text_frame(body: bytes) -> bytes:
-    """An unmasked, unfragmented text frame (RFC 6455, section 5.2)."""
-    return frame_header(TEXT, len(body)) + body
+def text_frame(batch: Batch) -> bytes:
+    """A small batch as an unmasked, unfragmented text frame (RFC 6455, section 5.2)."""
+    return frame_header(TEXT, batch.size) + batch.body
 
 
 def frame_header(first_byte: int, size: int) -> bytes:

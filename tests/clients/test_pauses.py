@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Server, stop_server
-from fake_server import Peer, batch, fake_server, frame, http
+from fake_server import Peer, batch, fake_server, http, wrapped
 from test_clients import answer, every_transport, following, subscribe, take, wait_until
 
 from clients import subscriber
@@ -113,7 +113,7 @@ def test_an_empty_answer_in_time_is_followed_by_no_pause() -> None:
     assert waits.all_s == []
 
 
-@pytest.mark.parametrize("transport", ["long-poll", "websocket"])
+@pytest.mark.parametrize("transport", ["long-poll", "sse", "websocket"])
 @pytest.mark.parametrize("ends", ["closes", "refuses", "says nothing"])
 def test_a_first_batch_is_no_reason_to_begin_the_pauses_anew(transport: str, ends: str) -> None:
     """A server that accepts, answers and closes was asked 13 times a second. So was one that refuses in
@@ -141,9 +141,9 @@ def test_a_server_that_accepts_and_closes_is_asked_ever_more_seldom(transport: s
 
     def script(peer: Peer, number: int) -> None:
         connections.append(number)
-        if transport == "websocket":
-            peer.upgrade()
-            peer.send(frame(batch()))
+        if transport in ("sse", "websocket"):
+            peer.begin(transport)
+            peer.send(wrapped(transport, batch()))
 
     with fake_server(script) as url, following(subscribe(transport, url)):
         wait_until(lambda: connections)
@@ -151,7 +151,7 @@ def test_a_server_that_accepts_and_closes_is_asked_ever_more_seldom(transport: s
     assert 2 <= len(connections) <= 6
 
 
-@pytest.mark.parametrize("transport", ["long-poll", "websocket"])
+@pytest.mark.parametrize("transport", ["long-poll", "sse", "websocket"])
 def test_a_connection_that_has_held_begins_them_anew(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fifth lasts."""
     monkeypatch.setattr(subscriber, "HELD_S", 0.5)

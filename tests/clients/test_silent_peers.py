@@ -7,7 +7,7 @@ import time
 
 import pytest
 from conftest import Server
-from fake_server import Peer, batch, fake_server, frame
+from fake_server import Peer, batch, fake_server, frame, wrapped
 from test_clients import following, no_pauses, subscribe, take, wait_until  # noqa: F401 - a fixture among them
 
 from clients.publisher import Publisher
@@ -23,78 +23,87 @@ def query_of(request: str) -> str:
     return request.split()[1].partition("?")[2]
 
 
+stays_open = pytest.mark.parametrize("transport", ["sse", "websocket"])
+SIGNS = {"sse": b":\n\n", "websocket": frame(b"", PING)}
+"""What is a sign of life beside a heartbeat."""
+
+
 @pytest.mark.parametrize(
     ("heartbeat_s", "query"),
     [(None, ""), (1, "heartbeat=1"), (60, "heartbeat=60"), ("unset", "heartbeat=25")],
 )
-def test_it_asks_for_a_heartbeat(heartbeat_s: int | str | None, query: str) -> None:
+@stays_open
+def test_it_asks_for_a_heartbeat(transport: str, heartbeat_s: int | str | None, query: str) -> None:
     """Or for none."""
     requests: list[str] = []
 
     def script(peer: Peer, _: int) -> None:
-        requests.append(peer.upgrade())
-        peer.send(frame(batch(1)))
+        requests.append(peer.begin(transport))
+        peer.send(wrapped(transport, batch(1)))
         peer.wait_for_end()
 
     options = {} if heartbeat_s == "unset" else {"heartbeat_s": heartbeat_s}
     with fake_server(script) as url:
-        take(subscribe("websocket", url, **options), 1)
+        take(subscribe(transport, url, **options), 1)
     assert query_of(requests[0]) == query
 
 
 @pytest.mark.parametrize("silent", ["after the first batch", "within a message", "after heartbeats"])
-def test_a_peer_that_falls_silent_is_left(silent: str, no_pauses: None) -> None:  # noqa: F811
+@stays_open
+def test_a_peer_that_falls_silent_is_left(transport: str, silent: str, no_pauses: None) -> None:  # noqa: F811
     """After two heartbeats that did not come, and its successor is asked from the cursor."""
     requests: list[str] = []
     began_s: list[float] = []
 
     def script(peer: Peer, number: int) -> None:
-        requests.append(peer.upgrade())
+        requests.append(peer.begin(transport))
         began_s.append(time.monotonic())
-        peer.send(frame(batch(number + 1)))
+        peer.send(wrapped(transport, batch(number + 1)))
         if number == 0:
             if silent == "within a message":
-                peer.send(frame(batch(2))[:-3])
+                peer.send(wrapped(transport, batch(2))[:-3])
             for _ in range(2 if silent == "after heartbeats" else 0):
                 time.sleep(0.8)
-                peer.send(frame(batch(cursor="a.1")))
+                peer.send(wrapped(transport, batch(cursor="a.1")))
         peer.wait_for_end()
 
     with fake_server(script) as url:
-        follower = subscribe("websocket", url, heartbeat_s=1)
+        follower = subscribe(transport, url, heartbeat_s=1)
         assert [delivery.id for delivery in take(follower, 2)] == [1, 2]
     assert follower.last_error == "no heartbeat came for 2 s"
     assert query_of(requests[1]) == "after=a.1&heartbeat=1"
     assert began_s[1] - began_s[0] >= (3.6 if silent == "after heartbeats" else 2)
 
 
-@pytest.mark.parametrize("sign", ["heartbeat", "ping"])
-def test_a_sign_of_life_keeps_it(sign: str) -> None:
+@pytest.mark.parametrize("sign", ["heartbeat", "ping or comment"])
+@stays_open
+def test_a_sign_of_life_keeps_it(transport: str, sign: str) -> None:
     """Whatever it is."""
 
     def script(peer: Peer, _: int) -> None:
-        peer.upgrade()
-        peer.send(frame(batch(1)))
+        peer.begin(transport)
+        peer.send(wrapped(transport, batch(1)))
         for _ in range(3):
             time.sleep(1)
-            peer.send(frame(batch(cursor="a.1")) if sign == "heartbeat" else frame(b"", PING))
-        peer.send(frame(batch(2)))
+            peer.send(wrapped(transport, batch(cursor="a.1")) if sign == "heartbeat" else SIGNS[transport])
+        peer.send(wrapped(transport, batch(2)))
         peer.wait_for_end()
 
     with fake_server(script) as url:
-        follower = subscribe("websocket", url, heartbeat_s=1)
+        follower = subscribe(transport, url, heartbeat_s=1)
         assert [delivery.id for delivery in take(follower, 2)] == [1, 2]
     assert follower.reconnects == 0
     assert follower.receiver.duplicates == 0
 
 
-def test_the_real_server_keeps_an_idle_one(any_server: Server) -> None:
+@stays_open
+def test_the_real_server_keeps_an_idle_one(transport: str, any_server: Server) -> None:
     """And its heartbeats are no news."""
-    follower = subscribe("websocket", any_server.url, "c-heartbeat", heartbeat_s=1)
+    follower = subscribe(transport, any_server.url, f"c-heartbeat-{transport}", heartbeat_s=1)
     with following(follower) as deliveries:
         wait_until(lambda: follower.joined)
         time.sleep(QUIET_S)
-        with Publisher(any_server.url, "c-heartbeat") as publisher:
+        with Publisher(any_server.url, f"c-heartbeat-{transport}") as publisher:
             publisher.publish("news", due_us=1)
             assert publisher.drain()
         wait_until(lambda: deliveries)

@@ -19,6 +19,7 @@ from raw import (
     KEY,
     READERS,
     Answer,
+    EventReader,
     PollReader,
     RawWebSocket,
     WebSocketReader,
@@ -33,7 +34,7 @@ from servers.transports import TRANSPORTS
 
 MIB = 1 << 20
 names = (f"contract-{number}" for number in itertools.count())
-Read = Callable[..., PollReader | WebSocketReader]
+Read = Callable[..., PollReader | WebSocketReader | EventReader]
 
 
 @pytest.fixture
@@ -45,11 +46,11 @@ def stream() -> str:
 @pytest.fixture
 def read() -> Iterator[Read]:
     """Open readers that are closed at the test's end."""
-    opened: list[PollReader | WebSocketReader] = []
+    opened: list[PollReader | WebSocketReader | EventReader] = []
 
     def open_reader(
         server: Server, stream: str, transport: str, after: str | None = None
-    ) -> PollReader | WebSocketReader:
+    ) -> PollReader | WebSocketReader | EventReader:
         opened.append(READERS[transport](server, stream, transport, after))
         return opened[-1]
 
@@ -66,7 +67,7 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def collect(reader: PollReader | WebSocketReader, count: int) -> list[Any]:
+def collect(reader: PollReader | WebSocketReader | EventReader, count: int) -> list[Any]:
     """The next `count` notifications."""
     notifications: list[Any] = []
     while len(notifications) < count:

@@ -12,11 +12,13 @@ from bench.analysis.theory.base import Theory
 from bench.analysis.theory.load import Load
 from bench.analysis.theory.long_poll import LongPoll
 from bench.analysis.theory.short_poll import ShortPoll
+from bench.analysis.theory.sse import ServerSentEvents
 from bench.analysis.theory.websocket import WebSocket
 
 THEORIES: dict[str, Theory] = {
     "short-poll": ShortPoll(),
     "long-poll": LongPoll(),
+    "sse": ServerSentEvents(),
     "websocket": WebSocket(),
 }
 """Every theory by its transport's name."""

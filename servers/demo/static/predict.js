@@ -55,6 +55,8 @@ export class Predict {
 
   #open(open) {
     this.section.hidden = !open;
+    // Who has predicted for these lanes is shown these.
+    document.getElementById("chooser").disabled = open;
     document.querySelector('[data-action="predict"]').setAttribute("aria-expanded", String(open));
   }
 

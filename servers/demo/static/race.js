@@ -1,7 +1,8 @@
 // The race: wiring. Lanes from the registry, controls to the server, time to the drawings.
 //
 // Rules:
-// 1. The page knows no transport by name: whatever /demo/transports.json lists gets a lane.
+// 1. The page knows no transport by name. What /demo/transports.json lists can be chosen, and gets a lane at once unless it
+//    says otherwise (`in_race: false`) or the address names others (?lanes=sse,websocket).
 // 2. Somebody watches while the page is visible: it says so every WATCH_MS, and takes the settings from the answer, since a
 //    teacher elsewhere may have changed them.
 // 3. Figures are drawn every DRAW_MS; diagrams move every MOVE_MS, or once a second where motion is unwelcome.
@@ -108,17 +109,10 @@ async function begin() {
   }
   await Promise.all([clock.compare(8), watch()]);
   showClock();
-  page.lanes = transports.map((transport) => {
-    const lane = new RaceLane();
-    lane.build(transport, page);
-    return lane;
-  });
-  $("lanes").replaceChildren(...page.lanes);
-  $("lanes").removeAttribute("aria-busy");
   // A phone's diagram is lower: half of the time, so that arrows stay apart.
   if (matchMedia("(max-width: 46rem)").matches) $("span").value = "4";
-  showSpan();
-  for (const lane of page.lanes) lane.start();
+  offer(transports);
+  $("lanes").removeAttribute("aria-busy");
   setInterval(draw, DRAW_MS);
   setInterval(move, MOVE_MS);
   setInterval(watch, WATCH_MS);
@@ -127,6 +121,44 @@ async function begin() {
     await clock.compare(2);
     showClock();
   }, COMPARE_CLOCKS_MS);
+}
+
+/** Let the reader choose which transports race. */
+function offer(transports) {
+  const asked = new URLSearchParams(location.search).get("lanes")?.split(",");
+  for (const transport of transports) {
+    const label = document.createElement("label");
+    const box = label.appendChild(document.createElement("input"));
+    Object.assign(box, { type: "checkbox", value: transport.name, checked: asked?.includes(transport.name) ?? transport.in_race ?? true });
+    label.append(` ${transport.label}`);
+    $("chooser").append(label);
+  }
+  $("chooser").addEventListener("change", () => {
+    const chosen = race(transports);
+    const address = new URL(location.href);
+    address.searchParams.set("lanes", chosen.join(","));
+    history.replaceState(null, "", address);
+  });
+  race(transports);
+}
+
+/** A lane for each transport that is chosen, those that race already going on; gives their names. */
+function race(transports) {
+  const chosen = Array.from($("chooser").querySelectorAll("input:checked"), ({ value }) => value);
+  const before = new Map(page.lanes.map((lane) => [lane.transport.name, lane]));
+  page.lanes = transports.filter(({ name }) => chosen.includes(name)).map((transport) => before.get(transport.name) ?? built(transport));
+  const added = page.lanes.filter((lane) => !before.has(lane.transport.name));
+  for (const lane of before.values()) if (!page.lanes.includes(lane)) lane.stop();
+  $("lanes").replaceChildren(...page.lanes, ...(page.lanes.length ? [] : ["Choose a transport."]));
+  showSpan();
+  for (const lane of added) lane.start();
+  return chosen;
+}
+
+function built(transport) {
+  const lane = new RaceLane();
+  lane.build(transport, page);
+  return lane;
 }
 
 /** Say that somebody watches, and learn the settings. Only one such request is out at a time. */

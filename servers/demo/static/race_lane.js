@@ -82,6 +82,11 @@ export class RaceLane extends HTMLElement {
     this.subscriber.start();
   }
 
+  /** Follow it no longer: the lane is taken away. */
+  stop() {
+    this.subscriber?.close();
+  }
+
   /** Count from zero. */
   afresh() {
     this.model.afresh(nowMs());
