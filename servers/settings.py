@@ -40,7 +40,9 @@ class Settings:
         64 * MIB, "bytes that all peers have sent and that are not accepted yet", 256
     )
     send_timeout_s: float = _setting(10.0, "seconds a peer may take nothing before it is cut", 0.1)
-    ping_interval_s: float = _setting(25.0, "seconds between WebSocket pings, and between comments on event streams", 0.1)
+    ping_interval_s: float = _setting(
+        25.0, "seconds between WebSocket pings, or comments on event streams", 0.1
+    )
     request_timeout_s: float = _setting(20.0, "seconds a request's head, or its body, may take to come", 0.1)
     allow_hosts: tuple[str, ...] = field(
         default=(), metadata={"meaning": "further name to answer under on loopback: a proxy's (repeatable)"}

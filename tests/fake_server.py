@@ -156,7 +156,7 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 def event(body: bytes, newline: bytes = b"\n") -> bytes:
     """Return an event of an event stream."""
-    return b"id: " + json.loads(body)["cursor"].encode() + newline + b"data: " + body + newline * 2
+    return b"id: " + json.loads(body).get("cursor", "").encode() + newline + b"data: " + body + newline * 2
 
 
 def frame(payload: bytes, opcode: int = 1, fin: bool = True, rsv1: bool = False) -> bytes:

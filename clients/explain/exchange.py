@@ -27,7 +27,9 @@ from typing import Any, Literal, NamedTuple
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
+from clients.event_stream import Event, EventStreamReader
 from clients.explain import printed_handshake
+from clients.explain.events import event_spans
 from clients.explain.spans import (
     PARTS,
     Accept,
@@ -40,7 +42,7 @@ from clients.explain.spans import (
     work_out_accept,
 )
 from clients.frames import frame_bounds
-from clients.headers import HeaderSet, handshake_headers, poll_headers
+from clients.headers import HeaderSet, event_stream_headers, handshake_headers, poll_headers
 from clients.wire import Endpoint
 
 Side = Literal["client", "server"]
@@ -239,7 +241,12 @@ class _Recorder:
         self._started_s = time.perf_counter()
 
     def run(self) -> Exchange:
-        tell = {"short-poll": self._short_poll, "long-poll": self._long_poll, "websocket": self._websocket}
+        tell = {
+            "short-poll": self._short_poll,
+            "long-poll": self._long_poll,
+            "sse": self._sse,
+            "websocket": self._websocket,
+        }
         try:
             with self.connect() as connection:
                 tell.get(self.found.transport, self._plain_http)(connection)
@@ -295,6 +302,48 @@ class _Recorder:
         says = "The held request's answer. To hear of the next notification, the client asks again at once."
         self._note("deliver", "subscriber", "server", "Now there is", says, answer.data, answer.spans())
         self._must_deliver(answer.body)
+
+    def _sse(self, connection: socket.socket) -> None:
+        head = event_stream_headers(self.found.headers, self.endpoint.host_header)
+        request = f"GET {self._path('sse')} HTTP/1.1\r\n{head}".encode("ascii")
+        connection.sendall(request)
+        says = "One request, for an answer that does not end."
+        self._note("join", "subscriber", "client", "Tell me whenever there is news", says, request)
+        answer, events = Answer(request), EventStreamReader()
+        first = self._event(connection, answer, events)
+        self._cursor(first.data.encode())
+        begun = len(answer.data)
+        spans = [span for span in answer.spans() if span.part == "head"]
+        says = "A head without a length, and a first event. Its batch is empty: it tells the cursor."
+        spans += event_spans(answer.data, spans[-1].end)
+        self._note("join", "subscriber", "server", "The answer begins", says, answer.data, spans)
+        self._publish()
+        news = self._event(connection, answer, events)
+        says = "One more chunk of the same answer: nobody asked again."
+        data = answer.data[begun:]
+        self._note("deliver", "subscriber", "server", "And it comes down", says, data, event_spans(data))
+        self._must_deliver(news.data.encode())
+        told = len(answer.data)
+        connection.shutdown(socket.SHUT_WR)
+        while not answer.ended and (data := connection.recv(MOST_BYTES)):
+            answer.feed(data)
+        if end := answer.data[told:]:
+            says = "The client has gone, which the server has seen; it ends the answer that it began."
+            self._note("leave", "subscriber", "server", "Goodbye", says, end, event_spans(end))
+
+    def _event(self, connection: socket.socket, answer: Answer, events: EventStreamReader) -> Event:
+        """Read on until the next event is whole. Raises Refused for another answer."""
+        while True:
+            body = len(answer.body)
+            data = connection.recv(MOST_BYTES)
+            answer.feed(data)
+            if answer.status not in (None, 200) and answer.ended:
+                raise Refused(answer.status or 0, _detail(answer.body))
+            if not data or answer.ended or len(answer.data) > MOST_BYTES:
+                raise ConnectionLost("the server ended the answer, or sent no event")
+            found = events.feed(answer.body[body:])
+            if found:
+                return found[0]
 
     def _websocket(self, connection: socket.socket) -> None:
         key = _key()

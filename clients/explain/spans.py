@@ -252,7 +252,7 @@ class Answer:
         spans = _cut(pieces)
         spans += _header_spans(self.data, len(line) + 2, head, self._headers, RESPONSE_WHYS)
         chunked = (self.header("transfer-encoding") or "").lower() == "chunked"
-        spans += _chunk_spans(self.data, head) if chunked else []
+        spans += chunk_spans(self.data, head) if chunked else []
         if not chunked and len(self.data) > head:
             spans.append(_body_span(self.data, head, len(self.data)))
         if b"".join(self.data[s.start : s.end] for s in spans if s.part == "payload") != self.body:
@@ -314,7 +314,7 @@ def _body_span(data: bytes, start: int, end: int) -> Span:
     return Span(start, end, "payload", "body", text, "What all the bytes before it are for.")
 
 
-def _chunk_spans(data: bytes, start: int) -> list[Span]:
+def chunk_spans(data: bytes, start: int) -> list[Span]:
     """The pieces of a chunked body, whole or not (RFC 9112, section 7.1)."""
     spans = []
     at = start

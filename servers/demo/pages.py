@@ -23,7 +23,7 @@ from servers.transports import TRANSPORTS
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 PAGE_ENDPOINT = "page "
-# A projector shows three lanes well: these race only if somebody chooses them. The article compares the others.
+# A projector shows three lanes well, those of the article. These race only if somebody chooses them.
 ON_DEMAND = ("sse", "socketio", "socketio-polling")
 BROWSER = HERE.parents[1] / "clients" / "browser"
 

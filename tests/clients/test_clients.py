@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -173,24 +173,21 @@ def test_a_restarted_server_is_found_again(serve: Callable[..., Server]) -> None
     """Each transport comes back to the new epoch and says that the gap is unknown."""
     first = serve()
     followers = {transport: subscribe(transport, first.url) for transport in TRANSPORTS}
-    with (
-        following(followers["short-poll"]) as short,
-        following(followers["long-poll"]) as long,
-        following(followers["websocket"]) as web,
-    ):
+    with ExitStack() as stack:
+        delivered = [stack.enter_context(following(follower)) for follower in followers.values()]
         wait_until(lambda: all(follower.joined for follower in followers.values()))
         with Publisher(first.url) as publisher:
             publisher.publish("before", due_us=1)
             publisher.drain()
-        wait_until(lambda: len(short) == len(long) == len(web) == 1)
+        wait_until(lambda: all(len(deliveries) == 1 for deliveries in delivered))
         stop_server(first)
         second = serve("--port", str(first.address[1]))
         assert second.url == first.url
         with Publisher(second.url) as publisher:
             publisher.publish("after", due_us=2)
             publisher.drain()
-        wait_until(lambda: len(short) == len(long) == len(web) == 2)
-    for deliveries in (short, long, web):
+        wait_until(lambda: all(len(deliveries) == 2 for deliveries in delivered))
+    for deliveries in delivered:
         assert [(delivery.id, delivery.data) for delivery in deliveries] == [(1, "before"), (1, "after")]
     for follower in followers.values():
         assert follower.receiver.epoch_changes == follower.receiver.unknown_gaps == 1

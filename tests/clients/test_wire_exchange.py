@@ -38,7 +38,7 @@ from servers.demo.guard import Guard
 from servers.rules.frames import CloseWith
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"
-KNOWN = ("short-poll", "long-poll", "websocket")
+KNOWN = ("short-poll", "long-poll", "sse", "websocket")
 
 
 def covers(data: bytes, spans: list[Span]) -> bool:
@@ -413,7 +413,7 @@ def test_a_streaming_transport_shows_what_came() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n: hi\n\r\n"
     created = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}"
     with scripted({b"GET": head, b"POST": created, b"LATER": b"8\r\ndata: 1\n\r\n"}) as url:
-        found = exchange(url, "sse")
+        found = exchange(url, "carrier-pigeon")
     assert found.steps[-1].data == head + b"8\r\ndata: 1\n\r\n"
     assert found.steps[-1].parts["payload"] == 5 + 8
     assert "does not end" in found.notes[1]
@@ -485,7 +485,7 @@ def test_the_command_starts_a_server_of_its_own_and_tells_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["carrier-pigeon"], 2, "short-poll, long-poll, websocket"),
+        (["carrier-pigeon"], 2, "short-poll, long-poll, sse, websocket"),
         (["websocket", "--url", "ftp://x"], 2, "http://HOST:PORT"),
         (["websocket", "--url", "http://127.0.0.1:9"], 1, "refused"),
     ],

@@ -411,6 +411,12 @@ def test_welcome_greets_every_connection(server: Server) -> None:
     assert ask(server, "GET", "/welcome/websocket").status == 426
 
 
+def even_shares(students: int) -> list[int]:
+    """How many students each transport has, fewest first."""
+    least, more = divmod(students, len(TRANSPORTS))
+    return [least] * (len(TRANSPORTS) - more) + [least + 1] * more
+
+
 def test_simulated_students_take_part(demo: DEMO) -> None:
     """40 of them, in LAN mode too: equal shares, latencies reported, nothing lost, the board drawn on."""
     server = demo("--lan", "--students", "40")
@@ -421,12 +427,12 @@ def test_simulated_students_take_part(demo: DEMO) -> None:
 
     until(lambda: summary()["students"] == 40, within_s=30)
     shares = sorted(each["students"] for each in summary()["transports"].values())
-    assert shares == [13, 13, 14]
+    assert shares == even_shares(40)
     until(lambda: all(each["deliveries"] > 30 for each in summary()["transports"].values()), within_s=40)
     until(lambda: bool(ask(server, "GET", "/streams/whiteboard/stats").json["newest_id"]), within_s=30)
     dealt = ask(server, "POST", "/class/deal", {}, Cookie=cookie).json
     assert (dealt["round"], dealt["simulated_students"]) == (1, 40)
-    assert sorted(each["students"] for each in dealt["transports"].values()) == [13, 13, 14]
+    assert sorted(each["students"] for each in dealt["transports"].values()) == even_shares(40)
     for each in dealt["transports"].values():
         assert sum(each["histogram"]) == each["deliveries"]
         assert (each["lost"], each["missed"], each["duplicates"]) == (0, 0, 0)
@@ -448,12 +454,12 @@ def test_students_are_dealt_equal_shares() -> None:
     """Who comes later gets what has the fewest, and a deal is even too, whoever was where."""
     room = Classroom(TRANSPORTS)
     first = Counter(reported(room, WORD(number), 0)["transport"] for number in range(20))
-    assert sorted(first.values()) == [6, 7, 7]
+    assert sorted(first.values()) == even_shares(20)
     dealings = set()
     for at in range(1, 20):
         room.deal(0.1 * at)
         dealt = [reported(room, WORD(number), 1.0 * at)["transport"] for number in range(20)]
-        assert sorted(Counter(dealt).values()) == [6, 7, 7]
+        assert sorted(Counter(dealt).values()) == even_shares(20)
         dealings.add(tuple(dealt))
     assert len(dealings) > 15
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from servers.connection import text_frame
 from servers.drafts import parse_draft
 from servers.refusals import BadNotification
 from servers.settings import Settings
@@ -81,7 +82,7 @@ def test_a_batch_is_built_once_for_everybody_at_a_cursor() -> None:
     stream.publish(parse_draft(text(10)))
     first, second = (stream.batch(stream.position(f"{stream.epoch}.0")) for _ in range(2))
     assert first is second
-    framed = [first.shared(bytes.upper) for _ in range(2)]
+    framed = [first.shared(text_frame) for _ in range(2)]
     assert framed[0] is framed[1]
     stream.publish(parse_draft(text(10)))
     assert stream.batch(stream.position(f"{stream.epoch}.0")) is not first
