@@ -1,4 +1,4 @@
-"""Events explained: the lines of an event stream within the chunks that carry it (HTML, section 9.2). Pure."""
+"""Events explained: the lines of an event stream in the chunks that carry it (HTML, section 9.2). Pure."""
 
 from __future__ import annotations
 

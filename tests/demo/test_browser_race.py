@@ -17,10 +17,11 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from servers.demo.pages import ON_DEMAND
 from servers.transports import TRANSPORTS
 from tests.conftest import Server, Visits, stop_server
 
-NAMES = list(TRANSPORTS)
+NAMES = [name for name in TRANSPORTS if name not in ON_DEMAND]
 UNREACHABLE = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
 SETTINGS = ("publish_rate", "schedule", "payload_bytes", "paused", "poll_interval_s")
 

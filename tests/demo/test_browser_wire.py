@@ -13,6 +13,8 @@ from conftest import Server, Visits
 from playwright.sync_api import Locator, Page, expect
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
+from servers.transports import TRANSPORTS
+
 PHONE = {"width": 390, "height": 844}
 PROJECTOR = {"width": 1920, "height": 1080}
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -106,7 +108,7 @@ def test_every_transport_has_its_exchange_and_its_price(wire: Callable[..., Page
     """Chosen by button or by address; the running totals end at the whole; polls pay heads."""
     page = wire("/wire#long-poll")
     choice = page.locator("#transports button")
-    assert choice.count() == page.locator("#bars li").count() == 3
+    assert choice.count() == page.locator("#bars li").count() == len(TRANSPORTS)
     expect(page.locator("#transports [aria-pressed=true]")).to_have_attribute("data-transport", "long-poll")
     expect(step(page, "3. Tell me when there is news")).to_be_visible()
     for name in ("short-poll", "websocket"):
