@@ -15,23 +15,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import BadRequest
 
 from servers.departures import Departures
-from servers.heartbeat import Heartbeat, Heartbeats, heartbeat_argument
-from servers.http_poll import cursor_argument
+from servers.heartbeat import Heartbeat, Heartbeats
+from servers.http_poll import heartbeat_argument
 from servers.pinger import Pinger
-from servers.stream import Batch, Position, Stream, Streams, Waiter
+from servers.rules import arguments, events
+from servers.rules.events import COMMENT
+from servers.stream import Position, Stream, Streams, Waiter
 
 TRANSPORT = "sse"
-MEDIA_TYPE = "text/event-stream"
-COMMENT = b":\n\n"
-HEADERS = (
-    ("Content-Type", MEDIA_TYPE),
-    ("Cache-Control", "no-store"),
-    # nginx would otherwise collect what it passes on.
-    ("X-Accel-Buffering", "no"),
-)
 
 
 class Events:
@@ -52,41 +45,31 @@ class Events:
     def following(self, position: Position) -> Iterator[bytes]:
         """A batch at once, then each as soon as there is news, until the server stops or the client goes."""
         waiter, streams, heartbeat = self._waiter, self._streams, self.heartbeat
-        batch = self._stream.batch(position)
-        ending, is_due = False, True
-        while True:
-            if self._owes_comment:
-                self._owes_comment = False
-                yield COMMENT
-            if batch.news or is_due:
-                if batch.is_small:
-                    yield batch.shared(event)
-                else:
-                    yield from large_event(batch)
-                waiter.delivered += batch.count
-                if heartbeat:
-                    heartbeat.sent()
-            if ending:
-                break
-            # What came before the end is delivered; what goes on coming is not waited for.
-            ending = waiter.interrupted or streams.stopping
-            batch = self._stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
-            if not batch.news and (waiter.interrupted or streams.stopping):
-                break
-            is_due = heartbeat is not None and heartbeat.is_due()
-        self._stream.count(TRANSPORT, notifications=waiter.delivered)
-
-
-def event(batch: Batch) -> bytes:
-    """A small batch as an event. No line of a batch's JSON ends before its end: it has no spaces."""
-    return b"".join(large_event(batch))
-
-
-def large_event(batch: Batch) -> Iterator[bytes]:
-    """A batch as an event, in pieces."""
-    yield f"id: {batch.cursor}\ndata: ".encode()
-    yield from batch.chunks()
-    yield b"\n\n"
+        try:
+            batch = self._stream.batch(position)
+            ending, is_due = False, True
+            while True:
+                if self._owes_comment:
+                    self._owes_comment = False
+                    yield COMMENT
+                if batch.news or is_due:
+                    if batch.is_small:
+                        yield batch.shared(events.event)
+                    else:
+                        yield from events.pieces(batch)
+                    waiter.delivered += batch.count
+                    if heartbeat:
+                        heartbeat.sent()
+                if ending:
+                    break
+                # What came before the end is delivered; what goes on coming is not waited for.
+                ending = waiter.interrupted or streams.stopping
+                batch = self._stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
+                if not batch.news and (waiter.interrupted or streams.stopping):
+                    break
+                is_due = heartbeat is not None and heartbeat.is_due()
+        finally:
+            self._stream.count(TRANSPORT, notifications=waiter.delivered)
 
 
 def add_route(app: Flask, streams: Streams) -> None:
@@ -98,26 +81,20 @@ def add_route(app: Flask, streams: Streams) -> None:
     @app.get(f"/streams/<name>/{TRANSPORT}", endpoint=TRANSPORT)
     def sse(name: str) -> Response:
         stream = streams.get(name)
-        position = stream.position(_cursor())
+        position = stream.position(
+            arguments.last_seen(request.headers.getlist("Last-Event-ID"), request.args.getlist("after"))
+        )
         heartbeat_s = heartbeat_argument()
         if request.method == "HEAD":
-            return Response(iter(()), headers=list(HEADERS))
+            return Response(iter(()), headers=events.FIELDS)
         waiter = Waiter(TRANSPORT)
-        events = Events(streams, stream, waiter)
+        followed = Events(streams, stream, waiter)
         with ExitStack() as stack:
             stack.enter_context(streams.subscriber(stream, TRANSPORT))
             stack.enter_context(departures.watching(request.environ, waiter))
-            stack.enter_context(pinger.watching(events))
-            events.heartbeat = stack.enter_context(heartbeats.watching(waiter, heartbeat_s))
+            stack.enter_context(pinger.watching(followed))
+            followed.heartbeat = stack.enter_context(heartbeats.watching(waiter, heartbeat_s))
             stream.count(TRANSPORT, requests=1)
-            response = Response(events.following(position), headers=list(HEADERS))
+            response = Response(followed.following(position), headers=events.FIELDS)
             response.call_on_close(stack.pop_all().close)
         return response
-
-
-def _cursor() -> str | None:
-    """What a browser's EventSource saw last, else `after`; raises BadRequest if one of them is told twice."""
-    seen = request.headers.getlist("Last-Event-ID")
-    if len(seen) > 1:
-        raise BadRequest("Give Last-Event-ID only once.")
-    return seen[0] if seen else cursor_argument()

@@ -18,6 +18,13 @@ def cursor(values: list[str]) -> str | None:
     return values[0] if values else None
 
 
+def last_seen(ids: list[str], cursors: list[str]) -> str | None:
+    """`Last-Event-ID`, which is what a browser's EventSource saw last, else `after`."""
+    if len(ids) > 1:
+        raise BadArgument("Give Last-Event-ID only once.")
+    return ids[0] if ids else cursor(cursors)
+
+
 def wait_s(values: list[str]) -> float:
     """`wait`: seconds to hold the request."""
     if not values:
