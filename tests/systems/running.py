@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -45,9 +46,9 @@ class Running:
 
 
 @contextmanager
-def running(system: System, scratch: Path, server_model: str | None = None) -> Iterator[Running]:
-    """Start it, and end it."""
-    options = dataclasses.replace(OPTIONS, server_model=server_model)
+def running(system: System, scratch: Path, **asked: Any) -> Iterator[Running]:
+    """Start it with these options, and end it."""
+    options = dataclasses.replace(OPTIONS, **asked)
     child = Child("server", system.command(options, scratch), errors=scratch / "server.log", core=None)
     try:
         yield Running(system, child, url_of(system, child))

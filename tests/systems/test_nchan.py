@@ -64,6 +64,21 @@ def test_a_short_poll_catches_up_in_one_tick(server: Running) -> None:
 
 
 @needs_nchan
+def test_a_wait_that_ends_keeps_the_connection(tmp_path: Path) -> None:
+    """A long poll is held for as long as a WebSocket's ping is away; then it is answered with nothing new."""
+    with running(NCHAN, tmp_path, ping_interval_s=1.0) as server:
+        following = Following(NCHAN.transports["long-poll"](server.url, wait_s=1.0))
+        until(lambda: following.client.empty_responses == 3)
+        with NCHAN.publisher(server.url, "main", 5) as publisher:
+            publisher.publish("", time.time_ns() // 1000)
+            until(lambda: following.ids == [1])
+        following.client.close()
+        following.join()
+    assert following.client.reconnects == 0
+    assert following.client.last_error is None
+
+
+@needs_nchan
 @pytest.mark.parametrize("killed", ["script", "master", "worker", "stopped"])
 def test_nothing_is_left_behind(server: Running, killed: str) -> None:
     """Whatever is killed: the script, nginx's master, a worker before; or if an operator ends it."""

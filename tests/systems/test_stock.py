@@ -22,7 +22,7 @@ STOCK = SYSTEMS["stock"]
 def test_clients_follow_it_through_lost_connections(
     server_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(STOCK, tmp_path, server_model) as server:
+    with running(STOCK, tmp_path, server_model=server_model) as server:
         follow_through_cuts(server, monkeypatch)
 
 
@@ -49,7 +49,7 @@ def test_a_gap_and_a_new_process_are_told(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("server_model", STOCK.server_models)
 def test_nothing_is_left_when_it_is_killed(server_model: str, tmp_path: Path) -> None:
     """Its master alone, while a client waits."""
-    with running(STOCK, tmp_path, server_model) as server:
+    with running(STOCK, tmp_path, server_model=server_model) as server:
         waiting = Following(LongPollSubscriber(server.url, wait_s=20.0))
         until(lambda: waiting.client.joined)
         with urlopen(f"{server.url}/streams/main/short-poll") as answer:
