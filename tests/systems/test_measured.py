@@ -79,7 +79,7 @@ def test_they_are_measured_on_every_transport(tmp_path: Path) -> None:
 
 @needs_nchan
 @pytest.mark.long
-@pytest.mark.parametrize("user", ["WebSocketUser", "LongPollUser", "ShortPollUser"])
+@pytest.mark.parametrize("user", ["WebSocketUser", "SseUser", "LongPollUser", "ShortPollUser"])
 def test_locust_and_publish_take_its_name(tmp_path: Path, user: str) -> None:
     """Its users, told whose server it is, report deliveries and no failure."""
     with running(NCHAN, tmp_path) as server:

@@ -5,7 +5,8 @@ seen:
 - A poll repeats the Last-Modified and Etag of the answer before, as If-Modified-Since and If-None-Match.
 - Who joins is told the newest message, of which only the cursor counts: where the stream stands.
 - A client that has lost its connection, and has no such names of nchan's for its place (a WebSocket's
-  messages carry none), reads from the oldest message that is held, and passes over what it has seen.
+  messages carry none, and EventSource is treated alike), reads from the oldest message that is held, and
+  passes over what it has seen.
 - Nothing new is 304 to a short poll, and 408 to a long poll that was held to its end. For how long it is
   held the server was told when it started.
 """
@@ -17,6 +18,7 @@ from clients.http_response import Response
 from clients.long_poll import LongPollSubscriber
 from clients.receiver import parse_batch
 from clients.short_poll import ShortPollSubscriber
+from clients.sse import SseSubscriber
 from clients.subscriber import Subscriber
 from clients.websocket import WebSocketSubscriber
 from clients.wire import Connection
@@ -87,6 +89,16 @@ class NchanLongPollSubscriber(NchanPoll, LongPollSubscriber):
     def _target(self, **query: str) -> str:
         target = super()._target(**query)
         return target if self.receiver.cursor is not None else target.replace(self.transport, "short-poll")
+
+
+class NchanSseSubscriber(NchanSubscriber, SseSubscriber):
+    """nchan's EventSource, which must be asked for by Accept. It does not use the ids of nchan's events: it
+    resumes as a WebSocket does."""
+
+    def _ask(self, request: str, good: int = 200) -> tuple[int, Response]:
+        if "\r\nAccept:" not in request:
+            request = request.replace("\r\n", "\r\nAccept: text/event-stream\r\n", 1)
+        return super()._ask(request, good)
 
 
 class NchanWebSocketSubscriber(NchanSubscriber, WebSocketSubscriber):

@@ -10,6 +10,7 @@ from bench.systems.nchan import program
 from bench.systems.nchan.clients import (
     NchanLongPollSubscriber,
     NchanShortPollSubscriber,
+    NchanSseSubscriber,
     NchanWebSocketSubscriber,
 )
 from bench.systems.nchan.publisher import NchanPublisher
@@ -24,6 +25,7 @@ class Nchan(System):
     transports: ClassVar = {
         "short-poll": NchanShortPollSubscriber,
         "long-poll": NchanLongPollSubscriber,
+        "sse": NchanSseSubscriber,
         "websocket": NchanWebSocketSubscriber,
     }
     unreported = ("accepted_us", "missed")

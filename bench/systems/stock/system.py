@@ -16,6 +16,7 @@ from typing import ClassVar
 from bench.systems.system import Options, System
 from clients.long_poll import LongPollSubscriber
 from clients.short_poll import ShortPollSubscriber
+from clients.sse import SseSubscriber
 from clients.websocket import WebSocketSubscriber
 
 KEEP_ALIVE_S = 75
@@ -30,6 +31,7 @@ class Stock(System):
     transports: ClassVar = {
         "short-poll": ShortPollSubscriber,
         "long-poll": LongPollSubscriber,
+        "sse": SseSubscriber,
         "websocket": WebSocketSubscriber,
     }
 
