@@ -36,6 +36,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import count, islice
 from typing import Any, NamedTuple, Protocol
 
@@ -57,6 +58,7 @@ MAX_BATCH_BYTES = 8 * MIB
 MAX_SHARED_BYTES = 32 * MIB
 POLLED_S = 300.0
 JOINED_BYTES = 64 * 1024
+REMEMBERED_CURSORS = 1024
 
 NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 CURSOR = re.compile(r"([a-z0-9]{1,16})\.(0|[1-9][0-9]{0,15})", re.ASCII)
@@ -204,6 +206,17 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+@lru_cache(maxsize=REMEMBERED_CURSORS)
+def parse_cursor(text: str) -> tuple[str, int]:
+    """The epoch and the id of a cursor; many ask with the same. Raises BadCursor."""
+    match = CURSOR.fullmatch(text)
+    if not match:
+        raise BadCursor(
+            "after is not a cursor; give one back as it came, or leave it out to join at the head."
+        )
+    return match[1], int(match[2])
+
+
 class Stream:
     """A named, ordered, bounded log. Made by `Streams`, which owns the lock and the common bounds."""
 
@@ -295,14 +308,9 @@ class Stream:
         """Where a cursor stands. None joins at the head. Raises BadCursor."""
         if after is None:
             return Position(True, self.head_id)
-        match = CURSOR.fullmatch(after)
-        if not match:
-            raise BadCursor(
-                "after is not a cursor; give one back as it came, or leave it out to join at the head."
-            )
-        if match[1] != self.epoch:
+        epoch, last_id = parse_cursor(after)
+        if epoch != self.epoch:
             return Position(False, 0)
-        last_id = int(match[2])
         if last_id > self.head_id:
             raise BadCursor(
                 f"after lies beyond the head of this stream, which is {self.epoch}.{self.head_id}."
@@ -549,16 +557,16 @@ class Streams:
             if address:
                 self._subscribers_of[address] += 1
 
-    def leave(self, stream: Stream | None, transport: str, address: str | None) -> None:
-        """Count him out."""
+    def leave(self, stream: Stream | None, transport: str, *addresses: str | None) -> None:
+        """Count a subscriber out, or several of one transport, each by what it entered with."""
         with self.lock:
-            self.subscribers -= 1
-            if address:
+            self.subscribers -= len(addresses)
+            if stream:
+                stream.usage[transport].subscribers -= len(addresses)
+            for address in filter(None, addresses):
                 self._subscribers_of[address] -= 1
                 if not self._subscribers_of[address]:
                     del self._subscribers_of[address]
-            if stream:
-                stream.usage[transport].subscribers -= 1
 
     def wait_for_stop(self, waiter: Waiter) -> None:
         """Wait until the server stops or the waiter is interrupted."""

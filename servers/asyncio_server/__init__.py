@@ -4,7 +4,8 @@ It is what Python can do: one thread, no task, no queue and no coroutine for a c
 once: a batch, the frame and the answer around it, a head that many requests have in common.
 
 - `requests.py` reads heads, `bodies.py` bodies, `messages.py` a WebSocket's frames: no sockets.
-- `connection.py` is one HTTP connection, `websocket.py` one WebSocket, both on `writing.py`.
+- `connection.py` is one HTTP connection, `websocket.py` one WebSocket, `events.py` one event stream: all on
+  `writing.py`, and who follows a stream on `following.py`.
 - `fan.py` holds who waits at the head of a stream; the publisher's turn writes to all of them.
 - `routes.py` answers; `server.py` puts it together; `turns.py` and `deadlines.py` are its clocks.
 

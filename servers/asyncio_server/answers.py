@@ -40,9 +40,11 @@ def rest(fields: dict[str, str], body: bytes) -> bytes:
     return head(fields, len(body)) + body
 
 
-def head(fields: dict[str, str], size: int) -> bytes:
-    """The fields, for a body of so many bytes."""
+def head(fields: dict[str, str], size: int | None) -> bytes:
+    """The fields, for a body of so many bytes; None: its length is not known."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    if size is None:
+        return f"{lines}\r\n".encode("latin-1")
     return b"%bContent-Length: %d\r\n\r\n" % (lines.encode("latin-1"), size)
 
 

@@ -52,10 +52,6 @@ class Poll:
         self.is_departed = False
         self.fan: Fan | None = None
 
-    def answer(self, batch: Batch) -> None:
-        self.connection.release(self)
-        self.connection.answer_poll(self.request, batch, self.is_departed)
-
 
 class Connection(Writing):
     """See above."""
@@ -66,6 +62,7 @@ class Connection(Writing):
         "_has_ended",
         "_input",
         "_is_closing",
+        "_is_idle",
         "_is_served_later",
         "_linger",
         "_out",
@@ -103,6 +100,8 @@ class Connection(Writing):
         self._is_closing = False
         self._has_ended = False
         self._linger: Any = None
+        self._is_idle = False
+        """Whether nothing but the next request is waited for."""
 
     def connection_made(self, transport: Any) -> None:
         self.take_over(transport)
@@ -115,6 +114,12 @@ class Connection(Writing):
     def data_received(self, data: bytes) -> None:
         if self._is_closing:
             return
+        if self._is_idle:
+            self._is_idle = False
+            known = self.server.known.get(data)
+            if known is not None:
+                self._serve_known(known)
+                return
         self.received += len(data)
         self._input = self._input + data if self._input else data
         if self._poll is not None:
@@ -122,6 +127,21 @@ class Connection(Writing):
                 self.depart(self._poll)
         elif not self.is_writing and not self._is_served_later:
             self.serve()
+
+    def _serve_known(self, request: Request) -> None:
+        """Serve a request whose bytes were served before, and that came alone."""
+        if self.waited_since_s is not None:
+            self.server.patience.forget(self)
+            self.waited_since_s = None
+        try:
+            answered = request.handler(self, request)
+        except Refused as error:
+            answered = problems.of(error)
+        if self._poll is not None:
+            return
+        if answered is not None:
+            self.answer_problem(request, answered)
+        self._after_turn(is_over=False)
 
     def serve(self) -> None:
         """Serve what has come, until more must, a poll is held, the socket is full or the slice is over."""
@@ -198,6 +218,8 @@ class Connection(Writing):
         self._input = data[end + len(END) :]
         request = Request(read_line(data[start:line_end]), read_fields(data[line_end + 2 : end + 2]))
         self.serve_request(request)
+        if request.handler is not None and not start and not self._input:
+            self.server.remember(data, request)
         return True
 
     def _refuse_unless_more(self, data: bytes, start: int) -> None:
@@ -291,25 +313,23 @@ class Connection(Writing):
         if self._has_ended or len(self._input) > MOST_BEHIND_A_POLL:
             server.loop.call_soon(self.depart, poll)
 
-    def release(self, poll: Poll) -> None:
-        """Its place is free."""
-        self._poll = None
-        self.server.deadlines.remove(poll, poll.wait_s)
-        self.server.streams.leave(poll.stream, "long-poll", poll.address)
-
     def depart(self, poll: Poll) -> None:
         """The client has gone, or cannot be seen to go."""
         if self._poll is poll:
             poll.is_departed = True
             self.server.end_poll(poll)
 
-    def answer_poll(self, request: Request, batch: Batch, is_departed: bool) -> None:
-        """What was held is answered, in somebody else's turn."""
-        self.answer_batch(request, batch, closes=is_departed)
-        self._flush()
+    def answer_poll(self, poll: Poll, batch: Batch, answer: bytes | None) -> None:
+        """What was held is answered, in somebody else's turn; by `answer` if nothing speaks against it."""
+        self._poll = None
+        if answer is not None and poll.request.is_plain and not poll.is_departed:
+            self.transport.write(answer)
+        else:
+            self.answer_batch(poll.request, batch, closes=poll.is_departed)
+            self._flush()
         if self._is_closing:
             self._say_end()
-        elif self.is_writing:
+        elif self.is_full or self._chunks is not None:
             self.read_no_more()
         elif self._input or self._has_ended:
             self._serve_later()
@@ -443,8 +463,10 @@ class Connection(Writing):
         if self._poll is not None:
             self._begin(Phase.IDLE)
             return
-        if self._body is None and not self._skip and not self._input and self.phase is Phase.BODY:
-            self._begin(Phase.IDLE)
+        if self._body is None and not self._skip and not self._input and self.phase is not Phase.NEW:
+            if self.phase is not Phase.IDLE:
+                self._begin(Phase.IDLE)
+            self._is_idle = True
         self.server.patience.wait_for(self)
 
     def refuse(self, sentence: str) -> None:

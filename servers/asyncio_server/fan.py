@@ -8,48 +8,47 @@ Rules:
    published lets the server deliver before his turn ends.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from servers.asyncio_server.answers import batch_rest
-from servers.heartbeat import Heartbeat
-from servers.rules.frames import text_frame
+from servers.asyncio_server.following import Follower, Form
 from servers.stream import Batch, Position, Stream, Waiter
-
-
-class Poll(Protocol):
-    """A held poll."""
-
-    def answer(self, batch: Batch) -> None:
-        """It waits no longer: this is what there is."""
-
-
-class Reader(Protocol):
-    """An open WebSocket that has seen all that there is."""
-
-    transport: Any
-    heartbeat: Heartbeat | None
-
-    def send_batch(self, batch: Batch) -> None:
-        """Send a large one."""
 
 
 class Fan:
     """Those who wait on one stream. Made when the first comes, dropped when the last goes."""
 
-    def __init__(self, stream: Stream, woken: "list[Fan]") -> None:
+    def __init__(
+        self, stream: Stream, woken: "list[Fan]", answer: Callable[[Iterable[Any], Batch], None]
+    ) -> None:
         self.stream = stream
         self.last_id = stream.head_id
-        self.readers: dict[Reader, None] = {}
-        self.polls: dict[Poll, None] = {}
+        self.followers: dict[Form, dict[Follower, None]] = {}
+        """Those that stay, by the form in which they are written to."""
+        self.polls: dict[Any, None] = {}
+        """Held polls; `answer` is called with all of them, and with what there is."""
         self.is_woken = False
         self._woken = woken
+        self._answer = answer
         self._waiter = Waiter(signal=self)
         # Whoever comes has looked before, so there is nothing to deliver yet.
         stream.look(Position(True, self.last_id), self._waiter)
 
     @property
     def is_empty(self) -> bool:
-        return not self.readers and not self.polls
+        return not self.followers and not self.polls
+
+    def enter(self, follower: Follower) -> None:
+        """Wait here, having seen the last id."""
+        self.followers.setdefault(follower.form, {})[follower] = None
+
+    def leave(self, follower: Follower) -> None:
+        """Wait here no longer."""
+        others = self.followers[follower.form]
+        del others[follower]
+        if not others:
+            del self.followers[follower.form]
 
     def end(self) -> None:
         """Wait no longer."""
@@ -73,28 +72,25 @@ class Fan:
             polls, self.polls = self.polls, {}
             if polls:
                 stream.count("long-poll", requests=len(polls), notifications=batch.count * len(polls))
-                for poll in polls:
-                    poll.answer(batch)
+                self._answer(polls, batch)
             if not batch.news:
                 # The server stops.
                 return
-            self._write(batch)
+            for form, followers in list(self.followers.items()):
+                self._write(batch, form, list(followers))
 
-    def _write(self, batch: Batch) -> None:
-        readers = list(self.readers)
-        if not readers:
-            return
-        self.stream.count("websocket", notifications=batch.count * len(readers))
+    def _write(self, batch: Batch, form: Form, followers: list[Follower]) -> None:
+        self.stream.count(form.transport, notifications=batch.count * len(followers))
         if batch.is_small:
-            frame = batch.shared(text_frame)
-            for reader in readers:
-                reader.transport.write(frame)
+            written = batch.shared(form.small)
+            for follower in followers:
+                follower.transport.write(written)
         else:
-            for reader in readers:
-                reader.send_batch(batch)
-        for reader in readers:
-            if reader.heartbeat:
-                reader.heartbeat.sent()
+            for follower in followers:
+                follower.send_batch(batch)
+        for follower in followers:
+            if follower.heartbeat:
+                follower.heartbeat.sent()
 
 
 def shared_answer(batch: Batch) -> bytes:

@@ -9,7 +9,7 @@ Rules:
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from servers.rules.handshake import members, wants_websocket
@@ -159,7 +159,7 @@ def _framing(named: dict[str, str]) -> tuple[int, bool]:
 class Request:
     """One request, but for its body."""
 
-    __slots__ = ("closes", "fields", "host", "is_read", "line", "name")
+    __slots__ = ("asks_for", "closes", "fields", "handler", "host", "is_plain", "is_read", "line", "name")
 
     def __init__(self, line: Line, fields: Fields) -> None:
         self.line = line
@@ -174,6 +174,12 @@ class Request:
         """The stream's, where the route has one."""
         self.is_read = False
         """Whether somebody reads its body."""
+        self.is_plain = line.method == "GET" and not self.closes and not self.has_body
+        """Whether its answer is like all others': kept alive, with a body, and nothing to be read before."""
+        self.handler: Any = None
+        """Who answers all plain requests of these bytes."""
+        self.asks_for: Any = None
+        """What that one has read from its arguments."""
 
     @property
     def has_body(self) -> bool:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servers.asyncio_server import answers
 from servers.asyncio_server.bodies import Body
+from servers.asyncio_server.events import CHUNKED, UNCHUNKED, EventStream
 from servers.asyncio_server.requests import Request
 from servers.asyncio_server.websocket import WebSocket
-from servers.rules import arguments, greeting, handshake
+from servers.rules import arguments, events, greeting, handshake
 from servers.rules.bodies import ECHO_FIELDS
 from servers.rules.hosts import absolute_host
 from servers.rules.problems import Problem
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from servers.asyncio_server.bodies import Finish
     from servers.asyncio_server.connection import Connection
 
-TRANSPORTS = ("short-poll", "long-poll", "websocket")
+TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket")
 NOTHING_HERE = "There is nothing at this address; README.md names all that there are."
 OTHER_METHODS = "This address has other methods; Allow names them."
 OF_A_STREAM = re.compile(r"/streams/([^/]+)/([a-z-]+)")
@@ -75,6 +76,8 @@ def answer(connection: "Connection", request: Request) -> Problem | Body | None:
         return refused or route.upgrade(connection, request)
     handler = route.methods.get("GET" if line.method == "HEAD" else line.method)
     if handler:
+        if request.is_plain:
+            request.handler = handler
         return handler(connection, request)
     if line.method == "OPTIONS":
         connection.answer(request, 200, answers.rest({"Allow": route.allow}, b""))
@@ -105,8 +108,12 @@ def long_poll(connection: "Connection", request: Request) -> None:
     if server.woken:
         server.deliver()
     stream = server.streams.get(request.name)
-    position = stream.position(arguments.cursor(_values(request, "after")))
-    wait_s = arguments.wait_s(_values(request, "wait"))
+    asks_for = request.asks_for
+    if asks_for is None:
+        after = arguments.cursor(_values(request, "after"))
+        asks_for = request.asks_for = after, arguments.wait_s(_values(request, "wait"))
+    after, wait_s = asks_for
+    position = stream.position(after)
     batch = stream.batch(position)
     if batch.news or wait_s == 0:
         stream.count("long-poll", requests=1, notifications=batch.count)
@@ -184,6 +191,31 @@ def stream_by_websocket(connection: "Connection", request: Request) -> None:
     _begin(connection, request, websocket, stream.batch(position))
 
 
+def event_stream(connection: "Connection", request: Request) -> None:
+    server = connection.server
+    if server.woken:
+        server.deliver()
+    stream = server.streams.get(request.name)
+    seen = request.fields.named.get("last-event-id")
+    cursor = arguments.last_seen([] if seen is None else [seen], _values(request, "after"))
+    position = stream.position(cursor)
+    heartbeat_s = arguments.heartbeat_s(_values(request, "heartbeat"))
+    is_chunked = request.line.minor > 0
+    fields = events.FIELDS | ({"Transfer-Encoding": "chunked"} if is_chunked else {})
+    if request.line.method == "HEAD":
+        connection.answer(request, 200, answers.head(fields, None), closes=not is_chunked)
+        return
+    address = server.address_of(connection, request)
+    server.streams.enter(stream, "sse", address)
+    stream.count("sse", requests=1)
+    followed = EventStream(server, CHUNKED if is_chunked else UNCHUNKED, address, stream)
+    if heartbeat_s:
+        followed.heartbeat = server.heartbeats.watch(followed, heartbeat_s)
+    start = server.starts.start(200, connection.connection_word(request, closes=not is_chunked))
+    connection.leave_to(followed)
+    followed.begin(connection.transport, start + answers.head(fields, None), stream.batch(position))
+
+
 def echo_by_websocket(connection: "Connection", request: Request) -> None:
     websocket = _open(connection, request)
     websocket.on_message = websocket.send
@@ -211,7 +243,10 @@ def _begin(connection: "Connection", request: Request, websocket: WebSocket, bat
         f"Sec-WebSocket-Accept: {token}\r\n\r\n"
     )
     early = connection.leave_to(websocket)
-    websocket.begin(connection.transport, answered.encode(), batch, early)
+    websocket.begin(connection.transport, answered.encode(), batch)
+    if early:
+        # A client should wait for the answer (section 4.1); what came before is served all the same.
+        websocket.data_received(early)
 
 
 def _ask_for(sentence: str) -> Handler:
@@ -222,6 +257,7 @@ def _ask_for(sentence: str) -> Handler:
 STREAM_ROUTES = {
     "short-poll": Route({"GET": short_poll}),
     "long-poll": Route({"GET": long_poll}),
+    "sse": Route({"GET": event_stream}),
     "websocket": Route({"GET": _ask_for(handshake.ASK_FOR_STREAM)}, stream_by_websocket),
     "notifications": Route({"POST": publish}),
     "stats": Route({"GET": stats}),

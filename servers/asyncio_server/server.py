@@ -9,16 +9,17 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from servers.addresses import Addresses
 from servers.asyncio_server.answers import Starts
 from servers.asyncio_server.connection import Connection, Poll
 from servers.asyncio_server.deadlines import Deadlines
-from servers.asyncio_server.fan import Fan
-from servers.asyncio_server.requests import Request
+from servers.asyncio_server.fan import Fan, shared_answer
+from servers.asyncio_server.following import Follower
+from servers.asyncio_server.requests import REMEMBERED, REMEMBERED_BYTES, Request
 from servers.asyncio_server.turns import Turns
-from servers.asyncio_server.websocket import WebSocket
 from servers.asyncio_server.writing import Writing
 from servers.heartbeat import TICK_S, Heartbeats
 from servers.patience import Patience
@@ -26,7 +27,7 @@ from servers.pinger import Pinger
 from servers.process import BACKLOG, GONE, GOODBYE_S, GRACEFUL_S, KEEPALIVE_S
 from servers.rules.hosts import Hosts
 from servers.settings import Settings
-from servers.stream import Position, Stream, Streams
+from servers.stream import Batch, Position, Stream, Streams
 from servers.unaccepted import Unaccepted
 
 LOOK_S = 1.0
@@ -89,6 +90,8 @@ class Server:
         )
         self.woken: list[Fan] = []
         """Those with something to look at; whoever published delivers before his turn ends."""
+        self.known: dict[bytes, Request] = {}
+        """Plain requests by all of their bytes: those who wait at one cursor often ask with the same."""
         self._addresses = Addresses(settings.trusted_proxy)
         self._fans: dict[Stream, Fan] = {}
         self._connections: set[Writing] = set()
@@ -135,13 +138,20 @@ class Server:
         """Whose share a subscriber takes."""
         return self._addresses.share_of(connection.peer, request.fields.named.get("x-forwarded-for", ""))
 
+    def remember(self, sent: bytes, request: Request) -> None:
+        """Whoever sends the same asks for the same."""
+        if len(sent) <= REMEMBERED_BYTES:
+            if len(self.known) >= REMEMBERED:
+                self.known.clear()
+            self.known[sent] = request
+
     # Fans.
 
     def fan(self, stream: Stream) -> Fan:
         """Where to wait for news of a stream, for who has seen all that there is."""
         fan = self._fans.get(stream)
         if fan is None:
-            fan = self._fans[stream] = Fan(stream, self.woken)
+            fan = self._fans[stream] = Fan(stream, self.woken, self.answer_polls)
         return fan
 
     def drop_if_empty(self, fan: Fan) -> None:
@@ -157,13 +167,26 @@ class Server:
             fan.deliver()
             self.drop_if_empty(fan)
 
+    def answer_polls(self, polls: Iterable[Poll], batch: Batch) -> None:
+        """All of them have waited on one stream, and get the same."""
+        answer = self.starts.start(200, "keep-alive") + shared_answer(batch) if batch.is_small else None
+        if self.streams.stopping:
+            answer = None
+        addresses = []
+        for poll in polls:
+            stream = poll.stream
+            addresses.append(poll.address)
+            self.deadlines.remove(poll, poll.wait_s)
+            poll.connection.answer_poll(poll, batch, answer)
+        self.streams.leave(stream, "long-poll", *addresses)
+
     def end_poll(self, poll: Poll) -> None:
         """Answer a held poll with what there is."""
         self.deliver()
         if self.abandon(poll, is_answered=True):
             batch = poll.stream.batch(Position(True, poll.stream.head_id))
             poll.stream.count("long-poll", requests=1, notifications=batch.count)
-            poll.answer(batch)
+            self.answer_polls([poll], batch)
 
     def abandon(self, poll: Poll, is_answered: bool = False) -> bool:
         """Take a held poll out of its fan. False if it was answered meanwhile."""
@@ -173,7 +196,8 @@ class Server:
         del fan.polls[poll]
         self.drop_if_empty(fan)
         if not is_answered:
-            poll.connection.release(poll)
+            self.deadlines.remove(poll, poll.wait_s)
+            self.streams.leave(poll.stream, "long-poll", poll.address)
         return True
 
     # The end.
@@ -196,7 +220,7 @@ class Server:
         self.streams.stop()
         self.deliver()
         for connection in list(self._connections):
-            if isinstance(connection, WebSocket):
+            if isinstance(connection, Follower):
                 connection.go_away()
         self.loop.call_later(GOODBYE_S, self.patience.cut_all)
         self.loop.call_later(END_S, self._ended.set)

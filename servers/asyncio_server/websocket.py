@@ -1,20 +1,19 @@
 """One WebSocket (RFC 6455): a subscriber of a stream, an echo, or the greeting's.
 
-Rules:
-1. A subscriber waits in the fan of its stream (`fan.py`) while its socket has taken all; else it reads the
-   log at its own cursor as soon as the socket has room.
-2. A message is handled where it is read, and nothing is read while the socket is full: a client that sends
+Rules, beside those of `following.py`:
+1. A message is handled where it is read, and nothing is read while the socket is full: a client that sends
    faster than it is served is slowed by TCP.
-3. The close frame says why. What was accepted before the end is delivered first. Then the peer has LINGER_S
+2. The close frame says why. What was accepted before the end is delivered first. Then the peer has LINGER_S
    to close; what it still sends is dropped. (Closing with unread input would reset the connection, and the
    peer might never see the reason.)
-4. A large message is never interrupted by a control frame.
+3. A large message is never interrupted by a control frame.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from servers.asyncio_server.following import Follower, Form
 from servers.asyncio_server.messages import (
     BINARY,
     CLOSE,
@@ -25,14 +24,12 @@ from servers.asyncio_server.messages import (
     close_reason,
 )
 from servers.asyncio_server.turns import SLICE_S
-from servers.asyncio_server.writing import Writing
-from servers.heartbeat import Heartbeat
 from servers.incoming import Incoming
 from servers.refusals import Refused
 from servers.rules import frames
 from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, short, text_frame
 from servers.settings import PONG_PATIENCE_S
-from servers.stream import Batch, Position, Stream
+from servers.stream import Batch, Stream
 from servers.unaccepted import FREE_BYTES, Claim
 
 if TYPE_CHECKING:
@@ -42,35 +39,32 @@ LINGER_S = 2.0
 CLOSE_FRAME, PONG_FRAME = 0x88, 0x8A
 
 
-class WebSocket(Writing):
+def message_pieces(batch: Batch) -> Iterator[bytes]:
+    """A large batch as one text message."""
+    yield frame_header(frames.TEXT, batch.size)
+    yield from batch.chunks()
+
+
+MESSAGES = Form("websocket", text_frame, message_pieces)
+
+
+class WebSocket(Follower):
     """An open one. `on_message` gets each message whole; it may raise CloseWith or Refused."""
 
     __slots__ = (
-        "_address",
         "_ending",
         "_is_closed",
         "_is_dropping",
-        "_is_in_fan",
         "_linger",
         "_message_is_held",
         "_messages",
-        "_place_is_taken",
         "_unanswered_since_s",
         "_unread",
-        "heartbeat",
-        "last_id",
-        "nudged",
         "on_message",
-        "server",
-        "stream",
     )
 
     def __init__(self, server: "Server", address: str | None, stream: Stream | None = None) -> None:
-        super().__init__()
-        self.server = server
-        self.stream = stream
-        self._address = address
-        self._place_is_taken = True
+        super().__init__(server, MESSAGES, address, stream)
         self._messages = Messages(
             Incoming(
                 server.settings.max_body_bytes, server.settings.request_timeout_s, Claim(server.unaccepted)
@@ -78,10 +72,6 @@ class WebSocket(Writing):
         )
         self._unread: Claim | None = None
         self.on_message: Callable[[str | bytes], None] | None = None
-        self.heartbeat: Heartbeat | None = None
-        self.nudged = False
-        self.last_id = 0
-        self._is_in_fan = False
         self._message_is_held = False
         self._unanswered_since_s: float | None = None
         self._ending: CloseWith | None = None
@@ -89,27 +79,6 @@ class WebSocket(Writing):
         """Whether our close frame is on its way."""
         self._is_dropping = False
         self._linger: Any = None
-
-    def begin(self, transport: Any, answer: bytes, batch: Batch | None, early: bytes) -> None:
-        """Answer the handshake, and send a subscriber's first batch with it.
-
-        A client should wait for the answer (section 4.1); what came `early` is served all the same.
-        """
-        self.take_over(transport)
-        transport.set_protocol(self)
-        self.server.pinger.watch(self)
-        if batch is None or not batch.is_small:
-            transport.write(answer)
-        if batch is not None:
-            self.last_id = batch.last_id
-            self._count(batch)
-            if batch.is_small:
-                transport.write(answer + batch.shared(text_frame))
-            else:
-                self.send_batch(batch)
-            self.catch_up()
-        if early:
-            self.data_received(early)
 
     # What goes out.
 
@@ -124,48 +93,8 @@ class WebSocket(Writing):
         else:
             self.write_chunks(iter((header, body)))
 
-    def send_batch(self, batch: Batch) -> None:
-        """Send a batch as one text message, whose bytes are everybody's."""
-        if batch.is_small:
-            self.transport.write(batch.shared(text_frame))
-        else:
-            self.transport.write(frame_header(frames.TEXT, batch.size))
-            self.write_chunks(batch.chunks())
-
-    def catch_up(self) -> None:
-        """Send what was published since the last batch, and wait for more in the fan."""
-        stream = self.stream
-        if stream is None or self._is_in_fan or not self._place_is_taken:
-            return
-        self.server.deliver()
-        while not self.is_writing and not self.transport.is_closing():
-            batch = stream.batch(Position(True, self.last_id))
-            if not batch.news:
-                self.server.fan(stream).readers[self] = None
-                self._is_in_fan = True
-                return
-            self.last_id = batch.last_id
-            self._count(batch)
-            self.send_batch(batch)
-            if self.heartbeat:
-                self.heartbeat.sent()
-
-    def _count(self, batch: Batch) -> None:
-        assert self.stream
-        self.stream.count("websocket", notifications=batch.count)
-
-    def _leave_fan(self) -> None:
-        if self._is_in_fan:
-            assert self.stream
-            self._is_in_fan = False
-            fan = self.server.fan(self.stream)
-            self.last_id = fan.last_id
-            del fan.readers[self]
-            self.server.drop_if_empty(fan)
-
     def pause_writing(self) -> None:
-        self.is_full = True
-        self._leave_fan()
+        super().pause_writing()
         self.read_no_more()
 
     def written(self) -> None:
@@ -179,14 +108,6 @@ class WebSocket(Writing):
         self.catch_up()
         if not self.is_writing:
             self._read()
-
-    def nudge(self) -> None:
-        """Send an empty batch, by which a browser sees that the server is there."""
-        self.nudged = True
-        self.server.deliver()
-        if self._is_in_fan and self.nudged and self.stream and self.heartbeat:
-            self.send_batch(self.stream.batch(Position(True, self.server.fan(self.stream).last_id)))
-            self.heartbeat.sent()
 
     def ping(self, now_s: float) -> None:
         """As `connection.py` on the other server models. While a write is under way the kernel watches."""
@@ -265,7 +186,7 @@ class WebSocket(Writing):
     def _handle_close(self, payload: bytes) -> None:
         code, reason = close_reason(payload)
         if not self._is_closed:
-            self._leave()
+            self.leave()
             self._is_closed = True
             told = b"" if code is None else code.to_bytes(2, "big") + reason
             self.transport.write(frame_header(CLOSE_FRAME, len(told)) + told)
@@ -299,7 +220,7 @@ class WebSocket(Writing):
         self.catch_up()
         if self.is_writing or self._is_closed or self._ending is None:
             return
-        self._leave()
+        self.leave()
         self._is_closed = True
         code, reason = self._ending.code, short(self._ending.reason)
         self.transport.write(frame_header(CLOSE_FRAME, 2 + len(reason)) + code.to_bytes(2, "big") + reason)
@@ -322,20 +243,10 @@ class WebSocket(Writing):
         if self._linger is None:
             self._linger = self.server.loop.call_later(LINGER_S, self.transport.abort)
 
-    def _leave(self) -> None:
-        """Give the place up."""
-        self._leave_fan()
-        if self._place_is_taken:
-            self._place_is_taken = False
-            self.server.streams.leave(self.stream, "websocket" if self.stream else "", self._address)
-            self.server.pinger.forget(self)
-            if self.heartbeat:
-                self.heartbeat.ended = True
-
     def connection_lost(self, error: Exception | None) -> None:
         self._is_dropping = True
         self._chunks = None
-        self._leave()
+        self.leave()
         self._messages.clear()
         self.on_message = None
         if self._unread is not None:

@@ -11,6 +11,7 @@ FIELDS = {
     "X-Accel-Buffering": "no",
 }
 COMMENT = b":\n\n"
+END = b"\n\n"
 
 
 def event(batch: Batch) -> bytes:
@@ -22,4 +23,4 @@ def pieces(batch: Batch) -> Iterator[bytes]:
     """A batch as an event, in pieces. Its JSON holds no end of line, so it is one line of data."""
     yield f"id: {batch.cursor}\ndata: ".encode()
     yield from batch.chunks()
-    yield b"\n\n"
+    yield END

@@ -18,6 +18,7 @@ from servers.asyncio_server.deadlines import Deadlines
 from servers.asyncio_server.fan import Fan
 from servers.asyncio_server.messages import Messages, unmasked
 from servers.asyncio_server.turns import Turns
+from servers.asyncio_server.websocket import MESSAGES
 from servers.drafts import parse_draft
 from servers.incoming import Incoming
 from servers.settings import Settings
@@ -104,6 +105,7 @@ class Recorder:
     """Stands in for a WebSocket and for its transport."""
 
     heartbeat = None
+    form = MESSAGES
 
     def __init__(self, fan: Fan, full_after: int = sys.maxsize) -> None:
         self.fan = fan
@@ -117,7 +119,7 @@ class Recorder:
     def write(self, data: bytes) -> None:
         self.written.append(data)
         if len(self.written) >= self.full_after:
-            del self.fan.readers[self]
+            self.fan.leave(self)
 
     def send_batch(self, batch: Any) -> None:
         self.write(b"".join(batch.chunks()))
@@ -126,9 +128,10 @@ class Recorder:
 def test_all_who_wait_are_written_the_same_bytes_and_who_is_full_leaves() -> None:
     streams, woken = Streams(Settings()), []
     stream = streams.get("main")
-    fan = Fan(stream, woken)
+    fan = Fan(stream, woken, lambda polls, batch: None)
     quick, other, full = Recorder(fan), Recorder(fan), Recorder(fan, full_after=1)
-    fan.readers |= dict.fromkeys((quick, other, full))
+    for each in (quick, other, full):
+        fan.enter(each)
     for number in range(3):
         stream.publish(parse_draft(b'{"data":%d}' % number))
         assert woken == [fan]
