@@ -62,7 +62,6 @@ class Connection(Writing):
         "_has_ended",
         "_input",
         "_is_closing",
-        "_is_idle",
         "_is_served_later",
         "_linger",
         "_out",
@@ -70,10 +69,13 @@ class Connection(Writing):
         "_request",
         "_sent_claim",
         "_skip",
+        "idle_since_s",
+        "is_idle",
         "peer",
         "phase",
         "received",
         "server",
+        "share",
         "waited_since_s",
     )
 
@@ -81,6 +83,8 @@ class Connection(Writing):
         super().__init__()
         self.server = server
         self.peer = ""
+        self.share: str | None = None
+        """Whose share of the places a subscriber takes here, if no proxy is trusted to say it."""
         self.phase = Phase.NEW
         self.waited_since_s: float | None = None
         self.received = 0
@@ -100,12 +104,13 @@ class Connection(Writing):
         self._is_closing = False
         self._has_ended = False
         self._linger: Any = None
-        self._is_idle = False
-        """Whether nothing but the next request is waited for."""
+        self.is_idle = False
+        """Whether nothing but the next request is waited for, since `idle_since_s`."""
+        self.idle_since_s = 0.0
 
     def connection_made(self, transport: Any) -> None:
         self.take_over(transport)
-        self.peer = self.server.peer_of(transport)
+        self.peer, self.share = self.server.peer_of(transport)
         self.server.add(self)
         self._wait()
 
@@ -114,8 +119,8 @@ class Connection(Writing):
     def data_received(self, data: bytes) -> None:
         if self._is_closing:
             return
-        if self._is_idle:
-            self._is_idle = False
+        if self.is_idle:
+            self.is_idle = False
             known = self.server.known.get(data)
             if known is not None:
                 self._serve_known(known)
@@ -130,9 +135,6 @@ class Connection(Writing):
 
     def _serve_known(self, request: Request) -> None:
         """Serve a request whose bytes were served before, and that came alone."""
-        if self.waited_since_s is not None:
-            self.server.patience.forget(self)
-            self.waited_since_s = None
         try:
             answered = request.handler(self, request)
         except Refused as error:
@@ -454,6 +456,7 @@ class Connection(Writing):
         if self.waited_since_s is not None:
             self.server.patience.forget(self)
             self.waited_since_s = None
+        self.is_idle = False
         if self.phase is not phase:
             self.phase = phase
             self.received = 0
@@ -464,10 +467,12 @@ class Connection(Writing):
             self._begin(Phase.IDLE)
             return
         if self._body is None and not self._skip and not self._input and self.phase is not Phase.NEW:
-            if self.phase is not Phase.IDLE:
+            if self.phase is not Phase.IDLE or self.waited_since_s is not None:
                 self._begin(Phase.IDLE)
-            self._is_idle = True
-        self.server.patience.wait_for(self)
+            self.is_idle = True
+            self.idle_since_s = self.server.now_s
+        else:
+            self.server.patience.wait_for(self)
 
     def refuse(self, sentence: str) -> None:
         """It was waited for too long."""
@@ -482,6 +487,7 @@ class Connection(Writing):
     def leave_to(self, protocol: Any) -> bytes:
         """Another protocol takes the connection over. Returns what came and was not read."""
         self._flush()
+        self.is_idle = False
         self._begin(Phase.IDLE)
         early, self._input = self._input, b""
         self._release_claim()
@@ -492,6 +498,7 @@ class Connection(Writing):
         poll = self._poll
         if poll is not None:
             self.server.abandon(poll)
+        self.is_idle = False
         self._begin(Phase.IDLE)
         self._is_closing = True
         self._chunks = None

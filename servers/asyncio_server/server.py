@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 from servers.addresses import Addresses
@@ -95,6 +96,9 @@ class Server:
         self._addresses = Addresses(settings.trusted_proxy)
         self._fans: dict[Stream, Fan] = {}
         self._connections: set[Writing] = set()
+        self._to_cut: list[tuple[float, Connection]] = []
+        self.now_s = time.monotonic()
+        """The time, to the second."""
         self._listener: Any = None
         self._ended = asyncio.Event()
 
@@ -111,14 +115,34 @@ class Server:
         await self._ended.wait()
 
     def _look(self) -> None:
+        self.now_s = time.monotonic()
         self.patience.cut_late()
+        for connection in self._idle():
+            if self.now_s - connection.idle_since_s > KEEPALIVE_S:
+                connection.refuse("")
         self.loop.call_later(LOOK_S, self._look)
 
     # Connections.
 
     def add(self, connection: Writing) -> None:
         self._connections.add(connection)
-        self.patience.make_room(len(self._connections))
+        if len(self._connections) > self.patience.most_connections and not self.patience.cut_longest():
+            self._cut_longest_idle()
+
+    def _idle(self) -> list[Connection]:
+        """Connections that wait for their next request."""
+        return [each for each in self._connections if isinstance(each, Connection) and each.is_idle]
+
+    def _cut_longest_idle(self) -> None:
+        """Those that are idle are looked through once, and again when all that were found are cut or busy."""
+        if not self._to_cut:
+            found = [(each.idle_since_s, each) for each in self._idle()]
+            self._to_cut = sorted(found, key=itemgetter(0), reverse=True)
+        while self._to_cut:
+            since_s, connection = self._to_cut.pop()
+            if connection.is_idle and connection.idle_since_s == since_s:
+                connection.refuse("")
+                return
 
     def replace(self, before: Writing, after: Writing) -> None:
         self._connections.discard(before)
@@ -129,13 +153,16 @@ class Server:
         if self.streams.stopping and not self._connections:
             self._ended.set()
 
-    def peer_of(self, transport: Any) -> str:
-        """The address of the other side."""
+    def peer_of(self, transport: Any) -> tuple[str, str | None]:
+        """The address of the other side, and whose share it takes."""
         name = transport.get_extra_info("peername")
-        return sys.intern(name[0]) if name else ""
+        peer = sys.intern(name[0]) if name else ""
+        return peer, self._addresses.share_of(peer, "")
 
     def address_of(self, connection: Connection, request: Request) -> str | None:
         """Whose share a subscriber takes."""
+        if not self.settings.trusted_proxy:
+            return connection.share
         return self._addresses.share_of(connection.peer, request.fields.named.get("x-forwarded-for", ""))
 
     def remember(self, sent: bytes, request: Request) -> None:
@@ -212,6 +239,12 @@ class Server:
         if not (isinstance(error, OSError) and error.errno in GONE):
             loop.default_exception_handler(context)
 
+    def _cut_all(self) -> None:
+        """Nobody is waited for any more."""
+        self.patience.cut_all()
+        for connection in self._idle():
+            connection.refuse("")
+
     def stop(self) -> None:
         """Begin the end; whatever comes of it, it is over in time."""
         if self.streams.stopping:
@@ -222,7 +255,7 @@ class Server:
         for connection in list(self._connections):
             if isinstance(connection, Follower):
                 connection.go_away()
-        self.loop.call_later(GOODBYE_S, self.patience.cut_all)
+        self.loop.call_later(GOODBYE_S, self._cut_all)
         self.loop.call_later(END_S, self._ended.set)
         if not self._connections:
             self._ended.set()
