@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from bench.evidence.gates.gate import NOTHING, Gate, Reading
 from bench.evidence.window import Window
 from bench.systems.registry import is_noise_floor
+from clients.publisher import ON_SHARE
 
 PUBLISHER_LATE_MS = 5.0
 """What is written late comes late to every subscriber, whoever serves it."""
@@ -17,7 +21,7 @@ GENERATOR_STARVED_SHARE = 0.25
 GENERATOR_DELAY_MS = 1.0
 GENERATOR_DELAY_OF_P50 = 0.1
 """By how much of the median latency each next request may be delayed, or by `GENERATOR_DELAY_MS` if that is
-more."""
+more. Of a held poll it is the wait that the delay adds, on average, which may be so much of it."""
 CLOCK_MOVED_MS = 1.0
 """A step of the clock is in every latency that is measured across it."""
 
@@ -80,6 +84,11 @@ def _generator_delay_ms(window: Window) -> Reading:
     """Only for transports that ask again: how late an answer was handled after it arrived, since that delays
     the next request.
 
+    News waits for a held poll only if it comes while the poll is not there. With a delay w and news at the
+    rate λ that is the share λw of it, which waits w/2. A server that answers everybody faster than one
+    generator reads has its median before the generator has come half way: held against the median alone, such
+    a server could never be measured.
+
     Not for the noise floor: it shows what the harness itself adds, and this delay is part of that."""
     record = window.record
     if not window.asks_again or is_noise_floor(record["system"], record["server_model"]):
@@ -88,7 +97,10 @@ def _generator_delay_ms(window: Window) -> Reading:
     requests, deliveries = window.trial.requests, window.trial.deliveries
     if window.due.any():
         latency_us = deliveries["received_us"][window.due] - deliveries["due_us"][window.due]
-        limit_ms = max(limit_ms, GENERATOR_DELAY_OF_P50 * float(np.median(latency_us)) / 1000.0)
+        added_ms = GENERATOR_DELAY_OF_P50 * float(np.median(latency_us)) / 1000.0
+        limit_ms = max(limit_ms, added_ms)
+        if window.client is not None and window.client.held and record["publish_rate"] > 0:
+            limit_ms = max(limit_ms, math.sqrt(2 * added_ms * _between_news_ms(record)))
     if not window.requests:
         return Reading(None, limit=limit_ms)
     delays_us = requests["handled_us"][window.answered] - requests["received_us"][window.answered]
@@ -99,6 +111,12 @@ def _generator_delay_ms(window: Window) -> Reading:
         f"over {limit_ms:.1f} ms",
         limit=limit_ms,
     )
+
+
+def _between_news_ms(record: dict[str, Any]) -> float:
+    """The mean time between notifications, within a burst if they come in bursts."""
+    rate = float(record["publish_rate"])
+    return 1000.0 / (rate / ON_SHARE if record["schedule"] == "on-off" else rate)
 
 
 def _clock_moved_ms(window: Window) -> Reading:
