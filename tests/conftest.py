@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from deviations import is_left_out
 from models import MODELS, ON_THE_WIRE, start_line
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -43,9 +44,13 @@ QUICK = {"analysis", "clients", "evidence", "rendering", "rundir", "scenario"}
 """Rooms whose files take seconds."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files that take long come first, so that no process has one left when the others are done. The tests
     that run alone come last: until then nobody waits for them."""
+    left_out = [item for item in items if is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_left_out(item)]
     items.sort(key=lambda item: (runs_alone(item), item.path.parent.name in QUICK))
 
 

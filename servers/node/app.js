@@ -27,6 +27,11 @@ export function application(parts) {
   app.use((request, response, next) => {
     if (streams.stopping) response.setHeader("Connection", "close");
     checkHost(request);
+    if (request.url === "*" && request.method === "OPTIONS") {
+      response.writeHead(200, { Allow: "GET, HEAD, OPTIONS, POST", "Content-Length": 0 });
+      response.end();
+      return;
+    }
     next();
   });
 
@@ -53,8 +58,15 @@ export function application(parts) {
     })
     .post(echoPost(bodies));
 
-  app.use((request) => {
-    if (request.method === "OPTIONS" && request.url === "*") return;
+  get("/welcome/websocket", () => {
+    throw upgradeRequired("GET /welcome/websocket is a WebSocket; ask with Upgrade: websocket.");
+  });
+
+  app.use((request, response, next) => {
+    if (!request.url.startsWith("/")) throw new BadRequest("A target begins with one slash.", { Connection: "close" });
+    next();
+  });
+  app.use(() => {
     throw new NotFound("There is nothing at this address.");
   });
   // Express knows an error handler by its four parameters.
@@ -74,7 +86,7 @@ function route(app, path, allowed) {
     const view = views[request.method];
     if (view) return view(request, response);
     if (request.method === "OPTIONS") {
-      response.writeHead(204, { Allow: allowed });
+      response.writeHead(200, { Allow: allowed, "Content-Length": 0 });
       return response.end();
     }
     throw new MethodNotAllowed("This method is not allowed at this address.", { Allow: allowed });

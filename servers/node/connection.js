@@ -21,6 +21,8 @@ const PONG_PATIENCE_MS = 1000;
 const BYTES_PER_S = 64 * 1024;
 const MS = 1000;
 const MAX_REASON_BYTES = 123;
+/** `ws` keeps an object for each: many of a byte would take a hundred times what was sent. */
+export const MAX_FRAGMENTS = 128 * 1024;
 
 export class Connection extends WebSocket {
   /** Called once, right after the handshake. `onMessage(data, isBinary)` may throw Refused. */
@@ -87,6 +89,8 @@ export class Connection extends WebSocket {
     if (!(error instanceof Refused)) console.error(error);
     this.refused = true;
     this.claim.release();
+    // `ws` would go on putting messages together. What still comes is dropped until the peer closes.
+    this.socket.removeAllListeners("data").resume();
     this.onEnd();
     const code = error.closeCode ?? 1011;
     this.close(code, error instanceof Refused ? error.message : "The server failed on this message.");
@@ -115,6 +119,7 @@ export class Connection extends WebSocket {
       const most = this.settings.max_body_bytes;
       return `A message may take ${most} bytes at the most (8 times max_notification_bytes).`;
     }
+    if (code === 1008) return `A message may come in ${MAX_FRAGMENTS} fragments at the most.`;
     return undefined;
   }
 

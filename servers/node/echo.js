@@ -5,24 +5,31 @@
  * It is an open WebSocket like any other, so it takes a subscriber's place.
  */
 
+/** Keep a WebSocket that reads no stream until one side ends it. */
+export function stay(parts, request, upgrade, onMessage, onOpen = null) {
+  const { streams, addresses } = parts;
+  streams.refuseIfStopping();
+  const release = streams.subscribe(addresses.shareOf(request));
+  upgrade(release, (connection, socket) => {
+    const staying = { stop: () => connection.goAway() };
+    streams.staying.add(staying);
+    connection.listen(socket, {
+      ...parts,
+      onMessage: (data, isBinary) => onMessage(connection, data, isBinary),
+      onEnd: () => {
+        streams.staying.delete(staying);
+        release();
+      },
+    });
+    onOpen?.(connection);
+  });
+}
+
 /** `GET /echo` with Upgrade */
-export function echoWebsocket({ streams, addresses, settings, unaccepted, pinger }) {
+export function echoWebsocket(parts) {
   return (request, _, upgrade) => {
-    streams.refuseIfStopping();
-    const release = streams.subscribe(addresses.shareOf(request));
-    upgrade(release, (connection, socket) => {
-      const staying = { stop: () => connection.goAway() };
-      streams.staying.add(staying);
-      connection.listen(socket, {
-        settings,
-        unaccepted,
-        pinger,
-        onMessage: (data, binary) => connection.reply(() => connection.send(data, { binary })),
-        onEnd: () => {
-          streams.staying.delete(staying);
-          release();
-        },
-      });
+    stay(parts, request, upgrade, (connection, data, binary) => {
+      connection.reply(() => connection.send(data, { binary }));
     });
   };
 }

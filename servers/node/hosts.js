@@ -10,7 +10,7 @@
  */
 
 import { isLoopback } from "./addresses.js";
-import { BadRequest, Misdirected, NotFound } from "./refusals.js";
+import { BadRequest, Misdirected, NotFound, NotImplemented } from "./refusals.js";
 
 const HOST = /^(\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?$/;
 const ABSOLUTE = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?]*)(.*)$/;
@@ -41,6 +41,18 @@ export function hostCheck(settings) {
   };
 
   return (request) => {
+    const { httpVersion } = request;
+    if (httpVersion !== "1.1" && httpVersion !== "1.0") {
+      throw new BadRequest("This server speaks HTTP/1.1 and HTTP/1.0.", { Connection: "close" });
+    }
+    refuseSecondHost(request.rawHeaders);
+    const coding = request.headers["transfer-encoding"];
+    if (coding !== undefined && httpVersion === "1.0") {
+      throw new BadRequest("HTTP/1.0 has no Transfer-Encoding (RFC 9112, section 6.1).", { Connection: "close" });
+    }
+    if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+      throw new NotImplemented("Send the body without Transfer-Encoding, or chunked.", { Connection: "close" });
+    }
     const absolute = request.url.startsWith("/") ? null : ABSOLUTE.exec(request.url);
     if (absolute) takeTarget(request, absolute);
     if (request.url.includes("#")) throw new BadRequest("A target has no fragment (RFC 9112, section 3.2.1).");
@@ -58,6 +70,15 @@ export function hostCheck(settings) {
     if (refused) throw refused;
     if (request.url.startsWith("//")) throw new NotFound("There is nothing here: a path begins with one slash.");
   };
+}
+
+/** Node keeps the first, and says nothing of the others. */
+function refuseSecondHost(rawHeaders) {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (rawHeaders[at].length === 4 && rawHeaders[at].toLowerCase() === "host") hosts += 1;
+  }
+  if (hosts > 1) throw new BadRequest("Give Host only once (RFC 9112, section 3.2).", { Connection: "close" });
 }
 
 /** Section 3.2.2: let the host of an absolute target replace the header's. */

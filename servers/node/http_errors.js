@@ -4,13 +4,17 @@
  */
 
 import { beingRead, lateness } from "./bodies.js";
-import { answerRaw } from "./problems.js";
-import { BadRequest, Refused } from "./refusals.js";
+import { answer, answerRaw } from "./problems.js";
+import { BadRequest, MethodNotAllowed, Refused } from "./refusals.js";
 
 const HEAD_TOO_LARGE = "A request's head may take 32768 bytes at the most.";
 
 class HeadTooLarge extends Refused {
   static status = 431;
+}
+
+class UnknownExpectation extends Refused {
+  static status = 417;
 }
 
 export function explainErrors(server, settings) {
@@ -20,14 +24,33 @@ export function explainErrors(server, settings) {
   server.httpAllowHalfOpen = true;
   server.prependListener("request", (request, response) => answering.set(request.socket, response));
 
+  const refused = new WeakSet();
+  server.on("connect", (request, socket) => {
+    socket.on("error", () => socket.destroy());
+    answerRaw(socket, new MethodNotAllowed("CONNECT is not allowed here.", { Allow: "GET, HEAD, OPTIONS, POST" }));
+  });
+  server.on("checkExpectation", (request, response) => {
+    answer(request, response, new UnknownExpectation("Expect may be 100-continue only."));
+  });
   server.on("clientError", (error, socket) => {
+    // What comes behind what was refused is dropped.
+    if (refused.has(socket)) return;
+    // What comes behind a request that closes the connection is not looked at.
+    if (error.code === "HPE_CLOSED_CONNECTION") return;
     const response = answering.get(socket);
+    if (response && response.req.complete && !response.writableFinished && error.code !== "ECONNRESET") {
+      // What came before is answered first.
+      refused.add(socket);
+      response.once("finish", () => answerRaw(socket, refusalOf(error, socket, settings)));
+      return;
+    }
     const isUnderWay = response && !response.writableFinished && response.headersSent;
     // A new connection that says nothing is closed without a word: nothing was asked.
     if (error.code === "ECONNRESET" || !socket.writable || isUnderWay || socket.bytesRead === 0) {
       socket.destroy();
       return;
     }
+    refused.add(socket);
     answerRaw(socket, refusalOf(error, socket, settings));
   });
 }

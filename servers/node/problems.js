@@ -51,7 +51,7 @@ export function answer(request, response, error) {
     response.destroy();
     return;
   }
-  if (mustEnd(request) && response.socket) {
+  if ((mustEnd(request) || refused.status === 408) && response.socket) {
     request.resume();
     answerRaw(response.socket, refused);
     return;

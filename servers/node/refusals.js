@@ -34,6 +34,7 @@ export const WrongMediaType = kind(415, 1003);
 export const Misdirected = kind(421, 1008);
 export const KeyReused = kind(422, 1008);
 export const UpgradeRequired = kind(426, 1002);
+export const NotImplemented = kind(501, 1003);
 export const Full = kind(503, 1013);
 
 /** The server stops, and another may soon be in its place: the client is to come back at once. */

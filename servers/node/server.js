@@ -22,6 +22,7 @@ import { Streams } from "./streams.js";
 import { Unaccepted } from "./unaccepted.js";
 import { upgradesOf } from "./upgrade.js";
 import { WEBSOCKET, websocket } from "./websocket.js";
+import { welcomeWebsocket } from "./welcome.js";
 
 const TRANSPORTS = [SHORT_POLL, LONG_POLL, SSE, WEBSOCKET];
 const BACKLOG = 4096;
@@ -63,6 +64,7 @@ function serve(settings) {
   const routes = [
     [/^\/streams\/([^/]+)\/websocket$/, websocket(parts)],
     [/^\/echo$/, echoWebsocket(parts)],
+    [/^\/welcome\/websocket$/, welcomeWebsocket(parts)],
   ];
   server.on("upgrade", upgradesOf(settings, routes, parts.checkHost, app, () => false));
   // A body is asked for when it is wanted.

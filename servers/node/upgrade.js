@@ -10,15 +10,18 @@
 
 import { ServerResponse } from "node:http";
 
-import { Connection } from "./connection.js";
+import { Connection, MAX_FRAGMENTS } from "./connection.js";
 import { WebSocketServer } from "./packages.js";
 import { answerRaw, asRefused } from "./problems.js";
 import { pathOf } from "./query.js";
 import { BadRequest, Forbidden, UpgradeRequired } from "./refusals.js";
 
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
-const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
-const PARAMETER = `[ \\t]*;[ \\t]*${TOKEN}(?:[ \\t]*=[ \\t]*(?:${TOKEN}|"(?:[^"\\\\]|\\\\.)*"))?`;
+const LETTER = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]";
+const TOKEN = `${LETTER}+`;
+// What is quoted is a token too (section 9.1).
+const VALUE = `(?:${TOKEN}|"(?:\\\\?${LETTER})+")`;
+const PARAMETER = `[ \\t]*;[ \\t]*${TOKEN}(?:[ \\t]*=[ \\t]*${VALUE})?`;
 const ELEMENT = `[ \\t]*(?:${TOKEN}(?:${PARAMETER})*)?[ \\t]*`;
 const EXTENSIONS = new RegExp(`^(?=.*[^ \\t,])${ELEMENT}(?:,${ELEMENT})*$`);
 const CLOSE_TIMEOUT_MS = 2000;
@@ -85,9 +88,14 @@ export function upgradesOf(settings, routes, checkHost, application, isForeign) 
     clientTracking: false,
     WebSocket: Connection,
     maxPayload: settings.max_body_bytes,
+    maxFragments: MAX_FRAGMENTS,
     closeTimeout: CLOSE_TIMEOUT_MS,
+    // One message or ping of a peer for each turn of the event loop: who sends without pause takes turns with all.
+    allowSynchronousEvents: false,
     // Ours wait until the peer takes them.
     autoPong: false,
+    // No subprotocol is spoken, so none is agreed to.
+    handleProtocols: () => false,
     perMessageDeflate: settings.permessage_deflate ? { threshold: 0 } : false,
   });
 

@@ -17,7 +17,8 @@ import { Subscription } from "./subscription.js";
 export const WEBSOCKET = "websocket";
 
 /** What is wrong with the request is said in HTTP, before `upgrade(onOpen)` upgrades anything. */
-export function websocket({ streams, addresses, settings, unaccepted, pinger }) {
+export function websocket(parts) {
+  const { streams, addresses } = parts;
   return (request, name, upgrade) => {
     const stream = streams.get(name);
     const query = queryOf(request);
@@ -37,9 +38,7 @@ export function websocket({ streams, addresses, settings, unaccepted, pinger }) 
       const staying = { stop: () => connection.goAway() };
       streams.staying.add(staying);
       connection.listen(socket, {
-        settings,
-        unaccepted,
-        pinger,
+        ...parts,
         onMessage: (data, isBinary) => publish(connection, stream, data, isBinary),
         onDrain: () => subscription.drained(),
         onEnd: () => {

@@ -95,9 +95,9 @@ HANDSHAKES: list[tuple[str, str, Changed, int]] = [
 )
 @pytest.mark.parametrize("path", ["/echo", "/streams/rfc6455/websocket"])
 def test_handshakes(
-    any_server: Server, path: str, section: str, rule: str, changed: Changed, status: int
+    wire_server: Server, path: str, section: str, rule: str, changed: Changed, status: int
 ) -> None:
-    wire = Wire(any_server)
+    wire = Wire(wire_server)
     with wire.socket:
         wire.send(head(path, changed))
         found, fields = wire.answer_head()
@@ -133,7 +133,7 @@ def test_handshakes(
     ],
 )
 def test_only_get_and_only_a_websockets_path_is_upgraded(
-    any_server: Server, method: str, path: str, status: int
+    wire_server: Server, method: str, path: str, status: int
 ) -> None:
     headers = {
         "Connection": "Upgrade",
@@ -141,14 +141,14 @@ def test_only_get_and_only_a_websockets_path_is_upgraded(
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": KEY,
     }
-    answer = ask(any_server, method, path, headers=headers)
+    answer = ask(wire_server, method, path, headers=headers)
     assert answer.status == status
     if method == "HEAD":
         assert answer.body == b""
 
 
-def test_http_1_0_is_not_upgraded(any_server: Server) -> None:
-    wire = Wire(any_server)
+def test_http_1_0_is_not_upgraded(wire_server: Server) -> None:
+    wire = Wire(wire_server)
     with wire.socket:
         wire.send(head("/echo", line="GET /echo HTTP/1.0"))
         assert wire.answer_head()[0] == 400
@@ -388,35 +388,35 @@ def check(wire: Wire, expected: list[Frame]) -> None:
 
 
 @pytest.mark.parametrize(("section", "rule", "sent", "expected"), FRAMES, ids=[row[1] for row in FRAMES])
-def test_frames(any_server: Server, section: str, rule: str, sent: bytes, expected: list[Frame]) -> None:
-    with connected(any_server, "/echo") as wire:
+def test_frames(wire_server: Server, section: str, rule: str, sent: bytes, expected: list[Frame]) -> None:
+    with connected(wire_server, "/echo") as wire:
         wire.send(sent)
         check(wire, expected)
 
 
 @pytest.mark.parametrize("row", range(0, len(FRAMES), 9), ids=lambda row: FRAMES[row][1])
-def test_frames_in_pieces(any_server: Server, row: int) -> None:
+def test_frames_in_pieces(wire_server: Server, row: int) -> None:
     """A segment's bounds mean nothing (section 5.4 has fragments, TCP has not)."""
     _, _, sent, expected = FRAMES[row]
-    with connected(any_server, "/echo") as wire:
+    with connected(wire_server, "/echo") as wire:
         for at in range(0, len(sent), max(1, len(sent) // 50)):
             wire.send(sent[at : at + max(1, len(sent) // 50)])
         check(wire, expected)
 
 
 @pytest.mark.parametrize("sent", [frame(PING, b"1") + frame(PING, b"2"), frame(PING, b"1") + HELLO])
-def test_nothing_is_answered_after_the_close(any_server: Server, sent: bytes) -> None:
+def test_nothing_is_answered_after_the_close(wire_server: Server, sent: bytes) -> None:
     """Section 5.5.1: after a close frame no more data are sent."""
-    with connected(any_server, "/echo") as wire:
+    with connected(wire_server, "/echo") as wire:
         wire.send(close(1000) + sent)
         check(wire, [closed(1000)])
 
 
 @pytest.mark.parametrize("early", [HELLO, HELLO + frame(TEXT, b"two", fin=False), HELLO[:3]])
-def test_what_comes_with_the_handshake_is_not_lost(any_server: Server, early: bytes) -> None:
+def test_what_comes_with_the_handshake_is_not_lost(wire_server: Server, early: bytes) -> None:
     """Section 4.1 has clients wait. Who does not is served, or refused, but never half heard."""
     rest = (HELLO + frame(TEXT, b"two", fin=False))[len(early) :] if len(early) != len(HELLO) else b""
-    wire = Wire(any_server)
+    wire = Wire(wire_server)
     with wire.socket:
         wire.send(head("/echo") + early)
         assert wire.answer_head()[0] == 101

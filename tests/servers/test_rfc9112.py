@@ -277,8 +277,8 @@ def exchange(server: Server, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.section} {case.form}")
-def test_the_table(any_server: Server, case: Case) -> None:
-    came = answers(exchange(any_server, case.sent + AGAIN))
+def test_the_table(wire_server: Server, case: Case) -> None:
+    came = answers(exchange(wire_server, case.sent + AGAIN))
     status, head, body = came[0]
     assert status in case.statuses, head
     assert case.has in head + b"\r\n" + body
@@ -286,7 +286,7 @@ def test_the_table(any_server: Server, case: Case) -> None:
         assert b"application/problem+json" in head
     if case.then != "either":
         assert [each[0] for each in came[1:]] == ([200] if case.then == KEPT else []), came
-    assert b"Traceback" not in any_server.log.read_bytes()
+    assert b"Traceback" not in wire_server.log.read_bytes()
 
 
 GET_ROUTES = [
@@ -303,12 +303,12 @@ GET_ROUTES = [
 
 @pytest.mark.parametrize("path", GET_ROUTES)
 @pytest.mark.parametrize("more", [b"", b"Upgrade: websocket\r\nConnection: Upgrade\r\n"])
-def test_head_is_get_without_the_body(any_server: Server, path: str, more: bytes) -> None:
+def test_head_is_get_without_the_body(wire_server: Server, path: str, more: bytes) -> None:
     """RFC 9110, section 9.3.2; also where GET would be upgraded."""
-    exchange(any_server, b"GET /streams/main/short-poll HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    exchange(wire_server, b"GET /streams/main/short-poll HTTP/1.1\r\nHost: localhost\r\n\r\n")
     rest = b" %b HTTP/1.1\r\nHost: localhost\r\n" % path.encode()
     sent = b"HEAD" + rest + more + b"\r\n" + b"GET" + rest + b"\r\n" + AGAIN
-    head, get, again = answers(exchange(any_server, sent), ["HEAD", "GET", "GET"])
+    head, get, again = answers(exchange(wire_server, sent), ["HEAD", "GET", "GET"])
     assert (head[0], head[2]) == (get[0], b"")
     assert again[0] == 200
 
@@ -319,16 +319,16 @@ def test_head_is_get_without_the_body(any_server: Server, path: str, more: bytes
 
 
 @pytest.mark.parametrize("path", ["/streams/main/sse", *GET_ROUTES])
-def test_other_methods_are_told_which_there_are(any_server: Server, path: str) -> None:
+def test_other_methods_are_told_which_there_are(wire_server: Server, path: str) -> None:
     for method in (b"PUT", b"PATCH", b"PROPFIND"):
         sent = b"%b %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % (method, path.partition("?")[0].encode())
-        [(status, head, _), again] = answers(exchange(any_server, sent + AGAIN))
+        [(status, head, _), again] = answers(exchange(wire_server, sent + AGAIN))
         assert again[0] == 200
         if status != 404:
             assert (status, b"Allow: " in head) == (405, True)
 
 
-def test_pipelined_requests_are_answered_in_their_order(any_server: Server) -> None:
+def test_pipelined_requests_are_answered_in_their_order(wire_server: Server) -> None:
     """RFC 9112, section 9.3.2."""
     sent = b"".join(
         POST + b"Content-Length: 3\r\n\r\n%03d" % number
@@ -336,14 +336,14 @@ def test_pipelined_requests_are_answered_in_their_order(any_server: Server) -> N
         else chunked(b"3\r\n%03d\r\n0\r\n\r\n" % number)
         for number in range(100)
     )
-    came = answers(exchange(any_server, sent + AGAIN))
+    came = answers(exchange(wire_server, sent + AGAIN))
     assert [body for _, _, body in came] == [*(b"%03d" % number for number in range(100)), b"ok\n"]
 
 
 @pytest.mark.parametrize("expects", [b"100-continue", b"100-Continue"])
-def test_a_body_is_asked_for_when_it_is_wanted(any_server: Server, expects: bytes) -> None:
+def test_a_body_is_asked_for_when_it_is_wanted(wire_server: Server, expects: bytes) -> None:
     """RFC 9110, section 10.1.1."""
-    with closing(socket.create_connection(any_server.address, timeout=TIMEOUT_S)) as connection:
+    with closing(socket.create_connection(wire_server.address, timeout=TIMEOUT_S)) as connection:
         connection.sendall(POST + b"Content-Length: 3\r\nExpect: %b\r\n\r\n" % expects)
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"abc" + AGAIN)
@@ -362,37 +362,37 @@ def test_a_body_is_asked_for_when_it_is_wanted(any_server: Server, expects: byte
     ],
 )
 def test_a_body_that_is_refused_by_its_head_is_not_asked_for(
-    any_server: Server, target: bytes, length: int, status: int
+    wire_server: Server, target: bytes, length: int, status: int
 ) -> None:
     sent = b"POST %b HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
-    [(answered, head, _)] = answers(exchange(any_server, sent % (target, length)))
+    [(answered, head, _)] = answers(exchange(wire_server, sent % (target, length)))
     assert (answered, b"Connection: close" in head) == (status, True)
 
 
 @pytest.mark.parametrize("query", ["after=a.1&after=a.1", "wait=1&wait=1", "wait=0&after=a.1&after="])
-def test_what_is_asked_twice_is_refused(any_server: Server, query: str) -> None:
+def test_what_is_asked_twice_is_refused(wire_server: Server, query: str) -> None:
     [(status, head, _)] = answers(
-        exchange(any_server, b"GET /streams/main/long-poll?%b HTTP/1.0\r\n\r\n" % query.encode())
+        exchange(wire_server, b"GET /streams/main/long-poll?%b HTTP/1.0\r\n\r\n" % query.encode())
     )
     assert (status, b"application/problem+json" in head) == (400, True)
 
 
 @pytest.mark.parametrize("name", ["%6Dain", "m%61in", "%6d%61%69%6e"])
-def test_encoded_letters_name_the_same_stream(any_server: Server, name: str) -> None:
+def test_encoded_letters_name_the_same_stream(wire_server: Server, name: str) -> None:
     sent = b"GET /streams/%b/short-poll HTTP/1.0\r\n\r\n"
-    [plain] = answers(exchange(any_server, sent % b"main"))
-    [encoded] = answers(exchange(any_server, sent % name.encode()))
+    [plain] = answers(exchange(wire_server, sent % b"main"))
+    [encoded] = answers(exchange(wire_server, sent % name.encode()))
     assert plain[2] == encoded[2]
 
 
 @pytest.mark.parametrize("name", ["%00", "%ff", "%zz", "a%20b", "%41", "a%2fb", "%E2%82%AC", "x" * 65])
-def test_names_that_are_none_stay_so_encoded(any_server: Server, name: str) -> None:
+def test_names_that_are_none_stay_so_encoded(wire_server: Server, name: str) -> None:
     [(status, _, _)] = answers(
-        exchange(any_server, b"GET /streams/%b/short-poll HTTP/1.0\r\n\r\n" % name.encode())
+        exchange(wire_server, b"GET /streams/%b/short-poll HTTP/1.0\r\n\r\n" % name.encode())
     )
     assert status in (400, 404)
 
 
-def test_an_upgrade_where_there_is_none_is_answered_as_it_is(any_server: Server) -> None:
+def test_an_upgrade_where_there_is_none_is_answered_as_it_is(wire_server: Server) -> None:
     """RFC 9110, section 7.8."""
-    assert refused_upgrade(any_server, "/healthz").status == 200
+    assert refused_upgrade(wire_server, "/healthz").status == 200
