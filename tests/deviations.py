@@ -1,9 +1,9 @@
-"""Where the article's stack decides by itself, and so differs from our own servers: these cases are not asked of it.
+"""Where the article's stack decides by itself, and differs from our servers: it is not asked these cases.
 
 Rules:
-- A case is named by its test and by a part of its parameters; all of a test's by an empty part. The reason says what
-  it does instead. servers/node/README.md tells the same to who chooses between servers.
-- What is a rule of the contract (names, cursors, bodies, close codes, limits of the logs) is not to be found here.
+- A case is named by its test and by a part of its parameters; all of a test's by an empty part. The reason
+  says what it does instead. servers/node/README.md tells the same to who chooses between servers.
+- No rule of the contract (names, cursors, bodies, close codes, limits of the logs) is to be found here.
 """
 
 import pytest

@@ -12,11 +12,21 @@ import { Subscription } from "./subscription.js";
 
 export const SSE = "sse";
 const COMMENT = ":\n\n";
+const COMMENT_CHUNK = `3\r\n${COMMENT}\r\n`;
 const END = Buffer.from("\n\n");
+const END_OF_CHUNK = Buffer.from("\n\n\r\n");
 
 /** The event of a batch, in pieces to write: one, if the batch is small. */
 function eventOf(batch) {
   const pieces = [Buffer.from(`id: ${batch.cursor}\ndata: `), ...batch.pieces, END];
+  return batch.isSmall ? [Buffer.concat(pieces)] : pieces;
+}
+
+/** The same as a chunk (RFC 9112, section 7.1): Node would wrap it for each subscriber anew. */
+function chunkOf(batch) {
+  const head = `id: ${batch.cursor}\ndata: `;
+  const size = head.length + batch.size + END.length;
+  const pieces = [Buffer.from(`${size.toString(16)}\r\n${head}`), ...batch.pieces, END_OF_CHUNK];
   return batch.isSmall ? [Buffer.concat(pieces)] : pieces;
 }
 
@@ -25,7 +35,7 @@ export function sse({ streams, addresses, pinger }) {
   return (request, response) => {
     const stream = streams.get(request.params.name);
     const query = queryOf(request);
-    const after = request.headers["last-event-id"] || afterOf(query);
+    const after = request.headers["last-event-id"] ?? afterOf(query);
     const position = stream.position(after);
     const heartbeat_s = heartbeatOf(query);
     if (request.method === "HEAD") {
@@ -38,12 +48,13 @@ export function sse({ streams, addresses, pinger }) {
     begin(response);
     response.flushHeaders();
     const { socket } = request;
-    const send = (batch) => writeAll(socket, batch.shared(eventOf));
+    const [form, comment] = response.chunkedEncoding ? [chunkOf, COMMENT_CHUNK] : [eventOf, COMMENT];
+    const send = (batch) => writeAll(socket, batch.shared(form));
     const subscription = new Subscription(stream, SSE, position, { send, release, heartbeat_s });
     const onDrain = () => subscription.drained();
     const unwatch = pinger.watch({
       due: () => {
-        if (socket.writableLength === 0) socket.write(COMMENT);
+        if (socket.writableLength === 0) socket.write(comment);
       },
     });
     const finish = () => {
@@ -67,14 +78,12 @@ export function sse({ streams, addresses, pinger }) {
   };
 }
 
-/** The end of the answer is the connection's, so events go to the socket as they are, without chunks. */
+/** Chunks, or for HTTP/1.0 an answer that ends with its connection; Node decides by the request. */
 function begin(response) {
-  response.removeHeader("Transfer-Encoding");
-  response.useChunkedEncodingByDefault = false;
   response.writeHead(200, {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
+    // nginx would otherwise collect what it passes on.
     "X-Accel-Buffering": "no",
-    Connection: "close",
   });
 }

@@ -8,9 +8,8 @@ from contextlib import closing
 
 import pytest
 from conftest import Server
+from models import ON_THE_WIRE
 from raw import EventReader, ask, publish, stats
-
-MODELS = ["gevent", "gthread"]
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -25,12 +24,12 @@ def subscribers(server: Server, stream: str) -> int:
 
 
 @pytest.fixture
-def opened(any_server: Server) -> Iterator[Callable[..., EventReader]]:
+def opened(wire_server: Server) -> Iterator[Callable[..., EventReader]]:
     """Open event streams that are closed at the test's end."""
     readers: list[EventReader] = []
 
     def open_reader(stream: str, **options: object) -> EventReader:
-        readers.append(EventReader(any_server, stream, **options))  # type: ignore[arg-type]
+        readers.append(EventReader(wire_server, stream, **options))  # type: ignore[arg-type]
         return readers[-1]
 
     yield open_reader
@@ -38,9 +37,9 @@ def opened(any_server: Server) -> Iterator[Callable[..., EventReader]]:
         reader.close()
 
 
-def test_an_event_is_a_batch_and_its_cursor(any_server: Server) -> None:
-    publish(any_server, "sse-form", "before")
-    with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+def test_an_event_is_a_batch_and_its_cursor(wire_server: Server) -> None:
+    publish(wire_server, "sse-form", "before")
+    with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
         connection.sendall(b"GET /streams/sse-form/sse?after=other.1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while not received.endswith(b"\n\n\r\n"):
@@ -54,26 +53,28 @@ def test_an_event_is_a_batch_and_its_cursor(any_server: Server) -> None:
     size, _, chunk = body.partition(b"\r\n")
     event = chunk[: int(size, 16)]
     assert chunk[int(size, 16) :] == b"\r\n"
-    poll = ask(any_server, "GET", "/streams/sse-form/short-poll?after=other.1")
+    poll = ask(wire_server, "GET", "/streams/sse-form/short-poll?after=other.1")
     assert event == b"id: %b\ndata: %b\n\n" % (poll.json["cursor"].encode(), poll.body)
 
 
-def test_what_was_seen_last_goes_before_after(any_server: Server, opened: Callable[..., EventReader]) -> None:
+def test_what_was_seen_last_goes_before_after(
+    wire_server: Server, opened: Callable[..., EventReader]
+) -> None:
     """A browser's EventSource asks for the same target again, and tells in a header what it saw last."""
-    cursors = [publish(any_server, "sse-seen", number).json["cursor"] for number in range(4)]
+    cursors = [publish(wire_server, "sse-seen", number).json["cursor"] for number in range(4)]
     reader = opened("sse-seen", after=cursors[0], headers={"Last-Event-ID": cursors[2]})
     assert [each["data"] for each in reader.batch()["notifications"]] == [3]
 
 
 @pytest.mark.parametrize("seen", ["", "x", "a.01", "a.1, a.2"])
-def test_a_bad_last_event_id_is_refused(any_server: Server, seen: str) -> None:
-    answer = ask(any_server, "GET", "/streams/sse-bad/sse", headers={"Last-Event-ID": seen})
+def test_a_bad_last_event_id_is_refused(wire_server: Server, seen: str) -> None:
+    answer = ask(wire_server, "GET", "/streams/sse-bad/sse", headers={"Last-Event-ID": seen})
     assert answer.status == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_two_last_event_ids_are_refused(any_server: Server) -> None:
-    with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+def test_two_last_event_ids_are_refused(wire_server: Server) -> None:
+    with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
         lines = "GET /streams/sse-bad/sse HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         connection.sendall(f"{lines}Last-Event-ID: a.1\r\nLast-Event-ID: a.1\r\n\r\n".encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
@@ -82,30 +83,32 @@ def test_two_last_event_ids_are_refused(any_server: Server) -> None:
 @pytest.mark.parametrize(
     "query", ["after=&x", "heartbeat=0", "heartbeat=61", "heartbeat=1&heartbeat=1", "after=a.1&after=a.1"]
 )
-def test_bad_arguments_are_refused(any_server: Server, query: str) -> None:
-    assert ask(any_server, "GET", f"/streams/sse-bad/sse?{query}").status == 400
+def test_bad_arguments_are_refused(wire_server: Server, query: str) -> None:
+    assert ask(wire_server, "GET", f"/streams/sse-bad/sse?{query}").status == 400
 
 
-def test_a_head_takes_no_place(any_server: Server) -> None:
-    answer = ask(any_server, "HEAD", "/streams/sse-head/sse")
+def test_a_head_takes_no_place(wire_server: Server) -> None:
+    answer = ask(wire_server, "HEAD", "/streams/sse-head/sse")
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Content-Type"] == "text/event-stream"
     assert answer.headers["Content-Length"] is None
-    assert stats(any_server, "sse-head")["transports"]["sse"]["requests"] == 0
+    assert stats(wire_server, "sse-head")["transports"]["sse"]["requests"] == 0
 
 
-def test_a_reader_that_leaves_frees_its_place(any_server: Server, opened: Callable[..., EventReader]) -> None:
+def test_a_reader_that_leaves_frees_its_place(
+    wire_server: Server, opened: Callable[..., EventReader]
+) -> None:
     """One closes, one shuts its sending side, one stays."""
     closes, shuts, _ = (opened("sse-leave") for _ in range(3))
-    until(lambda: subscribers(any_server, "sse-leave") == 3)
+    until(lambda: subscribers(wire_server, "sse-leave") == 3)
     closes.close()
-    until(lambda: subscribers(any_server, "sse-leave") == 2)
+    until(lambda: subscribers(wire_server, "sse-leave") == 2)
     assert shuts.connection.sock
     shuts.connection.sock.shutdown(socket.SHUT_WR)
-    until(lambda: subscribers(any_server, "sse-leave") == 1)
+    until(lambda: subscribers(wire_server, "sse-leave") == 1)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_comments_come_as_often_as_pings_and_heartbeats_as_asked(
     serve: Callable[..., Server], model: str
 ) -> None:
@@ -124,7 +127,7 @@ def test_comments_come_as_often_as_pings_and_heartbeats_as_asked(
         assert 2 <= unasked.comments <= 4
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_a_reader_that_takes_nothing_is_cut(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--send-timeout-s", "1.5")
     with closing(socket.socket()) as stuck, closing(EventReader(server, "main")) as reader:
@@ -139,7 +142,7 @@ def test_a_reader_that_takes_nothing_is_cut(serve: Callable[..., Server], model:
     assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_a_full_server_refuses_another(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--max-subscribers", "1")
     with closing(EventReader(server, "main")):
@@ -153,7 +156,7 @@ def test_a_full_server_refuses_another(serve: Callable[..., Server], model: str)
     EventReader(server, "main").close()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_THE_WIRE)
 def test_ends_whole_when_the_server_stops(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model)
     with closing(EventReader(server, "main")) as reader:
@@ -166,8 +169,8 @@ def test_ends_whole_when_the_server_stops(serve: Callable[..., Server], model: s
     assert "Traceback" not in server.log.read_text()
 
 
-def test_one_point_zero_is_sent_no_chunks(any_server: Server) -> None:
-    with closing(socket.create_connection(any_server.address, timeout=10)) as connection:
+def test_one_point_zero_is_sent_no_chunks(wire_server: Server) -> None:
+    with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
         connection.sendall(b"GET /streams/sse-old/sse HTTP/1.0\r\nHost: localhost\r\n\r\n")
         received = b""
         while not received.endswith(b"\n\n"):

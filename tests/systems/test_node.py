@@ -176,6 +176,12 @@ def test_bad_options_are_told(node: Server) -> None:
         assert (result.returncode, told in result.stderr, "    at " in result.stderr) == (2, True, False)
 
 
+def test_a_head_is_bounded_in_all(node: Server) -> None:
+    """Not by the number and length of its fields, as ours (servers/node/README.md)."""
+    answer = ask(node, "GET", "/healthz", headers={f"X-{number}": "x" * 300 for number in range(110)})
+    assert (answer.status, "32768 bytes" in answer.json["detail"]) == (431, True)
+
+
 def test_a_run_measures_it(tmp_path: Path, node: Server) -> None:
     """Whether a trial is valid is the machine's to say."""
     assert stats(node, "main")["epoch"] is None

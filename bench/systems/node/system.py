@@ -10,6 +10,7 @@ from bench.systems.node import packages
 from bench.systems.system import Options, System
 from clients.long_poll import LongPollSubscriber
 from clients.short_poll import ShortPollSubscriber
+from clients.sse import SseSubscriber
 from clients.websocket import WebSocketSubscriber
 from servers.settings import Settings
 
@@ -22,6 +23,7 @@ class Node(System):
     transports: ClassVar = {
         "short-poll": ShortPollSubscriber,
         "long-poll": LongPollSubscriber,
+        "sse": SseSubscriber,
         "websocket": WebSocketSubscriber,
     }
 
