@@ -1,4 +1,4 @@
-"""The budget of file descriptors: each connection takes one, on both server models.
+"""The budget of file descriptors: each connection takes one, on every server model.
 
 Beside the subscribers' own there are the interpreter's, the worker's, and those of connections that publish,
 ask or are refused.

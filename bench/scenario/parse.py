@@ -187,6 +187,8 @@ def _fit_to_system(cell: dict[str, Any], where: str) -> None:
         one_of("transport", (*system.transports, NO_TRANSPORT), cell["transport"], where)
     if system.server_models:
         one_of("server_model", system.server_models, cell["server_model"], where)
+        if cell["permessage_deflate"] and cell["server_model"] in system.uncompressed:
+            raise ScenarioError(f"{where}: server_model {cell['server_model']} offers no permessage_deflate")
     else:
         cell["server_model"] = None
 

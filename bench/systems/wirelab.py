@@ -17,6 +17,7 @@ class Wirelab(System):
     name = "wirelab"
     label = "wirelab"
     server_models = tuple(SERVER_MODELS)
+    uncompressed = tuple(name for name, model in SERVER_MODELS.items() if not model.can_compress)
     transports = TRANSPORTS
     ours = True
     judged = ("gevent", "gthread")

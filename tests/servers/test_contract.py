@@ -1,4 +1,4 @@
-"""The contract on the wire, over every transport and both server models, on real servers."""
+"""The contract on the wire, over every transport and every server model, on real servers."""
 
 import itertools
 import json

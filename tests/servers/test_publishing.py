@@ -1,4 +1,4 @@
-"""Publishing again: an idempotency key, on both server models, on the log itself, and at every bound."""
+"""Publishing again: an idempotency key, on every server model, on the log itself, and at every bound."""
 
 import itertools
 import json

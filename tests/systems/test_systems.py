@@ -152,6 +152,13 @@ def test_a_scenario_asks_only_for_what_a_system_has(more: str, told: str) -> Non
         parse(SCENARIO + more)
 
 
+def test_compression_is_not_asked_of_a_server_model_that_has_none() -> None:
+    text = SCENARIO.replace('"short-poll"', '"websocket"') + "permessage_deflate = true\n"
+    assert parse(text).cells[0].permessage_deflate
+    with pytest.raises(ScenarioError, match="server_model asyncio offers no permessage_deflate"):
+        parse(text + 'server_model = "asyncio"')
+
+
 @pytest.mark.usefixtures("other")
 def test_a_system_that_does_not_speak_a_transport_is_told() -> None:
     with pytest.raises(ScenarioError, match="system other: transport must be one of short-poll, long-poll, "):
