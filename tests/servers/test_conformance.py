@@ -1,4 +1,4 @@
-"""RFC 6455 on the wire: the Autobahn cases, driven by kosoku, against `/echo` on every server model without compression."""
+"""RFC 6455 on the wire: the Autobahn cases, driven by kosoku, against `/echo` on every server model."""
 
 import subprocess
 import sys
