@@ -7,8 +7,8 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,13 @@ from bench.systems.registry import is_judged
 from clients import TRANSPORTS
 
 Floats = npt.NDArray[np.float64]
+
+
+class Server(NamedTuple):
+    """What a cell was served by."""
+
+    system: str
+    server_model: str | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class Cell:
     service_s: float | None = None
     finished_losses: tuple[str, ...] = ()
     """Trials that ended with the server alive, yet lost, repeated or reordered notifications."""
+
+    @property
+    def server(self) -> Server:
+        """The cell's system and server model."""
+        return Server(self.settings["system"], self.settings["server_model"])
 
     @property
     def transport(self) -> str | None:
@@ -82,6 +94,17 @@ class Measured:
 
     cells: tuple[Cell, ...]
     probes: dict[str, Any]
+    server: Server | None = None
+    """The one that is judged by itself; None: those that the claims are about."""
+
+    @property
+    def servers(self) -> list[Server]:
+        """Every server that somebody subscribed to, in the order of the cells."""
+        return list(dict.fromkeys(cell.server for cell in self.cells if cell.transport is not None))
+
+    def alone(self, server: Server) -> Measured:
+        """The same, to judge one server by itself."""
+        return replace(self, server=server)
 
     def of(self, transport: str, *, busy: bool | None = None) -> list[Cell]:
         """The cells of one transport on the servers that are judged; busy True/False asks for publishing or
@@ -90,7 +113,7 @@ class Measured:
             cell
             for cell in self.cells
             if cell.transport == transport
-            and is_judged(cell.settings["system"], cell.settings["server_model"])
+            and (is_judged(*cell.server) if self.server is None else cell.server == self.server)
             and (busy is None or (cell.settings["publish_rate"] > 0) == busy)
         ]
 

@@ -35,7 +35,7 @@ from bench.scenario.settings import SETTINGS, Settings
 from bench.systems.registry import is_noise_floor
 from clients import TRANSPORTS
 
-ANALYSIS_VERSION = 10
+ANALYSIS_VERSION = 11
 """Raised whenever the same files would give other figures, so that a stale summary is seen as such."""
 
 Floats = npt.NDArray[np.float64]
@@ -82,6 +82,7 @@ def summarise(run: RunFiles, inputs: dict[str, str | None]) -> Summary:
             [cell for cell, one in zip(cells, shown, strict=True) if one["predicted"]]
         ),
         "claims": claims.judge_all(measured),
+        "servers": claims.judge_servers(measured),
         "reproduction": literature.summarise(run.run, measured),
         "costs": model.summarise(cells),
         "saturation": saturated,

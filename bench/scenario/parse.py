@@ -49,6 +49,7 @@ MOST_BYTES = 1 << 20
 LEAST_BANDWIDTH_MBIT = 0.5
 """A slower link than this would be full of its own check's packets."""
 CALIBRATION = "core_busy_share"
+GENERATOR_BOUND = "generator_cpu_share"
 """The key of a group of cells that is not a factor."""
 CORE_BUSY_SHARE = Annotated[float, Meta(ge=0.05, le=0.9)]
 NO_TRANSPORT = "none"
@@ -115,7 +116,7 @@ def parse(toml: str) -> Scenario:
     calibrated: list[Calibrated] = []
     for number, group in enumerate(groups, 1):
         where = f"cells group {number}"
-        own = _table(group, where, CALIBRATION)
+        own = _table(group, where, CALIBRATION, GENERATOR_BOUND)
         values = {**DEFAULTS, **defaults, **own}
         # The link is given by `link` or by `one_way_ms`: a group that has either overrides both.
         between = next((given for given in (own, defaults) if {"link", "one_way_ms"} & set(given)), {})
@@ -124,7 +125,7 @@ def parse(toml: str) -> Scenario:
         of_group = _grid(values, where)
         cells.update(dict.fromkeys(of_group))
         if CALIBRATION in own:
-            calibrated.append(_calibrated(own[CALIBRATION], of_group, where))
+            calibrated.append(_calibrated(own, of_group, where))
     scenario = Scenario(
         toml=toml, cells=tuple(cells), calibrated=tuple(calibrated), **msgspec.structs.asdict(head)
     )
@@ -193,14 +194,18 @@ def _fit_to_system(cell: dict[str, Any], where: str) -> None:
         cell["server_model"] = None
 
 
-def _calibrated(share: Any, cells: list[Settings], where: str) -> Calibrated:
+def _calibrated(own: dict[str, Any], cells: list[Settings], where: str) -> Calibrated:
     """A group whose loads follow the machine: they differ in nothing else, and fit the limits multiplied."""
-    core_busy_share: float = checked(CALIBRATION, CORE_BUSY_SHARE, share, where)
+    core_busy_share: float = checked(CALIBRATION, CORE_BUSY_SHARE, own[CALIBRATION], where)
+    bound: float | None = None
+    if GENERATOR_BOUND in own:
+        bound = checked(GENERATOR_BOUND, CORE_BUSY_SHARE, own[GENERATOR_BOUND], where)
     for load in ("subscribers", "publish_rate"):
         rest = {msgspec.structs.replace(cell.with_load(load, 1), memory=False) for cell in cells}
-        if len(rest) == 1 < len(cells) and all(getattr(cell, load) for cell in cells):
+        is_list = isinstance(own.get(load), list)
+        if len(rest) == 1 and is_list and all(getattr(cell, load) for cell in cells):
             rising = sorted(cells, key=lambda cell: float(getattr(cell, load)))
-            group = Calibrated(core_busy_share, load, tuple(rising))
+            group = Calibrated(core_busy_share, load, tuple(rising), bound)
             for cell in group.scaled(TIMES[1]):
                 most = f"{where}, multiplied by up to {TIMES[1]:g} for {CALIBRATION}"
                 _value(load, getattr(cell, load), most)

@@ -40,11 +40,13 @@ class Planned:
 @dataclasses.dataclass(frozen=True)
 class Calibrated:
     """The cells of one group, the smallest load first, whose loads follow the machine. `load` is the setting
-    that differs: "subscribers" or "publish_rate"."""
+    that differs: "subscribers" or "publish_rate". `generator_cpu_share` bounds what the load generator may
+    take of its own core, if that comes first."""
 
     core_busy_share: float
     load: str
     cells: tuple[Settings, ...]
+    generator_cpu_share: float | None = None
 
     def scaled(self, times: float) -> tuple[Settings, ...]:
         """The same cells with their loads multiplied."""

@@ -10,6 +10,8 @@ Rules:
   gives one number: the attempt's own number times the wanted share over the measured one. The result is the
   median of these numbers. The first round is only a first approach: it tries the smallest load, which no
   machine finds too much, for a share in proportion, and does not count.
+- A group may bound what the load generator takes of its own core (`generator_cpu_share`): the load then stops
+  where the first of the two is reached, and `bound_by` tells which that was.
 - Busy is the server's own CPU time over the window's length, the `busy_share` of
   `bench/analysis/costs/model.py`.
 - The number stays within `scenario.TIMES`. An attempt that does not end asks for nothing.
@@ -17,7 +19,8 @@ Rules:
 
     {"transport": …, "system": …, "server_model": …, "load": "subscribers" or "publish_rate",
      "asked": [the file's loads], "core_busy_share": 0.78,
-     "found": [the shares found, null if an attempt did not end],
+     "generator_cpu_share": 0.5 or null, "bound_by": "server" or "generator",
+     "found": [the server's shares found, null if an attempt did not end],
      "times": 0.82, "loads": [what was measured]}
 """
 
@@ -29,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.evidence.metrics import METRICS
 from bench.evidence.window import Window
 from bench.rundir import writer
 from bench.scenario.labels import server_name
@@ -47,14 +51,10 @@ def calibrate(
     for number in range(1, ROUNDS + 1):
         for search in searches:
             on_stage(f"calibrating the load of {search.name}, {number} of {ROUNDS}")
-            search.note(_core_busy_share(search.next_attempt, scenario.seed, directory))
+            search.note(*_shares(search, scenario.seed, directory))
     for search in searches:
         directory.add_calibration(search.json())
-        print(
-            f"loads of {search.name}: {search.group.load} × {search.times:.2f}, so that the largest keeps "
-            f"the server's core {search.group.core_busy_share:.0%} busy",
-            file=sys.stderr,
-        )
+        print(f"loads of {search.name}: {search.said}", file=sys.stderr)
     return scenario.with_loads([search.times for search in searches])
 
 
@@ -65,6 +65,7 @@ class _Search:
         self.group = group
         self._found: list[float | None] = []
         self._asked: list[float] = []
+        self._bound_by: list[str] = []
 
     @property
     def name(self) -> str:
@@ -78,19 +79,37 @@ class _Search:
         return float(np.median(self._asked[1:] or self._asked)) if self._asked else 1.0
 
     @property
+    def bound_by(self) -> str:
+        """Whose core the load is bound by, in most attempts that count: "server" or "generator"."""
+        counted = self._bound_by[1:] or self._bound_by
+        return "generator" if counted.count("generator") * 2 > len(counted) else "server"
+
+    @property
+    def said(self) -> str:
+        """The result in words."""
+        share = f"the server's core {self.group.core_busy_share:.0%} busy"
+        if self.bound_by == "generator":
+            share = f"the load generator's core {self.group.generator_cpu_share:.0%} busy, which comes first"
+        return f"{self.group.load} × {self.times:.2f}, so that the largest keeps {share}"
+
+    @property
     def next_attempt(self) -> Settings:
         """The smallest load at first, then the largest, multiplied."""
         return self.group.scaled(self.times)[-1 if self._found else 0]
 
-    def note(self, share: float | None) -> None:
-        """How busy `next_attempt` kept the core; None if that is not known."""
+    def note(self, share: float | None, generator_share: float | None = None) -> None:
+        """How busy `next_attempt` kept the server's core, and the generator's; None if that is not known."""
         if share:
-            asked = self.group.core_busy_share
+            times, bound_by = self.group.core_busy_share / share, "server"
+            most = self.group.generator_cpu_share
+            if most and generator_share and most / generator_share < times:
+                times, bound_by = most / generator_share, "generator"
             if not self._found:
                 loads = [getattr(cell, self.group.load) for cell in self.group.cells]
-                asked *= loads[0] / loads[-1]
+                times *= loads[0] / loads[-1]
             low, high = TIMES
-            self._asked.append(min(max(self.times * asked / share, low), high))
+            self._asked.append(min(max(self.times * times, low), high))
+            self._bound_by.append(bound_by)
         self._found.append(share)
 
     def json(self) -> dict[str, Any]:
@@ -103,22 +122,40 @@ class _Search:
             "load": load,
             "asked": [getattr(cell, load) for cell in cells],
             "core_busy_share": self.group.core_busy_share,
+            "generator_cpu_share": self.group.generator_cpu_share,
+            "bound_by": self.bound_by,
             "found": self._found,
             "times": self.times,
             "loads": [getattr(cell, load) for cell in self.group.scaled(self.times)],
         }
 
 
+def _shares(search: _Search, seed: int, directory: writer.RunDirectory) -> tuple[float | None, float | None]:
+    """How busy the next attempt kept the server's core with the server's own work, and the generator's with
+    the generator's, if the group bounds that."""
+    if search.group.generator_cpu_share is None:
+        return _core_busy_share(search.next_attempt, seed, directory), None
+    window = _window(search.next_attempt, seed, directory)
+    generator = None if window is None else METRICS["generator_cpu_share"].figure(window)
+    return _share_of_server(window), generator
+
+
 def _core_busy_share(settings: Settings, seed: int, directory: writer.RunDirectory) -> float | None:
-    """How busy one trial kept the server's core with the server's own work."""
+    return _share_of_server(_window(settings, seed, directory))
+
+
+def _share_of_server(window: Window | None) -> float | None:
+    if window is None or window.server_cpu_us is None or not window.elapsed_us:
+        return None
+    return window.server_cpu_us / window.elapsed_us
+
+
+def _window(settings: Settings, seed: int, directory: writer.RunDirectory) -> Window | None:
+    """What one trial measured; None if it did not end."""
     pinning = directory.record["pinning"]
     collected = trial.run(
         Planned("calibration", 1, 0, settings), seed=seed, pinning=pinning, scratch=directory.scratch()
     )
     if collected.exit != "finished":
         return None
-    measured = writer.as_trial(collected, pinning, directory.record["links"])
-    window = Window.of(measured)
-    if window is None or window.server_cpu_us is None or not window.elapsed_us:
-        return None
-    return window.server_cpu_us / window.elapsed_us
+    return Window.of(writer.as_trial(collected, pinning, directory.record["links"]))

@@ -55,7 +55,7 @@ def test_the_summary_has_the_promised_form(quick: Path) -> None:
     """schema, valid, cells with settings, counts, gates and every metric, eleven claims."""
     summary = store.analyse(quick)
     assert json.loads(msgspec.json.encode(summary)) == json.loads((quick / "summary.json").read_text())
-    assert summary.schema == 3
+    assert summary.schema == 4
     assert summary.valid is True
     for one in summary.cells:
         assert set(METRICS) == set(one.metrics)

@@ -78,6 +78,22 @@ def test_every_figure_is_drawn_with_its_axes_named(article_run: Run) -> None:
             assert any(other.get_ylabel() or named_rows(other) for other in beside.get_siblings(panel)), name
 
 
+def rows_of(summary: Summary) -> list[str]:
+    figure, _ = figures.make("servers-cpu", summary)
+    return [] if figure is None else [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+def test_servers_are_rows_and_transports_marks(article_run: Run) -> None:
+    """Of three servers at least, under the load that most of them had."""
+    summary = told.everything(article_run.summary)
+    assert {"gevent", "gthread", "nginx + nchan"} < set(rows_of(summary))
+    figure, caption = figures.make("servers-cpu", summary)
+    assert figure is not None
+    assert {text.get_text() for text in figure.legends[0].get_texts()} >= {"long poll", "WebSocket"}
+    assert "All with" in caption
+    assert rows_of(summary.only(lambda cell: cell.server_model in ("gevent", "gthread"))) == []
+
+
 def named_rows(panel: Axes) -> bool:
     """Do names stand along the vertical axis, rather than numbers?"""
     ticks = [label.get_text() for label in panel.get_yticklabels()]

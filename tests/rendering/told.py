@@ -23,8 +23,8 @@ def outside(summary: Summary, transport: str = "websocket") -> Summary:
 
 
 def everything(summary: Summary) -> Summary:
-    """The summary with a cost model, a search for saturation, three values of λT, a sweep, and a figure far
-    from its prediction."""
+    """The summary with a cost model, a search for saturation, three values of λT, a sweep, other
+    systems, and a figure far from its prediction."""
     told = msgspec.to_builtins(outside(summary))
     figure = {"value": 100.0, "low": 95.0, "high": 105.0}
     points = [
@@ -65,9 +65,14 @@ def everything(summary: Summary) -> Summary:
         ],
     }
     for cell in list(told["cells"]):
-        for number, more in enumerate(({"subscribers": 40}, {"subscribers": 80}, {"publish_rate": 9.0})):
-            if cell["transport"] and cell["publish_rate"] and not cell["one_way_ms"]:
-                told["cells"].append({**cell, "id": f"{cell['id']}-{number}", **more})
-                if cell["notifications_per_interval"] and "publish_rate" in more:
-                    told["cells"][-1]["notifications_per_interval"] *= 9.0 / cell["publish_rate"]
+        if not cell["transport"] or cell["one_way_ms"]:
+            continue
+        loads = (
+            ({"subscribers": 40}, {"subscribers": 80}, {"publish_rate": 9.0}) if cell["publish_rate"] else ()
+        )
+        others = ({"system": "node", "server_model": None}, {"system": "nchan", "server_model": None})
+        for number, more in enumerate((*loads, *others)):
+            told["cells"].append({**cell, "id": f"{cell['id']}-{number}", **more})
+            if cell["notifications_per_interval"] and "publish_rate" in more:
+                told["cells"][-1]["notifications_per_interval"] *= 9.0 / cell["publish_rate"]
     return msgspec.convert(told, Summary)

@@ -38,7 +38,7 @@ def test_shipped_scenarios_are_good(name: str) -> None:
     """They parse, carry the name of their file, and ask for enough repeats to be valid."""
     found = load(name)
     assert found.name == name
-    assert found.repeats == found.minimum_valid_trials == {"quick": 3}.get(name, 5)
+    assert found.repeats == found.minimum_valid_trials == {"quick": 3, "systems-quick": 3}.get(name, 5)
     # A search asks whether a load is too much, which spoils trials by itself.
     assert found.spare_repeats == (2 if found.p99_budget_ms is None else 0)
 

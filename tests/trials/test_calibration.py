@@ -147,3 +147,32 @@ def test_a_run_whose_loads_follow_the_machine(tmp_path: Path, monkeypatch: pytes
     measured = {one["publish_rate"] for one in told["trials"] if one["transport"]}
     assert measured == set(calibrated["loads"])
     assert len(told["trials"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("server_share", "generator_share", "rate", "bound_by"),
+    [(0.04, 0.01, 20, "server"), (0.04, 0.05, 10, "generator"), (0.04, None, 20, "server")],
+)
+def test_the_load_stops_where_the_first_of_two_cores_is_busy_enough(
+    server_share: float,
+    generator_share: float | None,
+    rate: float,
+    bound_by: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """0.8 of the server's or half of the load generator's; one load is a list too."""
+
+    def shares(search: Any, seed: int, directory: writer.RunDirectory) -> tuple[float, float | None]:
+        asked = search.next_attempt.publish_rate
+        return server_share * asked, None if generator_share is None else generator_share * asked
+
+    monkeypatch.setattr(calibration, "_shares", shares)
+    text = SCENARIO.replace("[4, 8, 16]", "[16]").replace("= 0.8", "= 0.8\ngenerator_cpu_share = 0.5")
+    planned = parse(text)
+    assert [group.generator_cpu_share for group in planned.calibrated] == [0.5]
+    directory = writer.RunDirectory(tmp_path / "run", planned, "wirelab bench fitted", machine.facts())
+    found = calibration.calibrate(planned, directory, lambda stage: None)
+    (told,) = json.loads((directory.path / "run.json").read_text())["calibrations"]
+    assert rates(found) == [rate]
+    assert (told["bound_by"], told["generator_cpu_share"], told["loads"]) == (bound_by, 0.5, [rate])

@@ -40,6 +40,24 @@ CLAIMS: tuple[Claim, ...] = (
 """Every claim, in the article's order."""
 
 
+def judge_servers(measured: Measured) -> list[dict[str, Any]]:
+    """The claims that compare transports, judged on each server by itself; nothing if there is only one."""
+    servers = measured.servers
+    return [
+        {
+            **server._asdict(),
+            "verdicts": {
+                claim.id: {key: judged[key] for key in ("verdict", "short")}
+                for claim in CLAIMS
+                if claim.compares
+                for judged in (judge(claim, measured.alone(server)),)
+            },
+        }
+        for server in servers
+        if len(servers) > 1
+    ]
+
+
 def judge_all(measured: Measured) -> list[dict[str, Any]]:
     """Every claim's verdict, in the order of CLAIMS, as summary.json has it."""
     return [judge(claim, measured) for claim in CLAIMS]

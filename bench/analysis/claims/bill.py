@@ -3,7 +3,8 @@
 Rules:
 - CPU that was measured on loopback (there the sender pays for the receiver's TCP input) is never compared
   with CPU measured across a link. If a run has both, loopback decides: nothing else costs CPU there.
-- A bill needs both server models: another server model may differ.
+- A bill needs both server models: another server model may differ. A server that is judged by itself is
+  judged by the resources that were measured on it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def judge(
     return Judged(
         tuple(comparison for comparison in comparisons if comparison is not None),
         tuple(dict.fromkeys(reasons)),
-        _lacks(pairs, metrics),
+        _lacks(pairs, metrics, alone=measured.server is not None),
     )
 
 
@@ -97,14 +98,17 @@ def _pairs(measured: Measured, metrics: Sequence[str]) -> tuple[list[Pair], list
     ], reasons
 
 
-def _lacks(pairs: Sequence[Pair], metrics: Sequence[str]) -> str | None:
-    """What the pairs lack to speak for a bill per server model; None if nothing is lacking."""
+def _lacks(pairs: Sequence[Pair], metrics: Sequence[str], *, alone: bool) -> str | None:
+    """What the pairs lack to speak for a bill per server model, or for one server `alone`; None if nothing is
+    lacking."""
+    if alone and pairs:
+        return None
     for metric in metrics:
         what = RESOURCES[metric]
         models = sorted({held.settings["server_model"] for name, held, _ in pairs if name == metric})
         if not models:
             return f"this run did not measure {what} of long poll and WebSocket under the same load"
         if len(models) < SERVER_MODELS:
-            alone = " and ".join(models)
-            return f"this run measured {what} on {alone} alone, and another server model may differ"
+            only = " and ".join(models)
+            return f"this run measured {what} on {only} alone, and another server model may differ"
     return None

@@ -90,4 +90,5 @@ CLAIM = Claim(
     measured="requests and wire bytes per delivery, share of empty answers, as λT varies",
     decided_by=("quick", "article"),
     judge=judge,
+    compares=True,
 )

@@ -39,4 +39,5 @@ CLAIM = Claim(
     measured="the server's bill, per server model",
     decided_by=("article",),
     judge=judge,
+    compares=True,
 )

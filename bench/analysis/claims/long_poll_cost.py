@@ -41,4 +41,5 @@ CLAIM = Claim(
     "rate",
     decided_by=("article",),
     judge=judge,
+    compares=True,
 )

@@ -107,4 +107,5 @@ CLAIM = Claim(
     measured="latency against long poll as the network's delay and the rate vary",
     decided_by=("article",),
     judge=judge,
+    compares=True,
 )

@@ -78,4 +78,5 @@ CLAIM = Claim(
     measured="short poll's latency against T/2 + d and against the other transports",
     decided_by=("quick", "article"),
     judge=judge,
+    compares=True,
 )

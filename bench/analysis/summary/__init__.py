@@ -42,7 +42,16 @@ from bench.analysis.summary.loads import (
     Wire,
 )
 from bench.analysis.summary.theory import Curve, Edges, Outcomes, Prediction, Residual, outcomes_of
-from bench.analysis.summary.verdicts import Claim, Evidence, Reproduction, Row, Statement, Verdict
+from bench.analysis.summary.verdicts import (
+    Claim,
+    Evidence,
+    Reproduction,
+    Row,
+    ServerVerdict,
+    ServerVerdicts,
+    Statement,
+    Verdict,
+)
 
 __all__ = [
     "SUMMARY_SCHEMA",
@@ -71,6 +80,8 @@ __all__ = [
     "Row",
     "Saturation",
     "SaturationSeries",
+    "ServerVerdict",
+    "ServerVerdicts",
     "Statement",
     "Step",
     "Summary",
@@ -82,10 +93,11 @@ __all__ = [
     "outcomes_of",
 ]
 
-SUMMARY_SCHEMA = 3
+SUMMARY_SCHEMA = 4
 """The version of this form. History: 1, the first. 2: links, residuals, naive latency, the floor. 3: a
 cell has all settings, and `implementation` is called `system`; floor and series have all settings too; the
-counts that rendering used to make; the edges of predicted bands."""
+counts that rendering used to make; the edges of predicted bands. 4: the claims that compare transports, on
+each server by itself."""
 
 
 class Summary(Form, frozen=True):
@@ -107,6 +119,7 @@ class Summary(Form, frozen=True):
     floor: dict[str, list[FloorCell]]
     curves: list[Curve]
     claims: list[Claim]
+    servers: list[ServerVerdicts]
     reproduction: Reproduction | None
     costs: CostModel | None
     saturation: Saturation | None

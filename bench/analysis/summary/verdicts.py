@@ -36,6 +36,21 @@ class Claim(Form, frozen=True):
     evidence: list[Evidence]
 
 
+class ServerVerdict(Form, frozen=True):
+    """One claim on one server by itself."""
+
+    verdict: Verdict
+    short: str
+
+
+class ServerVerdicts(Form, frozen=True):
+    """The claims that compare transports, judged on one server by itself, by claim."""
+
+    system: str
+    server_model: str | None
+    verdicts: dict[str, ServerVerdict]
+
+
 class Row(Form, frozen=True):
     """One measured figure beside a published one; `band` and `outcome` are None for a comparison."""
 

@@ -39,6 +39,8 @@ class Claim:
     measured: str
     decided_by: tuple[str, ...]
     judge: Callable[[Measured], Judged]
+    compares: bool = False
+    """Does it compare transports? Then each server is also judged by itself."""
 
 
 def judge(claim: Claim, measured: Measured) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.summary import Summary
 from bench.errors import DAMAGE
-from bench.rendering.figures import against, calls, costs, latency, million, saturation, trust
+from bench.rendering.figures import against, calls, costs, latency, million, saturation, servers, trust
 from bench.rendering.figures.style import STYLE
 from bench.rundir.record import short
 from bench.rundir.whole import write_whole
@@ -36,13 +36,14 @@ PNG_DPI = 150
 FAILURES = (*DAMAGE, ImportError, RuntimeError)
 """What drawing raises: figures that nobody foresaw, a font or a back end that is not as it should be."""
 
-LATE, COST, MILLION, TRUST = (
+SERVERS, LATE, COST, MILLION, TRUST = (
+    "Is it the protocol or the server?",
     "How late?",
     "At what cost?",
     "At a million?",
     "May it be believed?",
 )
-CHAPTERS = (LATE, COST, MILLION, TRUST)
+CHAPTERS = (SERVERS, LATE, COST, MILLION, TRUST)
 
 Maker = Callable[[Summary], tuple[Figure | None, str]]
 
@@ -77,7 +78,20 @@ def _costs(unmeasured: str, *metrics: str) -> Maker:
     return lambda summary: costs.costs(summary, metrics, unmeasured)
 
 
+def _servers(metric: str) -> Maker:
+    return lambda summary: servers.servers(summary, metric)
+
+
 FIGURES: dict[str, FigureMaker] = {
+    "servers-cpu": FigureMaker(
+        "What does a delivery cost each server?", SERVERS, _servers("server_cpu_us_per_delivery")
+    ),
+    "servers-latency": FigureMaker("How late is it from each server?", SERVERS, _servers("latency_ms_p50")),
+    "servers-memory": FigureMaker(
+        "What does a subscriber take of each server's memory?",
+        SERVERS,
+        _servers("server_memory_kb_per_subscriber"),
+    ),
     "latency": FigureMaker("How late is a notification?", LATE, latency.distribution, usual=True),
     "delay": FigureMaker(
         "How does the network's delay add up?", LATE, _against("one_way_ms", "latency_ms_mean", least=2)

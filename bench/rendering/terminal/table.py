@@ -17,7 +17,7 @@ from rich.text import Text
 from bench.analysis.summary import Summary
 from bench.rendering import arrange, names
 from bench.rendering.terminal.console import console as terminal
-from bench.rendering.terminal.verdicts import print_claims
+from bench.rendering.terminal.verdicts import print_claims, print_servers
 
 DIGITS = 2
 FULL_TABLES, FULL_COLUMNS = 2, 4
@@ -49,6 +49,7 @@ def print_summary(run: dict[str, Any], summary: Summary, console: Console | None
     _print_outside(console, summary)
     _print_saturation(console, summary)
     print_claims(summary, console)
+    print_servers(summary, console)
     _print_invalid(console, summary)
 
 

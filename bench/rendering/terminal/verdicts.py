@@ -11,8 +11,10 @@ from rich.text import Text
 
 from bench.analysis.summary import Summary
 from bench.analysis.verdicts import agreement
+from bench.rendering import names
 from bench.rendering.terminal.console import console as terminal
 
+UNDECIDED = "inconclusive"
 STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", "inconclusive": "dim"}
 
 
@@ -25,6 +27,30 @@ def print_claims(summary: Summary, console: Console | None = None) -> None:
     for claim in summary.claims:
         table.add_row(claim.id, Text(claim.verdict, style=STYLES[claim.verdict]), claim.short)
     (console or terminal()).print(table)
+
+
+def print_servers(summary: Summary, console: Console | None = None) -> None:
+    """The claims that compare transports, a row a claim and a column a server that is judged by itself."""
+    if not summary.servers:
+        return
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title="Each server by itself",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("server", no_wrap=True)
+    claims = sorted(summary.servers[0].verdicts)
+    for claim in claims:
+        table.add_column(claim, min_width=7, overflow="fold")
+    for server in summary.servers:
+        words = (server.verdicts[claim].verdict for claim in claims)
+        name = names.server_name(server.system, server.server_model)
+        table.add_row(name, *(Text("–" if word == UNDECIDED else word, style=STYLES[word]) for word in words))
+    console = console or terminal()
+    console.print(table)
+    console.print("–: not decided by this run. The report gives each reason.", style="dim")
 
 
 def print_side_by_side(

@@ -93,7 +93,7 @@ def test_a_new_theory_is_a_file_and_a_line(monkeypatch: pytest.MonkeyPatch) -> N
     """With it a transport has predictions, curves, costs, a plan and a projection; without it, none of
     them."""
     cells = [
-        dataclasses.replace(cell, settings={**cell.settings, "transport": "sse"}, service_s=25e-6)
+        dataclasses.replace(cell, settings={**cell.settings, "transport": "pigeon"}, service_s=25e-6)
         for cell in measured()
         if cell.transport == "websocket"
     ]
@@ -112,8 +112,8 @@ def test_a_new_theory_is_a_file_and_a_line(monkeypatch: pytest.MonkeyPatch) -> N
         return known, len(curves.summarise(cells)), series, plans, len(told)
 
     assert found() == (0, 0, 0, 0, 0)
-    monkeypatch.setitem(TRANSPORTS, "sse", TRANSPORTS["websocket"])
-    monkeypatch.setitem(theory.THEORIES, "sse", WebSocket())
+    monkeypatch.setitem(TRANSPORTS, "pigeon", TRANSPORTS["websocket"])
+    monkeypatch.setitem(theory.THEORIES, "pigeon", WebSocket())
     assert found() == (4, 1, 3, 1, 1)
 
 
