@@ -15,8 +15,8 @@ WITH_WORKERS = [name for name, model in SERVER_MODELS.items() if model.worker_cl
 OTHERS = {"node": "bench.systems.node.start"}
 """Servers that `wirelab serve` does not have, and the module that starts each with the same options."""
 ON_THE_WIRE = [*MODELS, *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)]
-"""Who serves wherever a test speaks nothing but the contract on the wire. What needs more than Python is left to
-`make test-long`."""
+"""Who serves wherever a test speaks nothing but the contract on the wire. What needs more than Python is left
+to `make test-long`."""
 
 
 def start_line(command: str, *options: str) -> list[str]:

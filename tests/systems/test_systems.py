@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from bench.analysis import store
@@ -16,6 +17,7 @@ from bench.commands.bench import perform
 from bench.errors import ScenarioError, UsageError
 from bench.rendering.report import report
 from bench.rundir.collected import Collected
+from bench.rundir.tables import tables_of
 from bench.rundir.writer import trial_record
 from bench.scenario.parse import parse
 from bench.scenario.settings import Settings
@@ -171,6 +173,20 @@ def test_a_trial_of_another_system_is_named_after_it_and_says_what_it_does_not_t
     assert planned.id == "r1-short-poll-other-two-5x10"
     assert planned.settings.client is ShortPollSubscriber
     assert trial_record(Collected(planned))["unreported"] == ["accepted_us", "missed"]
+
+
+@pytest.mark.usefixtures("other")
+def test_what_a_system_does_not_tell_is_null(tmp_path: Path) -> None:
+    """Whatever stands in the rows."""
+    (planned,) = parse(SCENARIO + 'system = "other"\nserver_model = "two"').plan()
+    np.array([[0, 1, 10, 10, 20, 30], [0, 2, 11, 11, 21, 31]], np.int64).tofile(tmp_path / "deliveries.i64")
+    collected = Collected(planned, subscribers=[{"subscriber": 0, "missed": 0, "lost": 0}])
+    collected.read_rows(tmp_path)
+    tables = tables_of(collected)
+    deliveries, subscribers = tables["deliveries"], tables["subscribers"]
+    assert deliveries["accepted_us"].to_pylist() == [None, None]
+    assert deliveries["received_us"].to_pylist() == [20, 21]
+    assert (subscribers["missed"].to_pylist(), subscribers["lost"].to_pylist()) == ([None], [0])
 
 
 @pytest.mark.usefixtures("lone")
