@@ -498,6 +498,8 @@ class Connection(Writing):
         poll = self._poll
         if poll is not None:
             self.server.abandon(poll)
+            # Each holds the other, and the garbage collector comes rarely.
+            self._poll = None
         self.is_idle = False
         self._begin(Phase.IDLE)
         self._is_closing = True
