@@ -116,6 +116,29 @@ def test_a_lane_for_each_transport_that_starts_by_itself(served: Server, visit: 
     expect(page.locator("#clock")).to_contain_text("latencies ±")
 
 
+def test_the_reader_chooses_the_lanes(served: Server, visit: Visits) -> None:
+    """The article's three at first; the others go on meanwhile, and the address keeps the choice."""
+    page = visit(served.url)
+    connected(page)
+    before = receiver(page, "websocket")["received"]
+    page.get_by_text("Lanes", exact=True).click()
+    choice = page.locator("#chooser input")
+    assert choice.evaluate_all("all => all.map(({ value }) => value)") == list(TRANSPORTS)
+    page.locator("#chooser input[value=sse]").check()
+    expect(lane(page, "sse").locator(".state")).to_have_text("connected")
+    until(lambda: has_received(page, "sse", 2), page, 15, "a delivery by SSE")
+    until(lambda: has_received(page, "websocket", before + 2), page, 15, "a delivery by WebSocket")
+    order = page.locator("race-lane").evaluate_all("all => all.map((each) => each.dataset.transport)")
+    assert order == [name for name in TRANSPORTS if name in (*NAMES, "sse")]
+    page.locator("#chooser input[value=short-poll]").uncheck()
+    expect(lane(page, "short-poll")).to_have_count(0)
+    page.locator('[data-action="predict"]').click()
+    expect(choice.first).to_be_disabled()
+    page.reload()
+    expect(page.locator("race-lane")).to_have_count(len(NAMES))
+    expect(lane(page, "sse").locator(".state")).to_have_text("connected")
+
+
 def test_a_transport_that_is_added_later_gets_a_lane(served: Server, visit: Visits) -> None:
     """Nothing on the page knows a transport by name; one without a browser client says so."""
     with urlopen(f"{served.url}/demo/transports.json", timeout=10) as response:
