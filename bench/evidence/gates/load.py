@@ -97,10 +97,9 @@ def _generator_delay_ms(window: Window) -> Reading:
     requests, deliveries = window.trial.requests, window.trial.deliveries
     if window.due.any():
         latency_us = deliveries["received_us"][window.due] - deliveries["due_us"][window.due]
-        added_ms = GENERATOR_DELAY_OF_P50 * float(np.median(latency_us)) / 1000.0
-        limit_ms = max(limit_ms, added_ms)
+        limit_ms = max(limit_ms, GENERATOR_DELAY_OF_P50 * float(np.median(latency_us)) / 1000.0)
         if window.client is not None and window.client.held and record["publish_rate"] > 0:
-            limit_ms = max(limit_ms, math.sqrt(2 * added_ms * _between_news_ms(record)))
+            limit_ms = max(limit_ms, math.sqrt(2 * limit_ms * _between_news_ms(record)))
     if not window.requests:
         return Reading(None, limit=limit_ms)
     delays_us = requests["handled_us"][window.answered] - requests["received_us"][window.answered]
