@@ -13,3 +13,5 @@ const require = createRequire(elsewhere ? join(elsewhere, "package.json") : impo
 export const express = require("express");
 export const { Sender, WebSocket, WebSocketServer } = require("ws");
 export const socketIo = require("socket.io");
+/** Its own, wherever npm has put it. */
+export const socketIoParser = createRequire(require.resolve("socket.io"))("socket.io-parser");

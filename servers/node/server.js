@@ -17,6 +17,7 @@ import { explainErrors } from "./http_errors.js";
 import { Pinger } from "./pinger.js";
 import { LONG_POLL, SHORT_POLL } from "./polls.js";
 import { fromArguments } from "./settings.js";
+import { PATH as SOCKETIO_PATH, serveSocketIo, SOCKETIO, SOCKETIO_POLLING } from "./socketio.js";
 import { SSE } from "./sse.js";
 import { Streams } from "./streams.js";
 import { Unaccepted } from "./unaccepted.js";
@@ -24,13 +25,15 @@ import { upgradesOf } from "./upgrade.js";
 import { WEBSOCKET, websocket } from "./websocket.js";
 import { welcomeWebsocket } from "./welcome.js";
 
-const TRANSPORTS = [SHORT_POLL, LONG_POLL, SSE, WEBSOCKET];
+const TRANSPORTS = [SHORT_POLL, LONG_POLL, SSE, WEBSOCKET, SOCKETIO, SOCKETIO_POLLING];
 const BACKLOG = 4096;
 const MS = 1000;
 const MAX_HEAD_BYTES = 32 * 1024;
 // Longer than any poll waits, and than any poller pauses.
 const KEEPALIVE_S = 75;
 const TCP_KEEPALIVE_AFTER_S = 60;
+
+const isSocketIo = (request) => request.url.startsWith(SOCKETIO_PATH);
 
 function serve(settings) {
   const streams = new Streams(settings, TRANSPORTS);
@@ -66,7 +69,8 @@ function serve(settings) {
     [/^\/echo$/, echoWebsocket(parts)],
     [/^\/welcome\/websocket$/, welcomeWebsocket(parts)],
   ];
-  server.on("upgrade", upgradesOf(settings, routes, parts.checkHost, app, () => false));
+  server.on("upgrade", upgradesOf(settings, routes, parts.checkHost, app, isSocketIo));
+  serveSocketIo(server, parts);
   // A body is asked for when it is wanted.
   server.on("checkContinue", app);
   explainErrors(server, settings);
