@@ -122,8 +122,13 @@ function follow(socket, streams) {
   stream.usage[transport].requests += 1;
   const send = (batch) => {
     const { text, options } = batch.shared(packetOf);
-    conn.write(text, options, () => subscription.drained());
-    return false;
+    // A poll that waits takes it at once, before `write` returns.
+    let isSent = false;
+    conn.write(text, options, () => {
+      isSent = true;
+      subscription.drained();
+    });
+    return isSent;
   };
   const release = () => socket.data.release();
   const subscription = new Subscription(stream, transport, position, { send, release });

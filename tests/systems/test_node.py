@@ -154,6 +154,7 @@ KEPT = [
 ]
 
 
+@pytest.mark.long
 def test_data_keeps_its_text_but_for_white_space_and_escapes(node: Server) -> None:
     """What our servers in Python write differently (servers/node/README.md) is read as the same."""
     for sent, _ in KEPT:
@@ -164,6 +165,7 @@ def test_data_keeps_its_text_but_for_white_space_and_escapes(node: Server) -> No
     assert re.findall(r'"data":(.*?)}(?:,{"id"|\],"cursor)', answer) == [kept for _, kept in KEPT]
 
 
+@pytest.mark.long
 def test_bad_options_are_told(node: Server) -> None:
     for words, told in [
         (["--max-streams", "none"], "max_streams must be a number, at least 1, not none"),
@@ -176,12 +178,14 @@ def test_bad_options_are_told(node: Server) -> None:
         assert (result.returncode, told in result.stderr, "    at " in result.stderr) == (2, True, False)
 
 
+@pytest.mark.long
 def test_a_head_is_bounded_in_all(node: Server) -> None:
     """Not by the number and length of its fields, as ours (servers/node/README.md)."""
     answer = ask(node, "GET", "/healthz", headers={f"X-{number}": "x" * 300 for number in range(110)})
     assert (answer.status, "32768 bytes" in answer.json["detail"]) == (431, True)
 
 
+@pytest.mark.long
 def test_a_run_measures_it(tmp_path: Path, node: Server) -> None:
     """Whether a trial is valid is the machine's to say."""
     assert stats(node, "main")["epoch"] is None

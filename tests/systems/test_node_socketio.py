@@ -15,6 +15,8 @@ from raw import ask, publish, stats
 
 from bench.systems.node import packages
 
+pytestmark = pytest.mark.long
+
 ENGINES = {"websocket": "socketio", "polling": "socketio-polling"}
 Follow = Callable[..., "Follower"]
 
