@@ -56,7 +56,7 @@ class Bodies:
     """Reads the bodies of one server's requests."""
 
     def __init__(self, unaccepted: Unaccepted) -> None:
-        self._unaccepted = unaccepted
+        self.unaccepted = unaccepted
 
     def read(self, environ: "WSGIEnvironment", max_bytes: int, limit: str) -> Body:
         """The request's body, to be released when it is dealt with; `limit` says what `max_bytes` comes from.
@@ -68,7 +68,7 @@ class Bodies:
             if len(known.data) > max_bytes:
                 raise bodies.too_large(max_bytes, limit)
             return known
-        body = Body(self._unaccepted)
+        body = Body(self.unaccepted)
         told = environ.get("CONTENT_LENGTH")
         length = int(told) if told else None
         if length is not None:

@@ -198,21 +198,32 @@ class Connection(Server):  # type: ignore[misc]
                 send_whole(self.sock, header)
                 send_whole(self.sock, body)
 
-    def send_batch(self, batch: Batch) -> None:
-        """Send a batch as one text message, whose bytes are everybody's; raises as `send` does."""
+    def send_batch(
+        self,
+        batch: Batch,
+        frame: Callable[[Batch], bytes] = text_frame,
+        before: bytes = b"",
+        after: bytes = b"",
+    ) -> None:
+        """Send a batch as one text message, whose bytes are everybody's; raises as `send` does.
+
+        `before` and `after` go around it in the message; `frame` makes the frame of all of that.
+        """
         if self.compressed:
-            self.send(b"".join(batch.chunks()).decode())
+            self.send((before + b"".join(batch.chunks()) + after).decode())
             return
         with self._write_lock:
             # As in `_refuse_unless_open`, without a call for each delivery.
             if self.ws.state is not ConnectionState.OPEN or not self.connected:
                 raise ConnectionClosed(self.close_reason, self.close_message)
             if batch.is_small:
-                send_whole(self.sock, batch.shared(text_frame))
+                send_whole(self.sock, batch.shared(frame))
                 return
-            send_whole(self.sock, frame_header(TEXT, batch.size))
+            send_whole(self.sock, frame_header(TEXT, len(before) + batch.size + len(after)) + before)
             for chunk in batch.chunks():
                 send_whole(self.sock, chunk)
+            if after:
+                send_whole(self.sock, after)
 
     def _refuse_unless_open(self) -> None:
         if self.ws.state is not ConnectionState.OPEN or not self.connected:

@@ -14,6 +14,8 @@ class ServerModel(NamedTuple):
     """gunicorn's; None: it runs without gunicorn."""
     can_compress: bool = True
     """Whether it has permessage-deflate to offer."""
+    lacks: tuple[str, ...] = ()
+    """Transports of the registry that it does not speak."""
 
     @property
     def has_pages(self) -> bool:
@@ -24,7 +26,7 @@ class ServerModel(NamedTuple):
 SERVER_MODELS: dict[str, ServerModel] = {
     "gevent": ServerModel("a greenlet", "servers.gevent_worker.GeventWorker"),
     "gthread": ServerModel("a thread", "servers.thread_worker.ThreadWorker"),
-    "asyncio": ServerModel("a callback", None, can_compress=False),
+    "asyncio": ServerModel("a callback", None, can_compress=False, lacks=("socketio", "socketio-polling")),
 }
 WORKER_CLASSES = {
     name: model.worker_class for name, model in SERVER_MODELS.items() if model.worker_class is not None

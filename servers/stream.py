@@ -568,6 +568,12 @@ class Streams:
                 if not self._subscribers_of[address]:
                     del self._subscribers_of[address]
 
+    def move(self, stream: Stream, transport: str, other: str) -> None:
+        """Count a subscriber for another transport from now on."""
+        with self.lock:
+            stream.usage[transport].subscribers -= 1
+            stream.usage[other].subscribers += 1
+
     def wait_for_stop(self, waiter: Waiter) -> None:
         """Wait until the server stops or the waiter is interrupted."""
         with self.lock:

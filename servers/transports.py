@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from servers import long_poll, short_poll, sse, websocket
+from servers import long_poll, short_poll, socketio, socketio_polling, sse, websocket
 
 TRANSPORTS: dict[str, ModuleType] = {
     module.TRANSPORT: module
@@ -11,5 +11,7 @@ TRANSPORTS: dict[str, ModuleType] = {
         long_poll,
         sse,
         websocket,
+        socketio,
+        socketio_polling,
     )
 }

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from deviations import is_left_out
-from models import MODELS, ON_THE_WIRE, start_line
+from models import LACKS, MODELS, ON_THE_WIRE, SPOKEN, start_line
 from playwright.sync_api import Browser, Page, sync_playwright
 
 if TYPE_CHECKING:
@@ -46,12 +46,23 @@ QUICK = {"analysis", "clients", "evidence", "rendering", "rundir", "scenario"}
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files that take long come first, so that no process has one left when the others are done. The tests
-    that run alone come last: until then nobody waits for them."""
-    left_out = [item for item in items if is_left_out(item)]
+    that run alone come last: until then nobody waits for them. No server is asked for what it does not speak.
+    """
+    left_out = [item for item in items if is_left_out(item) or not is_spoken(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not is_left_out(item)]
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
     items.sort(key=lambda item: (runs_alone(item), item.path.parent.name in QUICK))
+
+
+def is_spoken(item: pytest.Item) -> bool:
+    """Whether the server of this test has its transport, if it names both."""
+    parameters = (
+        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    )
+    servers = [parameters[name] for name in ("wire_server", "any_server", "model") if name in parameters]
+    return all(parameters.get("transport") not in LACKS.get(server, ()) for server in servers)
 
 
 def runs_alone(item: pytest.Item) -> bool:
@@ -104,6 +115,8 @@ class Server:
     log: Path
     printed: str = ""
     """What it printed on stdout before it said that it serves."""
+    transports: list[str] = field(default_factory=list)
+    """Those that it speaks."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -118,13 +131,15 @@ def start_server(log: Path, *options: str, command: str = "serve", port: int = 0
     `--server-model` may name any server of `models.py`.
     """
     line = start_line(command, "--port", str(port), *options)
+    model = options[options.index("--server-model") + 1] if "--server-model" in options else MODELS[0]
     with log.open("a") as stderr:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdout
     printed = ""
     for said in process.stdout:
         if said.startswith("wirelab: serving on "):
-            return Server(process, said.split()[3].replace("0.0.0.0", "127.0.0.1"), log, printed)
+            url = said.split()[3].replace("0.0.0.0", "127.0.0.1")
+            return Server(process, url, log, printed, SPOKEN[model])
         printed += said
     process.kill()
     process.wait()

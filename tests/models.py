@@ -7,6 +7,7 @@ import pytest
 
 from bench.systems.registry import SYSTEMS
 from servers.models import SERVER_MODELS
+from servers.transports import TRANSPORTS
 
 MODELS = list(SERVER_MODELS)
 WITH_WORKERS = [name for name, model in SERVER_MODELS.items() if model.worker_class]
@@ -14,6 +15,11 @@ WITH_WORKERS = [name for name, model in SERVER_MODELS.items() if model.worker_cl
 
 OTHERS = {"node": "bench.systems.node.start"}
 """Servers that `wirelab serve` does not have, and the module that starts each with the same options."""
+LACKS = {name: model.lacks for name, model in SERVER_MODELS.items()} | {
+    "node": ("socketio", "socketio-polling"),
+}
+SPOKEN = {name: [each for each in TRANSPORTS if each not in lacks] for name, lacks in LACKS.items()}
+"""The transports of each server."""
 ON_THE_WIRE = [*MODELS, *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)]
 """Who serves wherever a test speaks nothing but the contract on the wire. What needs more than Python is left
 to `make test-long`."""

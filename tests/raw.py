@@ -224,9 +224,131 @@ class EventReader:
         self.connection.close()
 
 
-READERS: dict[str, type[PollReader] | type[WebSocketReader] | type[EventReader]] = {
+ENGINE = "/socket.io/?EIO=4&transport="
+BEFORE_BATCH, AFTER_BATCH = b'42["batch",', b"]"
+
+
+def connect_packet(stream: str, after: str | None = None) -> str:
+    """Engine.IO's message with Socket.IO's CONNECT, whose data are the auth."""
+    return "40" + json.dumps({"stream": stream} | ({"after": after} if after is not None else {}))
+
+
+class RawPolling:
+    """A session of Engine.IO by polling, on one connection for what is asked and another for what is told."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.polls, self.posts = (
+            http.client.HTTPConnection(*server.address, timeout=TIMEOUT_S) for _ in "12"
+        )
+        self.path = ENGINE + "polling"
+        [opening] = self.poll()
+        self.opening = json.loads(opening[1:])
+        self.path += "&sid=" + self.opening["sid"]
+
+    def ask(self, connection: http.client.HTTPConnection, body: bytes | None = None) -> Answer:
+        connection.request("GET" if body is None else "POST", self.path, body)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+
+    def poll(self) -> list[bytes]:
+        """The packets of the next answer."""
+        answer = self.ask(self.polls)
+        assert answer.status == 200, answer.body
+        return answer.body.split(b"\x1e")
+
+    def post(self, *packets: str) -> Answer:
+        return self.ask(self.posts, "\x1e".join(packets).encode())
+
+    def close(self) -> None:
+        self.polls.close()
+        self.posts.close()
+
+
+class RawEngineSocket:
+    """The same on a WebSocket."""
+
+    def __init__(self, server: Server) -> None:
+        self.websocket = RawWebSocket(server, ENGINE + "websocket")
+        self.opening = json.loads(self.websocket.message()[1:])
+
+    def poll(self) -> list[bytes]:
+        return [self.websocket.message()]
+
+    def post(self, *packets: str) -> None:
+        for packet in packets:
+            self.websocket.send(packet)
+
+    def close(self) -> None:
+        self.websocket.close()
+
+
+class SocketIOReader:
+    """Batches of a session that has joined a stream; pings are answered, other packets are in `others`."""
+
+    engine: type[RawPolling] | type[RawEngineSocket] = RawEngineSocket
+
+    def __init__(self, server: Server, stream: str, transport: str, after: str | None = None) -> None:
+        self.raw = self.engine(server)
+        self.others: list[bytes] = []
+        self._batches: list[bytes] = []
+        self.raw.post(connect_packet(stream, after))
+        self.joined = self.batch() if after is None else None
+
+    def read(self) -> None:
+        """Take what is told next."""
+        for packet in self.raw.poll():
+            if packet == b"2":
+                self.raw.post("3")
+            elif packet.startswith(BEFORE_BATCH):
+                self._batches.append(packet[len(BEFORE_BATCH) : -len(AFTER_BATCH)])
+            elif packet != b"6":
+                self.others.append(packet)
+
+    def raw_batch(self, wait: float = 10) -> bytes:
+        while not self._batches:
+            self.read()
+            assert not any(packet.startswith(b"44") for packet in self.others), self.others
+        return self._batches.pop(0)
+
+    def batch(self, wait: float = 10) -> Any:
+        return json.loads(self.raw_batch(wait))
+
+    def other(self) -> bytes:
+        """The next packet that is no batch, after the connection's."""
+        while True:
+            others = [packet for packet in self.others if not packet.startswith(b"40")]
+            if others:
+                self.others.remove(others[0])
+                return others[0]
+            self.read()
+
+    def publish(self, argument: str, number: int = 0) -> Any:
+        """What the event is acknowledged with."""
+        self.raw.post(f'42{number}["publish",{argument}]')
+        packet = self.other().decode()
+        assert packet.startswith(f"43{number}[")
+        [answer] = json.loads(packet[len(f"43{number}") :])
+        return answer
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+class SocketIOPollingReader(SocketIOReader):
+    """The same by polling."""
+
+    engine = RawPolling
+
+
+Reader = PollReader | EventReader | WebSocketReader | SocketIOReader
+READERS: dict[str, type[Reader]] = {
     "short-poll": PollReader,
     "long-poll": PollReader,
     "sse": EventReader,
     "websocket": WebSocketReader,
+    "socketio": SocketIOReader,
+    "socketio-polling": SocketIOPollingReader,
 }
+SOCKETIO = ("socketio", "socketio-polling")
+"""They have one address, and their refusals come as packets."""

@@ -84,6 +84,7 @@ def add_demo(app: Flask) -> None:
         streams.allow_only(OWN_STREAMS)
     for name in OWN_STREAMS:
         streams.to_publish(name)
+    app.extensions["socketio"].guard = guard.refuse_event
     flask_sock.Server = guard.connection_class()
     add_pages(app, lan=lan, join_url=join_url)
     if lan:

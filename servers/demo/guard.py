@@ -31,7 +31,7 @@ from servers.bodies import Bodies
 from servers.connection import Connection
 from servers.demo.wire_page import from_this_machine
 from servers.problems import problem
-from servers.rules.frames import CloseWith
+from servers.rules.frames import MESSAGE_TOO_BIG, CloseWith
 from servers.rules.handshake import is_own_origin
 from servers.settings import Settings
 from servers.stream import Streams
@@ -44,6 +44,8 @@ PUBLISH_BURST = 90
 ASKS_PER_S = 10.0
 ASK_BURST = 60
 MAX_CLIENTS = 1000
+# Socket.IO's events are held against the rules one by one (`refuse_event`), and its Origin by its own route.
+NOT_JSON = ("/echo", "/socket.io/")
 STREAM_PATH = re.compile(r"/streams/([^/]+)/")
 
 TEACHERS_ONLY = "This is the teacher's to change; open the teacher's link that `wirelab demo` printed."
@@ -112,6 +114,18 @@ class Guard:
         if _bears_teachers_mark(body):
             raise CloseWith(CloseReason.POLICY_VIOLATION, TEACHERS_MARK)
 
+    def refuse_event(self, stream: str, text: str, environ: dict[str, Any]) -> None:
+        """The same for what comes by an event of Socket.IO, whose size nobody has looked at yet."""
+        if self.is_teacher(environ):
+            return
+        self.refuse_stream(stream)
+        if len(text.encode(errors="replace")) > MAX_PUBLISH_BYTES:
+            raise CloseWith(
+                MESSAGE_TOO_BIG,
+                f"A message may take {MAX_PUBLISH_BYTES} bytes at the most ({STUDENTS_LIMIT}).",
+            )
+        self.refuse_publish(stream, text, environ)
+
     def refuse_stream(self, stream: str) -> None:
         """Raises CloseWith where students may not publish to this stream at all."""
         if stream not in PLAY_STREAMS:
@@ -129,7 +143,7 @@ class Guard:
 
         @app.before_request
         def check() -> Response | None:
-            if request.method != "POST" or request.path == "/echo":
+            if request.method != "POST" or request.path in NOT_JSON:
                 return None
             origin = request.headers.get("Origin")
             if origin is not None and not is_own_origin(origin, request.headers.get("Host", ""), settings):
