@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from clients.long_poll import LongPollSubscriber
 from clients.short_poll import ShortPollSubscriber
+from clients.socketio import SocketIoSubscriber
+from clients.socketio_polling import SocketIoPollingSubscriber
 from clients.sse import SseSubscriber
 from clients.subscriber import Subscriber
 from clients.websocket import WebSocketSubscriber
@@ -16,6 +18,8 @@ TRANSPORTS: dict[str, type[Subscriber]] = {
     "long-poll": LongPollSubscriber,
     "sse": SseSubscriber,
     "websocket": WebSocketSubscriber,
+    "socketio": SocketIoSubscriber,
+    "socketio-polling": SocketIoPollingSubscriber,
 }
 """Every transport by its name: a new one is a file of its own and a line here."""
 

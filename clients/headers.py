@@ -61,6 +61,15 @@ def poll_headers(kind: HeaderSet, host: str, connection: ConnectionUse = "kept")
     return "\r\n".join(lines) + "\r\n\r\n"
 
 
+def engine_post_headers(kind: HeaderSet, host: str, length: int) -> str:
+    """Return the header lines of a POST of Engine.IO's polling, ended like those of a poll."""
+    headers = poll_headers(kind, host)
+    more = f"Content-Length: {length}\r\n"
+    if kind == "browser":
+        more += f"Content-Type: text/plain;charset=UTF-8\r\nOrigin: http://{host}\r\n"
+    return more + headers
+
+
 def handshake_headers(kind: HeaderSet, host: str, key: str, extensions: str | None) -> str:
     """Return the header lines of a WebSocket handshake (RFC 6455, 4.1), ended like those of a poll."""
     if kind == "browser":

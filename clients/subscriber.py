@@ -388,9 +388,9 @@ class Subscriber(ABC):
             # This process may have stood still, so that time was over before it could read what was there.
             if connection.has_arrived():
                 return connection.receive()
-        raise ConnectionLost(f"no heartbeat came for {self._patience_s()} s")
+        raise ConnectionLost(f"no heartbeat came for {self._patience_s():g} s")
 
-    def _patience_s(self) -> int | None:
+    def _patience_s(self) -> float | None:
         """How long nothing may come on a connection that stays open; None without heartbeats."""
         return None if self.heartbeat_s is None else HEARTBEATS_MISSED * self.heartbeat_s
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from typing import ClassVar
 
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
@@ -35,7 +36,7 @@ class WebSocketSubscriber(Subscriber):
     label = "WebSocket"
     asks_again = False
     held = True
-    factors = ("wait_s", "headers", "permessage_deflate")
+    factors: ClassVar[tuple[str, ...]] = ("wait_s", "headers", "permessage_deflate")
     good_status = 101
 
     def _deliveries(self) -> Iterator[Delivery]:
@@ -45,7 +46,7 @@ class WebSocketSubscriber(Subscriber):
             while True:
                 for message in frames.read(data):
                     if isinstance(message, str):
-                        self._take(message, connection)
+                        self._told_by(message, connection, frames)
                         yield from self._given
                     elif message.opcode is Opcode.PING:
                         connection.send(frames.protocol.pong(message.payload))
@@ -63,10 +64,18 @@ class WebSocketSubscriber(Subscriber):
         finally:
             _say_goodbye(connection, frames.protocol, goodbye)
 
+    @property
+    def _offers_deflate(self) -> bool:
+        return self.permessage_deflate and "permessage_deflate" in self.factors
+
+    def _told_by(self, message: str, connection: Connection, frames: FrameReader) -> None:
+        """Take a text message."""
+        self._take(message, connection)
+
     def _handshake(self) -> tuple[Connection, FrameReader, bytes]:
         """Upgrade the connection; return it, the frames to come, and the first bytes of them."""
         key = base64.b64encode(self._random.randbytes(16)).decode("ascii")
-        deflate = PerMessageDeflate() if self.permessage_deflate else None
+        deflate = PerMessageDeflate() if self._offers_deflate else None
         offer = None
         if deflate is not None:
             parameters = deflate.offer()

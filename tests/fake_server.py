@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+OPENING = b'0{"sid":"s","upgrades":[],"pingInterval":20000,"pingTimeout":8000,"maxPayload":1000000}'
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -22,11 +23,17 @@ class Peer:
         self.socket.settimeout(10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
+        self.received_bytes = 0
+
+    def _receive(self) -> bytes:
+        data = self.socket.recv(65536)
+        self.received_bytes += len(data)
+        return data
 
     def read_request(self) -> str:
         """Return one request's head, "" at the end of the connection."""
         while b"\r\n\r\n" not in self._buffer:
-            data = self.socket.recv(65536)
+            data = self._receive()
             if not data:
                 return ""
             self._buffer += data
@@ -35,7 +42,7 @@ class Peer:
 
     def read_exactly(self, count: int) -> bytes:
         while len(self._buffer) < count:
-            data = self.socket.recv(65536)
+            data = self._receive()
             if not data:
                 raise EOFError
             self._buffer += data
@@ -72,7 +79,21 @@ class Peer:
         """Read what the transport asks first, and answer so far as it can be without a batch."""
         if transport == "websocket":
             return self.upgrade()
+        if transport == "socketio":
+            request = self.upgrade()
+            self.send(frame(OPENING))
+            request += cursor_of(self.read_frame()[1])
+            self.send(frame(b'40{"sid":"s"}'))
+            return request
         request = self.read_request()
+        if transport == "socketio-polling" and request:
+            self.send(http(OPENING))
+            length = re.search(r"Content-Length: (\d+)", self.read_request())
+            if not length:
+                raise EOFError
+            request += cursor_of(self.read_exactly(int(length[1])))
+            self.send(http(b"OK"))
+            self.read_request()
         if transport == "sse" and request:
             self.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
         return request
@@ -80,7 +101,7 @@ class Peer:
     def wait_for_end(self) -> bytes:
         """Read until the client ends the connection; return what came."""
         try:
-            while data := self.socket.recv(65536):
+            while data := self._receive():
                 self._buffer += data
         except ConnectionError:
             pass
@@ -159,6 +180,17 @@ def event(body: bytes, newline: bytes = b"\n") -> bytes:
     return b"id: " + json.loads(body).get("cursor", "").encode() + newline + b"data: " + body + newline * 2
 
 
+def cursor_of(connect: bytes) -> str:
+    """Return what a CONNECT packet's auth asks from, as a request's target would."""
+    auth = json.loads(connect.removeprefix(b"40"))
+    return f"?after={auth['after']}" if "after" in auth else ""
+
+
+def event_packet(body: bytes) -> bytes:
+    """Return a batch as Socket.IO's event."""
+    return b'42["batch",' + body + b"]"
+
+
 def frame(payload: bytes, opcode: int = 1, fin: bool = True, rsv1: bool = False) -> bytes:
     """Return a server's WebSocket frame."""
     first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
@@ -171,4 +203,6 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True, rsv1: bool = False)
 
 def wrapped(transport: str, body: bytes) -> bytes:
     """Return a batch as the transport sends it."""
-    return {"websocket": frame, "sse": event}.get(transport, http)(body)
+    if transport in ("socketio", "socketio-polling"):
+        body = event_packet(body)
+    return {"websocket": frame, "socketio": frame, "sse": event}.get(transport, http)(body)

@@ -27,6 +27,7 @@ STYLES: dict[str, tuple[str, str | tuple[int, tuple[int, ...]]]] = {
     "websocket": ("o", (0, (3, 1, 1, 1))),
     "sse": ("D", (0, (5, 1, 1, 1, 1, 1))),
     "socketio": ("v", (0, (1, 1))),
+    "socketio-polling": ("<", (0, (3, 2, 1, 2))),
 }
 LOOKS: dict[str | None, Look] = {
     **{name: Look(label(name), COLOURS[name], *style) for name, style in STYLES.items()},

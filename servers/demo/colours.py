@@ -11,8 +11,9 @@ COLOURS = {
     "websocket": "#009E73",
     "sse": "#CC79A7",
     "socketio": "#56B4E9",
+    "socketio-polling": "#E69F00",
 }
-SPARE_COLOURS = ("#E69F00", "#8C6BB1", "#7F7F7F", "#B2912F")
+SPARE_COLOURS = ("#8C6BB1", "#7F7F7F", "#B2912F")
 
 
 def assign(transports: Iterable[str]) -> dict[str, str]:

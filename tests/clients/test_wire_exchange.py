@@ -19,6 +19,7 @@ from models import WITH_WORKERS
 from raw import ask
 from wsproto.frame_protocol import CloseReason, FrameProtocol
 
+from clients import TRANSPORTS
 from clients.errors import BadAnswer, ConnectionLost, Refused
 from clients.explain.exchange import Exchange, exchange, printed, printed_as_data, status
 from clients.explain.spans import (
@@ -477,7 +478,7 @@ def test_the_command_starts_a_server_of_its_own_and_tells_json() -> None:
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["transport"] == "long-poll"
-    assert set(found["delivered"]) == set(KNOWN)
+    assert set(found["delivered"]) == set(TRANSPORTS)
     assert found["as_printed"] is None
     check_data(found)
 

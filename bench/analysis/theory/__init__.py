@@ -12,6 +12,8 @@ from bench.analysis.theory.base import Theory
 from bench.analysis.theory.load import Load
 from bench.analysis.theory.long_poll import LongPoll
 from bench.analysis.theory.short_poll import ShortPoll
+from bench.analysis.theory.socketio import SocketIo
+from bench.analysis.theory.socketio_polling import SocketIoPolling
 from bench.analysis.theory.sse import ServerSentEvents
 from bench.analysis.theory.websocket import WebSocket
 
@@ -20,6 +22,8 @@ THEORIES: dict[str, Theory] = {
     "long-poll": LongPoll(),
     "sse": ServerSentEvents(),
     "websocket": WebSocket(),
+    "socketio": SocketIo(),
+    "socketio-polling": SocketIoPolling(),
 }
 """Every theory by its transport's name."""
 UNKNOWN = Theory()
