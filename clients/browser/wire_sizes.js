@@ -94,3 +94,11 @@ export function frameHeadBytes(payloadBytes, masked) {
   const length = payloadBytes < 126 ? 2 : payloadBytes < 65536 ? 4 : 10;
   return length + (masked ? 4 : 0);
 }
+
+/** Bytes of the head of an answer to one of Engine.IO's polls, whose headers its client does not show. */
+export function engineAnswerHeadBytes(bodyBytes) {
+  return withBlankLine([
+    "HTTP/1.1 200 OK", "Server: gunicorn", `Date: ${new Date().toUTCString()}`, "Connection: keep-alive",
+    "Content-Type: text/plain; charset=UTF-8", `Content-Length: ${bodyBytes}`, "Cache-Control: no-store",
+  ]);
+}

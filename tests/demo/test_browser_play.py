@@ -105,7 +105,11 @@ def test_two_browsers_draw_on_one_whiteboard(server: Server, visit: Visits, tran
     wait_inked(late, 0.25, 0.2)
     wait_inked(late, 0.75, 0.8)
     expect(ada.locator("[data-metric=round_trip_ms]")).not_to_have_text("–")
-    upstream = "One frame on the connection" if transport == "websocket" else "A request of its own, by POST"
+    upstream = (
+        "One frame on the connection"
+        if transport in ("websocket", "socketio")
+        else "A request of its own, by POST"
+    )
     expect(ada.locator("#upstream")).to_contain_text(upstream)
 
 
