@@ -39,10 +39,8 @@ def test_a_starved_generator() -> None:
 @pytest.mark.parametrize(
     ("transport", "system", "latency_us", "delay_us", "passed"),
     [
-        ("long-poll", "wirelab", 2_000, 22_000, True),
-        ("long-poll", "wirelab", 2_000, 23_000, False),
-        ("long-poll", "wirelab", 40_000, 44_000, True),
-        ("long-poll", "wirelab", 40_000, 46_000, False),
+        ("long-poll", "wirelab", 2_000, 9_900, True),
+        ("long-poll", "wirelab", 2_000, 10_100, False),
         ("short-poll", "wirelab", 2_000, 900, True),
         ("short-poll", "wirelab", 2_000, 1_100, False),
         ("short-poll", "wirelab", 500_000, 40_000, True),
@@ -55,7 +53,7 @@ def test_a_generator_that_handles_answers_late(
     transport: str, system: str, latency_us: int, delay_us: int, passed: bool | None
 ) -> None:
     """Only where it delays the next request, over 1 ms or a tenth of the median latency; of a held poll where
-    that adds so much to the mean. At four a second 22 ms add 1 ms: 0.09 of the news waits 11 ms."""
+    that adds so much to the mean. At four a second 10 ms add 0.2 ms: 0.04 of the news waits 5 ms."""
     trial = good_trial(transport)
     trial.record["system"] = system
     trial.deliveries["received_us"] = trial.deliveries["due_us"] + latency_us
