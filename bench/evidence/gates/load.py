@@ -87,9 +87,9 @@ def _generator_delay_ms(window: Window) -> Reading:
     News waits for a held poll only if it comes while the poll is not there. With a delay w and news at the
     rate λ that is the share λw of it, which waits w/2. A server that answers everybody faster than one
     generator reads has its median before the generator has come half way: held against the median alone, such
-    a server could never be measured. So of a held poll the mean wait that is added, λw²/2, may be a tenth of the
-    median. (Decided 2026-11-27, after nchan's cells had failed; until then held polls had the same limit as short
-    ones.)
+    a server could never be measured. So the mean wait that is added to a held poll, λw²/2, may be a tenth of
+    the median. (Decided 2026-11-27, after nchan's cells had failed; until then held polls had the same limit
+    as short ones.)
 
     Not for the noise floor: it shows what the harness itself adds, and this delay is part of that."""
     record = window.record
