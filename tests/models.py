@@ -15,8 +15,9 @@ WITH_WORKERS = [name for name, model in SERVER_MODELS.items() if model.worker_cl
 
 OTHERS = {"node": "bench.systems.node.start"}
 """Servers that `wirelab serve` does not have, and the module that starts each with the same options."""
-LACKS = {name: model.lacks for name, model in SERVER_MODELS.items()} | {
-    "node": ("socketio", "socketio-polling"),
+LACKS: dict[str, tuple[str, ...]] = {
+    **{name: model.lacks for name, model in SERVER_MODELS.items()},
+    **dict.fromkeys(OTHERS, ()),
 }
 SPOKEN = {name: [each for each in TRANSPORTS if each not in lacks] for name, lacks in LACKS.items()}
 """The transports of each server."""
