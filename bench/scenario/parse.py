@@ -190,6 +190,8 @@ def _fit_to_system(cell: dict[str, Any], where: str) -> None:
         one_of("server_model", system.server_models, cell["server_model"], where)
         if cell["permessage_deflate"] and cell["server_model"] in system.uncompressed:
             raise ScenarioError(f"{where}: server_model {cell['server_model']} offers no permessage_deflate")
+        if cell["transport"] is not None and cell["transport"] not in system.spoken(cell["server_model"]):
+            raise ScenarioError(f"{where}: server_model {cell['server_model']} speaks no {cell['transport']}")
     else:
         cell["server_model"] = None
 
