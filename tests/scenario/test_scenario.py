@@ -144,7 +144,7 @@ def test_joins_are_spread_over_the_wait_of_idle_subscribers() -> None:
         (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 6", "whole multiple"),
         (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 2", "whole multiple"),
         (
-            CELL.replace("long-poll", "socketio").replace("websocket", "socketio") + 'server_model = "asyncio"',
+            CELL.replace("websocket", "socketio") + 'server_model = "asyncio"',
             "server_model asyncio speaks no socketio",
         ),
         (CELL + "core_busy_share = 0.3", "core_busy_share takes one list of loads"),
