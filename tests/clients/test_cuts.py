@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import Server, Visits, start_server, stop_server
 from cutting_proxy import CuttingProxy, random_cuts
-from models import ON_THE_WIRE
+from models import MODELS
 from raw import SOCKETIO
 
 from clients import TRANSPORTS, engine, long_poll, subscriber
@@ -211,7 +211,7 @@ class Client(threading.Thread):
         return Given(self.follower.transport, self.notifications, receiver.missed, receiver.unknown_gaps)
 
 
-@pytest.mark.parametrize("model", ON_THE_WIRE)
+@pytest.mark.parametrize("model", MODELS)
 def test_python_clients(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand cuts on each transport, and five restarts, every other by SIGKILL."""
     monkeypatch.setattr(subscriber, "ANSWER_TIMEOUT_S", 1.0)
