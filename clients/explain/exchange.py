@@ -21,14 +21,16 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
 from clients.event_stream import Event, EventStreamReader
-from clients.explain import printed_handshake
+from clients.explain import printed_handshake, socketio
 from clients.explain.events import event_spans
 from clients.explain.spans import (
     PARTS,
@@ -41,6 +43,7 @@ from clients.explain.spans import (
     request_spans,
     work_out_accept,
 )
+from clients.explain.story import DATA, HELD_S, STREAM
 from clients.frames import frame_bounds
 from clients.headers import HeaderSet, event_stream_headers, handshake_headers, poll_headers
 from clients.wire import Endpoint
@@ -50,11 +53,6 @@ Phase = Literal["join", "publish", "deliver", "leave"]
 PHASES: tuple[Phase, ...] = ("join", "publish", "deliver", "leave")
 Totals = dict[Side, dict[Part, int]]
 
-STREAM = "wire"
-"""The exchange has a stream of its own, so that nobody else's notifications are in it."""
-DATA = "hello"
-HELD_S = 0.25
-"""How long a long poll is left waiting before somebody publishes."""
 SETTLE_S = 0.5
 """How long an answer that does not end is listened to after the notification was published."""
 TIMEOUT_S = 5.0
@@ -163,7 +161,7 @@ class Exchange:
 
 def exchange(url: str, transport: str, headers: HeaderSet = "minimal") -> Exchange:
     """Perform one. Raises ConnectionLost, Refused (by the server) or BadAnswer."""
-    return _Recorder(url, transport, headers).run()
+    return Recorder(url, transport, headers).run()
 
 
 def printed(url: str) -> dict[str, Exchange]:
@@ -173,7 +171,7 @@ def printed(url: str) -> dict[str, Exchange]:
         "printed": (),
         "completed": (printed_handshake.KEY.format(key=_key()), printed_handshake.VERSION),
     }.items():
-        recorder = _Recorder(url, "websocket", "minimal")
+        recorder = Recorder(url, "websocket", "minimal")
         host = recorder.endpoint.host_header
         target = f"ws://{host}{recorder.endpoint.path}/streams/{STREAM}/websocket"
         request = printed_handshake.handshake(target, host, *added)
@@ -231,7 +229,7 @@ def read_answer(
     return answer
 
 
-class _Recorder:
+class Recorder:
     """Performs an exchange and notes each step."""
 
     def __init__(self, url: str, transport: str, headers: HeaderSet) -> None:
@@ -241,11 +239,13 @@ class _Recorder:
         self._started_s = time.perf_counter()
 
     def run(self) -> Exchange:
-        tell = {
+        tell: dict[str, Callable[[socket.socket], None]] = {
             "short-poll": self._short_poll,
             "long-poll": self._long_poll,
             "sse": self._sse,
             "websocket": self._websocket,
+            "socketio": partial(socketio.by_websocket, self),
+            "socketio-polling": partial(socketio.by_polling, self),
         }
         try:
             with self.connect() as connection:
@@ -257,6 +257,14 @@ class _Recorder:
         except ValueError as error:
             raise BadAnswer(str(error)) from None
         return self.found
+
+    def read(self, connection: socket.socket, request: bytes) -> Answer:
+        """The answer to a request that was sent."""
+        return read_answer(connection, request)
+
+    def frames(self, connection: socket.socket, rest: bytes) -> Frames:
+        """The frames that follow on a connection, some of which may have come with the handshake."""
+        return Frames(connection, rest)
 
     def connect(self) -> socket.socket:
         address = (self.endpoint.host, self.endpoint.port)
@@ -279,7 +287,7 @@ class _Recorder:
             ),
             ("No", "An empty batch: the whole price, and no news."),
         )
-        self._publish()
+        self.publish()
         answer = self.ask(
             connection,
             "deliver",
@@ -288,27 +296,27 @@ class _Recorder:
             ("Is there news?", "Asked again on the next tick: up to T after it was published."),
             ("Yes", "The notification, at last."),
         )
-        self._must_deliver(answer.body)
+        self.must_deliver(answer.body)
 
     def _long_poll(self, connection: socket.socket) -> None:
         cursor = self._join(connection, "wait=0", "A poll that is not held: it fetches the cursor alone.")
         request = self._poll(f"after={cursor}&wait=25")
         connection.sendall(request)
         says = "The server holds this request until there is news, 25 s at the most."
-        self._note("deliver", "subscriber", "client", "Tell me when there is news", says, request)
+        self.note("deliver", "subscriber", "client", "Tell me when there is news", says, request)
         time.sleep(HELD_S)
-        self._publish()
+        self.publish()
         answer = read_answer(connection, request)
         says = "The held request's answer. To hear of the next notification, the client asks again at once."
-        self._note("deliver", "subscriber", "server", "Now there is", says, answer.data, answer.spans())
-        self._must_deliver(answer.body)
+        self.note("deliver", "subscriber", "server", "Now there is", says, answer.data, answer.spans())
+        self.must_deliver(answer.body)
 
     def _sse(self, connection: socket.socket) -> None:
         head = event_stream_headers(self.found.headers, self.endpoint.host_header)
         request = f"GET {self._path('sse')} HTTP/1.1\r\n{head}".encode("ascii")
         connection.sendall(request)
         says = "One request, for an answer that does not end."
-        self._note("join", "subscriber", "client", "Tell me whenever there is news", says, request)
+        self.note("join", "subscriber", "client", "Tell me whenever there is news", says, request)
         answer, events = Answer(request), EventStreamReader()
         first = self._event(connection, answer, events)
         self._cursor(first.data.encode())
@@ -316,20 +324,20 @@ class _Recorder:
         spans = [span for span in answer.spans() if span.part == "head"]
         says = "A head without a length, and a first event. Its batch is empty: it tells the cursor."
         spans += event_spans(answer.data, spans[-1].end)
-        self._note("join", "subscriber", "server", "The answer begins", says, answer.data, spans)
-        self._publish()
+        self.note("join", "subscriber", "server", "The answer begins", says, answer.data, spans)
+        self.publish()
         news = self._event(connection, answer, events)
         says = "One more chunk of the same answer: nobody asked again."
         data = answer.data[begun:]
-        self._note("deliver", "subscriber", "server", "And it comes down", says, data, event_spans(data))
-        self._must_deliver(news.data.encode())
+        self.note("deliver", "subscriber", "server", "And it comes down", says, data, event_spans(data))
+        self.must_deliver(news.data.encode())
         told = len(answer.data)
         connection.shutdown(socket.SHUT_WR)
         while not answer.ended and (data := connection.recv(MOST_BYTES)):
             answer.feed(data)
         if end := answer.data[told:]:
             says = "The client has gone, which the server has seen; it ends the answer that it began."
-            self._note("leave", "subscriber", "server", "Goodbye", says, end, event_spans(end))
+            self.note("leave", "subscriber", "server", "Goodbye", says, end, event_spans(end))
 
     def _event(self, connection: socket.socket, answer: Answer, events: EventStreamReader) -> Event:
         """Read on until the next event is whole. Raises Refused for another answer."""
@@ -362,42 +370,42 @@ class _Recorder:
         self.found.accept_received = answer.header("sec-websocket-accept")
         if self.found.accept_received != self.found.accept.accept:
             raise ValueError("the server's Sec-WebSocket-Accept does not match the key that was sent")
-        frames = _Frames(connection, answer.rest)
-        first = self._frame(frames, "join", "The first batch", "Empty: it tells the cursor.")
+        frames = Frames(connection, answer.rest)
+        first = self.frame(frames, "join", "The first batch", "Empty: it tells the cursor.")
         self._cursor(first)
         writer = FrameProtocol(client=True, extensions=[])
         published = writer.send_data(json.dumps({"data": DATA}, separators=(",", ":")))
         connection.sendall(published)
         says = "The client publishes on the connection that it has. Its frames are masked."
-        self._note("publish", "subscriber", "client", "A notification goes up", says, published)
+        self.note("publish", "subscriber", "client", "A notification goes up", says, published)
         says = "The notification, sent by the server because there is news, not because somebody asked."
-        self._must_deliver(self._frame(frames, "deliver", "And comes down", says))
+        self.must_deliver(self.frame(frames, "deliver", "And comes down", says))
         goodbye = writer.close(CloseReason.NORMAL_CLOSURE)
         connection.sendall(goodbye)
         says = "Each side sends one close frame, and then the connection ends."
-        self._note("leave", "subscriber", "client", "Goodbye", says, goodbye)
-        self._frame(frames, "leave", "Goodbye", "The server's close frame: nothing follows it.", Opcode.CLOSE)
+        self.note("leave", "subscriber", "client", "Goodbye", says, goodbye)
+        self.frame(frames, "leave", "Goodbye", "The server's close frame: nothing follows it.", Opcode.CLOSE)
 
     def _plain_http(self, connection: socket.socket) -> None:
         """Any other transport: a GET, and another with a cursor where the first gave one."""
         self.found.notes.append(f"{self.found.transport} is shown as plain HTTP, which is what carries it.")
         request = self._poll("")
         connection.sendall(request)
-        self._note("join", "subscriber", "client", "A request", "", request)
+        self.note("join", "subscriber", "client", "A request", "", request)
         answer = read_answer(connection, request, until_s=time.monotonic() + SETTLE_S)
         if not answer.ended:
             # It streams: what is published now comes within this same answer.
-            self._publish()
+            self.publish()
             read_answer(connection, request, until_s=time.monotonic() + SETTLE_S, answer=answer)
             self.found.notes.append("The answer does not end; what had come of it is shown.")
         phase: Phase = "join" if answer.ended else "deliver"
-        self._note(phase, "subscriber", "server", "The answer", "", answer.data, answer.spans())
+        self.note(phase, "subscriber", "server", "The answer", "", answer.data, answer.spans())
         try:
             cursor = json.loads(answer.body)["cursor"] if answer.ended else None
         except (ValueError, KeyError, TypeError):
             cursor = None
         if isinstance(cursor, str):
-            self._publish()
+            self.publish()
             request = self._poll(f"after={cursor}")
             self.ask(connection, "deliver", "subscriber", request, ("Asked again", ""), ("The answer", ""))
 
@@ -415,9 +423,9 @@ class _Recorder:
     ) -> Answer:
         """Send a request, read its answer, and note both with title and explanation."""
         connection.sendall(request)
-        self._note(phase, who, "client", *asks, request)
+        self.note(phase, who, "client", *asks, request)
         answer = read_answer(connection, request)
-        self._note(phase, who, "server", *answers, answer.data, answer.spans())
+        self.note(phase, who, "server", *answers, answer.data, answer.spans())
         if good is not None and answer.status != good:
             raise Refused(answer.status or 0, _detail(answer.body))
         return answer
@@ -434,7 +442,7 @@ class _Recorder:
         )
         return self._cursor(answer.body)
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
         """What a page that polls does to publish: a POST, on another connection."""
         body = json.dumps({"data": DATA}, separators=(",", ":")).encode()
         kind = poll_headers(self.found.headers, self.endpoint.host_header).removesuffix("\r\n")
@@ -464,7 +472,7 @@ class _Recorder:
         head = poll_headers(self.found.headers, self.endpoint.host_header)
         return f"GET {target} HTTP/1.1\r\n{head}".encode("ascii")
 
-    def _note(
+    def note(
         self,
         phase: Phase,
         who: Literal["subscriber", "publisher"],
@@ -482,15 +490,15 @@ class _Recorder:
         protocol: Literal["http", "websocket"] = "http" if http else "websocket"
         self.found.steps.append(Step(phase, who, sender, protocol, at_ms, title, says, data, spans))
 
-    def _frame(
-        self, frames: _Frames, phase: Phase, title: str, says: str, wanted: Opcode = Opcode.TEXT
+    def frame(
+        self, frames: Frames, phase: Phase, title: str, says: str, wanted: Opcode = Opcode.TEXT
     ) -> bytes:
         """Read frames up to one of this kind, note each, and return its payload."""
         while True:
             data = frames.next()
             opcode, payload = parse_frame(data)
             mine = opcode is wanted
-            self._note(
+            self.note(
                 phase,
                 "subscriber",
                 "server",
@@ -510,14 +518,14 @@ class _Recorder:
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"the answer is not a batch: {body[:80]!r}") from None
 
-    def _must_deliver(self, body: bytes) -> None:
+    def must_deliver(self, body: bytes) -> None:
         """Whether the batch has the notification that was published."""
         self._cursor(body)
         if not any(each.get("data") == DATA for each in json.loads(body)["notifications"]):
             raise ValueError("the notification that was published did not come")
 
 
-class _Frames:
+class Frames:
     """The frames of a connection, each as its own bytes."""
 
     def __init__(self, connection: socket.socket, data: bytes) -> None:

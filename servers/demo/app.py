@@ -43,7 +43,7 @@ import flask_sock
 import segno
 from flask import Flask, Response, current_app, jsonify, request
 
-from clients.explain.exchange import STREAM as WIRE_STREAM
+from clients.explain.story import STREAM as WIRE_STREAM
 from servers.bodies import Bodies
 from servers.demo import classroom, wire_page
 from servers.demo.classroom import BadReport, ClassFull, Classroom, TooLate, TooSoon

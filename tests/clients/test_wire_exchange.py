@@ -39,7 +39,7 @@ from servers.demo.guard import Guard
 from servers.rules.frames import CloseWith
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"
-KNOWN = ("short-poll", "long-poll", "sse", "websocket")
+KNOWN = ("short-poll", "long-poll", "sse", "websocket", "socketio", "socketio-polling")
 
 
 def covers(data: bytes, spans: list[Span]) -> bool:

@@ -12,6 +12,7 @@ from contextlib import closing
 
 import pytest
 from conftest import Server, start_server, stop_server
+from models import MODELS as OURS
 from models import SPOKEN
 from raw import (
     ENGINE,
@@ -30,7 +31,7 @@ from raw import (
 )
 
 MIB = 1 << 20
-MODELS = [name for name, transports in SPOKEN.items() if set(SOCKETIO) <= set(transports)]
+MODELS = [name for name in OURS if set(SOCKETIO) <= set(SPOKEN[name])]
 ENGINES = {"socketio": RawEngineSocket, "socketio-polling": RawPolling}
 names = (f"socketio-{number}" for number in itertools.count())
 
@@ -174,6 +175,7 @@ class TestBothEngines:
         until(lambda: subscribers(any_server, stream)[transport] == 0)
         reader.close()
 
+    @pytest.mark.long
     @pytest.mark.parametrize("model", MODELS)
     def test_limits_of_subscribers(self, serve: Callable[..., Server], transport: str, model: str) -> None:
         server = serve("--server-model", model, "--max-subscribers", "2")
@@ -194,6 +196,7 @@ class TestBothEngines:
         for raw in idle:
             raw.close()
 
+    @pytest.mark.long
     @pytest.mark.parametrize("model", MODELS)
     def test_who_does_not_answer_pings_has_gone(
         self, serve: Callable[..., Server], transport: str, model: str
@@ -217,6 +220,7 @@ class TestBothEngines:
         silent.close()
         alive.close()
 
+    @pytest.mark.long
     @pytest.mark.parametrize("model", MODELS)
     def test_stopping_ends_sessions(self, serve: Callable[..., Server], transport: str, model: str) -> None:
         server = serve("--server-model", model)

@@ -14,6 +14,7 @@ from rich.text import Text
 from bench.rendering import names
 from bench.rendering.arrange import rank
 from bench.rendering.terminal.console import console as terminal
+from bench.words import printable
 from clients.explain.exchange import PHASES, Exchange, Side, Step, status
 from clients.explain.printed_handshake import MISSING, REFUSE, TARGET
 from clients.explain.spans import PARTS, Accept, Span
@@ -40,7 +41,7 @@ class Printer:
         as_printed: dict[str, Exchange] | None,
     ) -> None:
         """The exchange, the totals of all, and the article's handshake where there is one."""
-        self._line(f"{found.transport}: one real exchange with {url}, {found.headers} headers", "bold")
+        self._line(f"{found.transport}, {found.headers} headers: one exchange with {url}", "bold")
         self._text("Bytes as they were on the wire, without TCP's and IP's own headers.", "dim")
         for note in found.notes:
             self._text(note, "dim")
@@ -154,7 +155,7 @@ class Printer:
     def _text(self, text: str, style: str = "", indent: int = 0, hang: int = 0) -> None:
         """Wrapped to the columns; later lines `hang` further in."""
         lines = textwrap.wrap(
-            text,
+            printable(text),
             self.columns,
             initial_indent=" " * indent,
             subsequent_indent=" " * (indent + hang),
