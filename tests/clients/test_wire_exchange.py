@@ -512,7 +512,7 @@ def test_the_server_performs_exchanges_with_itself(classroom: Server) -> None:
     for transport in KNOWN:
         for headers in HEADER_SETS:
             answer = ask(classroom, "GET", f"/wire/{transport}.json?headers={headers}")
-            assert answer.status == 200
+            assert answer.status == 200, answer.body
             assert answer.json["transport"] == transport
             check_data(answer.json)
     assert ask(classroom, "GET", "/wire/as-printed.json").json["status"] == {"printed": 426, "completed": 101}
