@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from bench.systems.registry import SYSTEMS
+from servers.demo.pages import ON_DEMAND
 from servers.models import SERVER_MODELS
 from servers.transports import TRANSPORTS
 
@@ -24,6 +25,12 @@ SPOKEN = {name: [each for each in TRANSPORTS if each not in lacks] for name, lac
 ON_THE_WIRE = [*MODELS, *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)]
 """Who serves wherever a test speaks nothing but the contract on the wire. What needs more than Python is left
 to `make test-long`."""
+
+each_transport = pytest.mark.parametrize(
+    "transport",
+    [pytest.param(name, marks=pytest.mark.long) if name in ON_DEMAND else name for name in TRANSPORTS],
+)
+"""In a browser, where each takes seconds: the article's in `make test`, all of them in `make test-long`."""
 
 
 def start_line(command: str, *options: str) -> list[str]:

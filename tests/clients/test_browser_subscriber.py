@@ -336,8 +336,8 @@ def test_no_page_fetches_by_itself() -> None:
     """Else it would have neither a time limit nor its place beside the cache."""
     files = [
         *(ROOT / "clients").rglob("*.js"),
-        *(ROOT / "servers").rglob("*.js"),
-        *(ROOT / "servers").rglob("*.html"),
+        *(ROOT / "servers" / "demo").rglob("*.js"),
+        *(ROOT / "servers" / "demo").rglob("*.html"),
     ]
     found = [file.name for file in files if re.search(r"\bfetch\(", re.sub(r"//.*", "", file.read_text()))]
     assert found == ["fetching.js"]

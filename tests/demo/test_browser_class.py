@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import raw
 from conftest import Server, Visits
+from models import each_transport
 from playwright.sync_api import Page, expect
 
 from bench.commands.demo import lan_addresses
@@ -122,7 +123,7 @@ def test_the_teacher_takes_part_by_a_button_and_begins_again(server: Server, vis
     expect(page.locator("#students")).to_have_text("0")
 
 
-@pytest.mark.parametrize("transport", list(TRANSPORTS))
+@each_transport
 def test_predictions_are_shown_as_a_distribution(server: Server, visit: Visits, transport: str) -> None:
     """What the class expected, by transport."""
     for number in range(5):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import raw
 from conftest import Server, Visits, stop_server
+from models import each_transport
 from playwright.sync_api import Page, expect
 
 from servers.transports import TRANSPORTS
@@ -89,7 +90,7 @@ def number(page: Page, metric: str) -> int:
     return int(page.locator(f"[data-metric={metric}]").inner_text())
 
 
-@pytest.mark.parametrize("transport", list(TRANSPORTS))
+@each_transport
 def test_two_browsers_draw_on_one_whiteboard(server: Server, visit: Visits, transport: str) -> None:
     """Each sees the other's lines, whichever transport both have; a third that comes late sees them too."""
     ada, bob = (visit(f"{server.url}/whiteboard", viewport=PROJECTOR) for _ in range(2))
@@ -272,7 +273,7 @@ def test_the_game_is_played_by_keyboard_and_touch(server: Server, visit: Visits)
     assert number(page, "sent") - before >= 4
 
 
-@pytest.mark.parametrize("transport", list(TRANSPORTS))
+@each_transport
 def test_a_lonely_player_is_seen_by_any_transport(server: Server, visit: Visits, transport: str) -> None:
     """Also where nobody else makes news: the first poll is held, and the player's own beat ends it."""
     page = visit(f"{server.url}/game")

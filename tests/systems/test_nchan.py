@@ -17,6 +17,8 @@ from bench.systems.nchan import program
 from bench.systems.nchan.publisher import NchanPublisher
 from bench.systems.registry import SYSTEMS
 
+pytestmark = pytest.mark.long
+
 NCHAN = SYSTEMS["nchan"]
 needs_nchan = pytest.mark.skipif(NCHAN.missing() is not None, reason=str(NCHAN.missing()))
 

@@ -15,6 +15,8 @@ from running import Following, follow_through_cuts, running, until
 from bench.systems.registry import SYSTEMS
 from clients.long_poll import LongPollSubscriber
 
+pytestmark = pytest.mark.long
+
 STOCK = SYSTEMS["stock"]
 
 
