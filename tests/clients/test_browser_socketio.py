@@ -59,7 +59,8 @@ def test_the_twin_follows_publishes_and_resumes(
     assert (counted["duplicates"], counted["lost"], counted["epoch_changes"]) == (0, 0, 1)
     assert all(counted["bytes"].values())
     page.evaluate("() => follower.close()")
-    visit.console.clear()  # where the browser tells of the dead server
+    page.close()
+    visit.console.clear()  # where the browser tells of the dead server, and of a session that had ended
 
 
 @pytest.mark.parametrize("transport", SOCKETIO)
@@ -68,6 +69,7 @@ def test_a_refusal_ends_the_twin(pages: Server, visit: Visits, transport: str) -
     page.evaluate(FOLLOW, [transport, {"after": "no cursor"}])
     wait_for(page, "() => follower.state === 'refused'")
     assert "after is not a cursor" in page.evaluate("() => states.at(-1)[1]")
+    page.close()
     visit.console.clear()  # where the browser tells that the session had ended before it was told to
 
 
@@ -95,4 +97,5 @@ def test_the_real_client_gets_everything(
     assert page.evaluate("() => got") == [*range(30), "acknowledged", "again"]
     page.evaluate("() => socket.disconnect()")
     assert ask(successor, "GET", "/healthz").status == 200
+    page.close()
     visit.console.clear()
