@@ -33,9 +33,9 @@ class SocketIoPollingSubscriber(EngineSubscriber):
         request = f"GET {target} HTTP/1.1\r\n{headers}"
         while not self._closed.is_set():
             packets, connection = self._request(request, in_session=True)
+            yield from self._given
             if PING in packets:
                 self._say(target, PONG)
-            yield from self._given
             if packets == [NOOP]:
                 # Nobody was waited for; the next poll finds out why.
                 self._back_off()
@@ -64,10 +64,12 @@ class SocketIoPollingSubscriber(EngineSubscriber):
             raise BadAnswer("the answer is not UTF-8") from None
         given: list[Delivery] = []
         if request.startswith("GET"):
-            for packet in packets:
-                if self._told(packet, connection):
-                    given += self._given
-            self._given = iter(given)
+            try:
+                for packet in packets:
+                    if self._told(packet, connection):
+                        given += self._given
+            finally:
+                self._given = iter(given)
         if not given:
             self.empty_responses += 1
         if self.on_request is not None:

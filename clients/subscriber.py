@@ -219,6 +219,8 @@ class Subscriber(ABC):
                 try:
                     yield from self._deliveries()
                 except ConnectionLost as lost:
+                    # The cursor is behind what came before the loss: it does not come again.
+                    yield from self._given
                     self._drop()
                     if not self._closed.is_set():
                         self.last_error = str(lost)
