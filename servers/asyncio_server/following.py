@@ -6,6 +6,7 @@ Rules:
 2. How a batch looks on the wire is a `Form`: a small one is put into it once for all who follow by it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +28,7 @@ class Form(NamedTuple):
     """A large one, in pieces of the log's own bytes."""
 
 
-class Follower(Writing):
+class Follower(Writing, ABC):
     """One subscriber, once it has a place. Without a stream it holds a place and follows nothing."""
 
     __slots__ = (
@@ -121,13 +122,13 @@ class Follower(Writing):
             self.send_batch(self.stream.batch(Position(True, self.server.fan(self.stream).last_id)))
             self.heartbeat.sent()
 
+    @abstractmethod
     def ping(self, now_s: float) -> None:
         """Show the peer, and what is between, that the connection is used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def go_away(self) -> None:
         """The server stops: say so, once what was accepted before is delivered."""
-        raise NotImplementedError
 
     def leave(self) -> None:
         """Give the place up."""
