@@ -30,12 +30,11 @@ TRANSPORT = "sse"
 class Events:
     """The events of one subscriber, in the order in which they are written."""
 
-    def __init__(self, streams: Streams, stream: Stream, waiter: Waiter) -> None:
-        self._streams = streams
+    def __init__(self, stream: Stream, waiter: Waiter, heartbeat: Heartbeat | None) -> None:
         self._stream = stream
         self._waiter = waiter
+        self._heartbeat = heartbeat
         self._owes_comment = False
-        self.heartbeat: Heartbeat | None = None
 
     def ping(self, now_s: float) -> None:
         """A comment is due. It is written in its place between events."""
@@ -44,32 +43,20 @@ class Events:
 
     def following(self, position: Position) -> Iterator[bytes]:
         """A batch at once, then each as soon as there is news, until the server stops or the client goes."""
-        waiter, streams, heartbeat = self._waiter, self._streams, self.heartbeat
-        try:
-            batch = self._stream.batch(position)
-            ending, is_due = False, True
-            while True:
-                if self._owes_comment:
-                    self._owes_comment = False
-                    yield COMMENT
-                if batch.news or is_due:
-                    if batch.is_small:
-                        yield batch.shared(events.event)
-                    else:
-                        yield from events.pieces(batch)
-                    waiter.delivered += batch.count
-                    if heartbeat:
-                        heartbeat.sent()
-                if ending:
-                    break
-                # What came before the end is delivered; what goes on coming is not waited for.
-                ending = waiter.interrupted or streams.stopping
-                batch = self._stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
-                if not batch.news and (waiter.interrupted or streams.stopping):
-                    break
-                is_due = heartbeat is not None and heartbeat.is_due()
-        finally:
-            self._stream.count(TRANSPORT, notifications=waiter.delivered)
+        heartbeat = self._heartbeat
+        is_first = True
+        for batch in self._stream.follow(position, self._waiter):
+            if self._owes_comment:
+                self._owes_comment = False
+                yield COMMENT
+            if batch.news or is_first or (heartbeat and heartbeat.is_due()):
+                if batch.is_small:
+                    yield batch.shared(events.event)
+                else:
+                    yield from events.pieces(batch)
+                if heartbeat:
+                    heartbeat.sent()
+            is_first = False
 
 
 def add_route(app: Flask, streams: Streams) -> None:
@@ -88,12 +75,12 @@ def add_route(app: Flask, streams: Streams) -> None:
         if request.method == "HEAD":
             return Response(iter(()), headers=events.FIELDS)
         waiter = Waiter(TRANSPORT)
-        followed = Events(streams, stream, waiter)
         with ExitStack() as stack:
             stack.enter_context(streams.subscriber(stream, TRANSPORT))
             stack.enter_context(departures.watching(request.environ, waiter))
+            heartbeat = stack.enter_context(heartbeats.watching(waiter, heartbeat_s))
+            followed = Events(stream, waiter, heartbeat)
             stack.enter_context(pinger.watching(followed))
-            followed.heartbeat = stack.enter_context(heartbeats.watching(waiter, heartbeat_s))
             stream.count(TRANSPORT, requests=1)
             response = Response(followed.following(position), headers=events.FIELDS)
             response.call_on_close(stack.pop_all().close)

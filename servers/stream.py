@@ -345,6 +345,27 @@ class Stream:
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             expired = not waiter.event.wait(remaining)
 
+    def follow(self, after: Position, waiter: Waiter) -> Iterator[Batch]:
+        """A batch at once, then one as soon as there is news or the waiter is nudged, until the waiter is
+        interrupted or the server stops. A batch counts as delivered when the next is asked for.
+
+        What came before the end is delivered; what goes on coming is not waited for.
+        """
+        try:
+            batch = self.batch(after)
+            ending = False
+            while True:
+                yield batch
+                waiter.delivered += batch.count
+                if ending:
+                    return
+                ending = waiter.interrupted or self._owner.stopping
+                batch = self.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
+                if not batch.news and (waiter.interrupted or self._owner.stopping):
+                    return
+        finally:
+            self.count(waiter.transport, notifications=waiter.delivered)
+
     def look(self, after: Position, waiter: Waiter) -> Batch | None:
         """The notifications after a position; None if there is no news: then the next one sets the waiter's
         signal. While the server stops, everybody is answered."""

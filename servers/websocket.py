@@ -44,23 +44,12 @@ def add_route(app: Flask, streams: Streams) -> None:
         connection.listen(publish, on_end=waiter.interrupt)
         with pinger.watching(connection), heartbeats.watching(waiter, heartbeat_s) as heartbeat:
             try:
-                batch = stream.batch(position)
-                ending = False
-                while True:
+                for batch in stream.follow(position, waiter):
                     connection.send_batch(batch)
-                    waiter.delivered += batch.count
                     if heartbeat:
                         heartbeat.sent()
-                    if ending:
-                        break
-                    # What came before the end is delivered; what goes on coming is not waited for.
-                    ending = waiter.interrupted or streams.stopping
-                    batch = stream.batch(Position(True, batch.last_id), wait_s=None, waiter=waiter)
-                    if not batch.news and (waiter.interrupted or streams.stopping):
-                        break
             except (ConnectionClosed, OSError):
                 pass
-            stream.count(TRANSPORT, notifications=waiter.delivered)
             connection.close(GOING_AWAY if streams.stopping else None)
 
     upgraded = app.view_functions[TRANSPORT]
