@@ -1,9 +1,8 @@
 """Engine.IO 4 by python-engineio: its handshake, its checks of a request, its error bodies. Sessions are our
-own (`engine_session.py`), and so is who pings them and who makes way.
+own (`engine_session.py`), and so is who pings them (`pinger.py`) and who makes way.
 
 Rules:
-1. One thread pings all sessions and closes those that do not answer in time (`patience_s`). Its clock counts
-   what the server was awake for, as that of the WebSockets' pinger does.
+1. A session that does not answer a ping within `patience_s` is closed then, and not at the next ping.
 2. Until it has joined a stream, a session takes no subscriber's place. So there are few such sessions beside
    the free places; the oldest of them makes way, and each has `JOIN_TIMEOUT_S`.
 3. The server sends no CLOSE packet: clients take it for the last word, and would not come back.
@@ -12,7 +11,6 @@ Rules:
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ import engineio
 from servers.connection import Connection
 from servers.departures import Departures
 from servers.engine_session import Session, Upgraded
+from servers.pinger import Pinger
 from servers.problems import problem
 from servers.settings import PONG_PATIENCE_S, Settings
 from servers.stream import Streams
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
 MOST_PATIENCE_S = 8.0
 JOIN_TIMEOUT_S = 10.0
-TICKS_AN_INTERVAL = 25
-# A tick may come late on a busy server. What is later than so many ticks was a pause.
-MOST_TICKS = 5
 MAX_UNJOINED = 32
 """Sessions that have joined no stream, beside those that there are places for."""
 MAX_UPGRADES = 16
@@ -46,77 +42,46 @@ def patience_s(interval_s: float) -> float:
     return min(MOST_PATIENCE_S, max(PONG_PATIENCE_S, 0.4 * interval_s))
 
 
-class Heart:
-    """Pings sessions, and ends those that do not answer or do not join."""
+class JoinTimeout:
+    """Ends a session that has joined no stream when its time is up; it is timed as pings are."""
 
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._patience_s = patience_s(interval_s)
-        self._tick_s = interval_s / TICKS_AN_INTERVAL
-        self._awake_s = 0.0
-        self._due_s: dict[Session, float] = {}
-        self._pinged: set[Session] = set()
-        self._unjoined: dict[Session, float] = {}
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def ping(self, now_s: float) -> None:
+        self._session.close()
+
+
+class Unjoined:
+    """The sessions that have joined no stream, the oldest first. Each has `JOIN_TIMEOUT_S`."""
+
+    def __init__(self, pinger: Pinger) -> None:
+        self._pinger = pinger
+        self._timeouts: dict[Session, JoinTimeout] = {}
         self._lock = threading.Lock()
-        self._running = False
 
-    def watch(self, session: Session, most_unjoined: int) -> Session | None:
-        """Begin with a new session. Returns the one that must make way, if it is one too many."""
+    def add(self, session: Session) -> None:
+        """Who is among them already gains no time by it."""
         with self._lock:
-            self._due_s[session] = self._awake_s + self._interval_s
-            self._unjoined[session] = self._awake_s + JOIN_TIMEOUT_S
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, daemon=True, name="heart").start()
-            return next(iter(self._unjoined)) if len(self._unjoined) > most_unjoined else None
+            if session not in self._timeouts:
+                timeout = self._timeouts[session] = JoinTimeout(session)
+                self._pinger.watch(timeout)
+                self._pinger.ping_in(timeout, JOIN_TIMEOUT_S)
+        if session.closed:
+            # Perhaps it was removed before it was added.
+            self.remove(session)
 
-    def joined(self, session: Session) -> None:
+    def remove(self, session: Session) -> None:
+        """It has joined, or is closed."""
         with self._lock:
-            self._unjoined.pop(session, None)
+            timeout = self._timeouts.pop(session, None)
+            if timeout:
+                self._pinger.forget(timeout)
 
-    def left(self, session: Session) -> None:
-        """It has left its stream, and has as long to join another."""
+    def superfluous(self, most: int) -> Session | None:
+        """The one that must make way, if there are more than so many."""
         with self._lock:
-            if session in self._due_s:
-                self._unjoined[session] = self._awake_s + JOIN_TIMEOUT_S
-
-    def answered(self, session: Session) -> None:
-        """A pong: the next ping is due an interval from now."""
-        with self._lock:
-            if session in self._pinged:
-                self._pinged.discard(session)
-                self._due_s[session] = self._awake_s + self._interval_s
-
-    def forget(self, session: Session) -> None:
-        with self._lock:
-            self._due_s.pop(session, None)
-            self._pinged.discard(session)
-            self._unjoined.pop(session, None)
-
-    def _run(self) -> None:
-        before_s = time.monotonic()
-        while True:
-            time.sleep(self._tick_s)
-            now_s = time.monotonic()
-            self.tick(now_s - before_s)
-            before_s = now_s
-
-    def tick(self, passed_s: float) -> None:
-        """Ping whoever is due, and end whoever is late, so many seconds after the last tick."""
-        with self._lock:
-            self._awake_s += min(passed_s, MOST_TICKS * self._tick_s)
-            now_s = self._awake_s
-            due = [session for session, due_s in self._due_s.items() if due_s <= now_s]
-            late = [session for session in due if session in self._pinged]
-            late += [session for session, until_s in self._unjoined.items() if until_s <= now_s]
-            pinged = [session for session in due if session not in self._pinged]
-            for session in pinged:
-                self._pinged.add(session)
-                self._due_s[session] = now_s + self._patience_s
-        for session in late:
-            session.close()
-        for session in pinged:
-            session.ping()
+            return next(iter(self._timeouts)) if len(self._timeouts) > most else None
 
 
 class Engine(engineio.Server):  # type: ignore[misc]
@@ -129,6 +94,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
         *,
         streams: Streams,
         departures: Departures,
+        pinger: Pinger,
         unaccepted: Unaccepted,
         settings: Settings,
         names: tuple[str, str],
@@ -147,9 +113,10 @@ class Engine(engineio.Server):  # type: ignore[misc]
         )
         self.streams = streams
         self.departures = departures
+        self.pinger = pinger
         self.unaccepted = unaccepted
         self.names = names
-        self.heart = Heart(settings.ping_interval_s)
+        self.unjoined = Unjoined(pinger)
         self._connect = connect
         self._upgrading = 0
         self._lock = threading.Lock()
@@ -189,7 +156,9 @@ class Engine(engineio.Server):  # type: ignore[misc]
         session = Session(self, self.generate_id(), environ)
         self.sockets[session.sid] = session
         self._trigger_event("connect", session.sid, session.environ)
-        superfluous = self.heart.watch(session, self._places + MAX_UNJOINED)
+        self.pinger.watch(session)
+        self.unjoined.add(session)
+        superfluous = self.unjoined.superfluous(self._places + MAX_UNJOINED)
         if superfluous:
             superfluous.close()
         session.asked()
@@ -216,10 +185,10 @@ class Engine(engineio.Server):  # type: ignore[misc]
                     return problem(503, "Too many upgrades are under way; the session goes on by polling.")
                 session.upgrading = True
                 self._upgrading += 1
-        session.serve(self._connect(environ), first_packet, self._upgraded)
+        session.serve(self._connect(environ), first_packet)
         return Upgraded()
 
-    def _upgraded(self, session: Session) -> None:
+    def upgrade_ended(self, session: Session) -> None:
         """An upgrade is no longer under way, whether it succeeded or not."""
         with self._lock:
             if session.upgrading:
@@ -232,6 +201,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
 
     def ended(self, session: Session, reason: str) -> None:
         """A session's word that it is closed."""
-        self.heart.forget(session)
+        self.pinger.forget(session)
+        self.unjoined.remove(session)
         self.sockets.pop(session.sid, None)
         self._trigger_event("disconnect", session.sid, reason)

@@ -14,7 +14,7 @@ Rules:
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from engineio.exceptions import EngineIOError
@@ -90,6 +90,8 @@ class Session(Socket):  # type: ignore[misc]
         self._joining: tuple[Stream, Position] | None = None
         self._position = Position(True, 0)
         self._first = True
+        self._is_pinged = False
+        """Whether a pong is waited for."""
         self._counted_as: str | None = None
         self._packets: deque[str] = deque()
         self._queued_bytes = 0
@@ -109,7 +111,7 @@ class Session(Socket):  # type: ignore[misc]
                 self.server.streams.enter(stream, self._name, self._address)
                 self._counted_as = self._name
                 self._joining = stream, position
-        self.server.heart.joined(self)
+        self.server.unjoined.remove(self)
 
     def begin(self) -> None:
         """Follow the stream that was joined, now that the client has been told so."""
@@ -120,13 +122,13 @@ class Session(Socket):  # type: ignore[misc]
             self._waiter.nudge()
 
     def leave(self) -> None:
-        """Give the place up; the client may join again, or ends the session."""
+        """Give the place up; the client has as long to join again as it had at first, or ends the session."""
         with self._lock:
             self._count_out()
             self.stream = None
             self._first = True
         self._waiter.nudge()
-        self.server.heart.left(self)
+        self.server.unjoined.add(self)
 
     def _count_out(self) -> None:
         """The caller holds the lock."""
@@ -154,8 +156,14 @@ class Session(Socket):  # type: ignore[misc]
         else:
             self._queue(packet)
 
-    def ping(self) -> None:
-        """Ask for a pong. Never blocks."""
+    def ping(self, now_s: float) -> None:
+        """Ask for a pong, or close the session if the last one has not come. Never blocks."""
+        if self._is_pinged:
+            self.close()
+            return
+        # Before the ping leaves: its pong may be read before this goes on.
+        self._is_pinged = True
+        self.server.pinger.ping_in(self, self.server.ping_timeout)
         try:
             self._queue(PING)
         except (EngineIOError, UnacceptedFull):
@@ -214,11 +222,17 @@ class Session(Socket):  # type: ignore[misc]
         if kind == MESSAGE:
             self.server.on_message(self, packet[1:])
         elif kind == PONG:
-            self.server.heart.answered(self)
+            self._take_pong()
         elif kind == CLOSE:
             self.close(reason=self.server.reason.CLIENT_DISCONNECT)
         elif kind != NOOP:
             raise EngineIOError
+
+    def _take_pong(self) -> None:
+        """The next ping is due an interval from now. A pong that nobody has asked for changes nothing."""
+        if self._is_pinged:
+            self._is_pinged = False
+            self.server.pinger.ping_in(self, self.server.ping_interval)
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         """End the session and give its place up. Whoever writes to the client finds it over."""
@@ -300,16 +314,8 @@ class Session(Socket):  # type: ignore[misc]
 
     # WebSocket
 
-    def serve(
-        self,
-        connection: Connection,
-        first_packet: str | None,
-        on_upgrade: Callable[["Session"], None],
-    ) -> None:
-        """Carry the session on this connection until either ends, once the client has left polling for it.
-
-        `on_upgrade` is told when it has, or will not.
-        """
+    def serve(self, connection: Connection, first_packet: str | None) -> None:
+        """Carry the session on this connection until either ends, once the client has left polling for it."""
         started = threading.Event()
 
         def receive(message: str | bytes) -> None:
@@ -346,7 +352,7 @@ class Session(Socket):  # type: ignore[misc]
                 started.set()
             connection.listen(receive, on_end=ended)
             started.wait(PROBE_TIMEOUT_S)
-            on_upgrade(self)
+            self.server.upgrade_ended(self)
             if self._connection is connection:
                 self._write(connection)
         except (ConnectionClosed, OSError):

@@ -1,7 +1,8 @@
-"""One thread pings all WebSockets and event streams, so that dead peers are found without a timer for each.
+"""One thread pings all WebSockets, event streams and sessions of Engine.IO, so that dead peers are found
+without a timer for each.
 
-If a peer's pong is overdue (`connection.py` says when it is), its connection is closed at the next ping. Each
-connection's pings are timed from its joining, so that they are as spread as the joins.
+Who is pinged says when a pong is overdue, and then closes the connection at the next ping. Each connection's
+pings are timed from its joining, so that they are as spread as the joins.
 
 Time is what the server was awake for: after a pause of the whole process (a laptop's lid, SIGSTOP) nothing is
 caught up on, and no pong is overdue that could not have been read.
@@ -47,6 +48,12 @@ class Pinger:
     def forget(self, connection: Pinged) -> None:
         with self._lock:
             self._due_s.pop(connection, None)
+
+    def ping_in(self, connection: Pinged, seconds: float) -> None:
+        """Let the next ping of a watched connection come so many seconds from now."""
+        with self._lock:
+            if connection in self._due_s:
+                self._due_s[connection] = self._awake_s + seconds
 
     @contextmanager
     def watching(self, connection: Pinged) -> Iterator[None]:

@@ -163,6 +163,7 @@ def add_route(app: Flask, streams: Streams) -> None:
     server = app.extensions["socketio"] = SocketIO(
         streams,
         departures=app.extensions["departures"],
+        pinger=app.extensions["pinger"],
         unaccepted=bodies.unaccepted,
         settings=settings,
         names=(ON_POLLING, TRANSPORT),

@@ -314,6 +314,18 @@ class TestPolling:
         assert ask(any_server, "POST", "/socket.io/?EIO=4&transport=polling&sid=unknown", b"x").status == 400
         assert ask(any_server, "HEAD", f"{ENGINE}polling").status == 405
 
+    @pytest.mark.long
+    @pytest.mark.parametrize("model", MODELS)
+    def test_who_joins_no_stream_is_ended(self, serve: Callable[..., Server], model: str) -> None:
+        server = serve("--server-model", model)
+        with closing(RawPolling(server)) as raw:
+            began_s = time.monotonic()
+            while raw.post("41").status == 200:
+                # Leaving what was not joined gains no time.
+                assert time.monotonic() - began_s < 15
+                time.sleep(0.5)
+            assert time.monotonic() - began_s > 9
+
     def test_nothing_is_compressed(self, any_server: Server, stream: str) -> None:
         publish(any_server, stream, "x" * 10_000)
         with closing(RawPolling(any_server)) as raw:
