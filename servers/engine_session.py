@@ -114,8 +114,8 @@ class Session(Socket):  # type: ignore[misc]
         self.server.unjoined.remove(self)
 
     def begin(self) -> None:
-        """Follow the stream that was joined, now that the client has been told so."""
-        if self._joining:
+        """Follow the stream that was joined, now that the client has been told so. Again: nothing."""
+        if self._joining and self.stream is None:
             stream, self._position = self._joining
             stream.count(self._name, requests=self._requests)
             self.stream = stream

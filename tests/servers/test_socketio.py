@@ -168,6 +168,23 @@ class TestBothEngines:
                 assert reader.raw.websocket.close_event().code == 1002
             until(lambda: subscribers(any_server, stream)[transport] == 0)
 
+    def test_who_has_joined_and_connects_again_gets_nothing_twice(
+        self, any_server: Server, stream: str, transport: str
+    ) -> None:
+        with closing(open_reader(any_server, stream, transport)) as reader:
+            publish(any_server, stream, 1)
+            assert reader.batch()["notifications"][0]["data"] == 1
+            for packet in (connect_packet(stream), connect_packet(stream, "otherlife.0"), "40/other,{}"):
+                reader.raw.post(packet)
+                assert reader.other().startswith(b"44")
+            publish(any_server, stream, 2)
+            assert [each["data"] for each in reader.batch()["notifications"]] == [2]
+            told = stats(any_server, stream)["transports"][transport]
+            assert told["subscribers"] == 1
+            assert told["notifications"] == 2
+            reader.raw.post("41")
+            until(lambda: subscribers(any_server, stream)[transport] == 0)
+
     def test_leaving_frees_the_place(self, any_server: Server, stream: str, transport: str) -> None:
         reader = open_reader(any_server, stream, transport)
         assert subscribers(any_server, stream)[transport] == 1
