@@ -17,7 +17,6 @@ from servers.asyncio_server import answers, routes
 from servers.asyncio_server.bodies import BadChunk, Body
 from servers.asyncio_server.fan import Fan, shared_answer
 from servers.asyncio_server.requests import BadHead, Request, read_fields, read_line
-from servers.asyncio_server.turns import SLICE_S
 from servers.asyncio_server.websocket import LINGER_S
 from servers.asyncio_server.writing import Writing
 from servers.patience import CONTINUE, SAYING_NOTHING, Phase
@@ -27,6 +26,7 @@ from servers.rules.bodies import SHORT_BYTES
 from servers.rules.heads import END, LINE_TOO_LARGE, MAX_HEAD_BYTES, TOO_LARGE
 from servers.rules.problems import SERVER_FAILED, Problem
 from servers.stream import Batch, Stream
+from servers.turns import SLICE_S
 from servers.unaccepted import FREE_BYTES, Claim
 
 if TYPE_CHECKING:

@@ -10,9 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from servers.turns import PAUSE_S, PROLONGED_S, SLICE_S
-
-__all__ = ["SLICE_S", "Turns"]
+from servers.turns import PAUSE_S, PROLONGED_S
 
 
 class Turns:

@@ -23,13 +23,13 @@ from servers.asyncio_server.messages import (
     Messages,
     close_reason,
 )
-from servers.asyncio_server.turns import SLICE_S
 from servers.incoming import Incoming
 from servers.refusals import Refused
 from servers.rules import frames
 from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, short, text_frame
 from servers.settings import PONG_PATIENCE_S
 from servers.stream import Batch, Stream
+from servers.turns import SLICE_S
 from servers.unaccepted import FREE_BYTES, Claim
 
 if TYPE_CHECKING:
