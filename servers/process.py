@@ -8,6 +8,8 @@ KEEPALIVE_S = 75
 # However it ends, it is gone by then; clients see `Connection: close` for the first second of it.
 GRACEFUL_S = 3
 GOODBYE_S = 1.0
+LINGER_S = 2.0
+"""So long a peer may take to read the last that it was told, and to close."""
 BACKLOG = 4096
 HANG_UPS = ("reload", "end", "stay")
 """What SIGHUP means, by `WIRELAB_HANGUP`."""
@@ -26,7 +28,7 @@ GONE = {
 }
 
 
-def url_of(listener: Any) -> str:
-    """Where a listening socket is reached."""
-    host, port = listener.getsockname()[:2]
+def url_of(sock: Any) -> str:
+    """Where a socket is reached that listens, or the one that a connection came in by."""
+    host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

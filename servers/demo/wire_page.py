@@ -1,8 +1,8 @@
 """What the page /wire shows: one real exchange of each transport, performed by the server with itself.
 
 Rules:
-1. It goes to the address that the request came in by, never to one that a request names (its Host header,
-   say), so nobody can send the server elsewhere.
+1. It goes to the address that the request came in by, from its socket, never to one that a request names (its
+   Host header, say), so nobody can send the server elsewhere.
 2. One exchange at a time, and each is kept for `KEEP_S`: whoever looks meanwhile is shown the same, so a
    whole class costs what one viewer does. Every wait in it has an end (`clients/explain/exchange.py`).
 3. The notifications are published on a stream of its own, to which in LAN mode only this machine may publish.
@@ -20,6 +20,7 @@ from clients.errors import ClientError
 from clients.explain.exchange import exchange, printed, printed_as_data
 from clients.headers import HEADER_SETS, HeaderSet
 from servers.problems import problem
+from servers.process import url_of
 from servers.transports import TRANSPORTS
 
 KEEP_S = 4.0
@@ -59,19 +60,13 @@ def add_routes(app: Flask) -> None:
         headers = HEADERS.get(request.args.get("headers", "minimal"))
         if headers is None:
             return problem(400, f"headers must be one of {', '.join(HEADERS)}.")
-        url = own_url(request.environ)
+        url = url_of(request.environ["gunicorn.socket"])
         return _answer(kept, f"{transport} {headers}", lambda: exchange(url, transport, headers).as_data())
 
     @app.get("/wire/as-printed.json")
     def as_printed() -> Response:
-        url = own_url(request.environ)
+        url = url_of(request.environ["gunicorn.socket"])
         return _answer(kept, "as-printed", lambda: printed_as_data(printed(url)))
-
-
-def own_url(environ: dict[str, Any]) -> str:
-    """The address that the request came in by, from its socket: no word of the request's own is believed."""
-    host, port = environ["gunicorn.socket"].getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def from_this_machine(environ: dict[str, Any]) -> bool:
