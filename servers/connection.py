@@ -26,10 +26,11 @@ from simple_websocket import ConnectionClosed, Server
 from wsproto.connection import Connection as WebSocket
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
-from wsproto.utilities import LocalProtocolError, generate_accept_token
+from wsproto.utilities import LocalProtocolError
 
 from servers import extensions
 from servers.incoming import Incoming, LengthGate
+from servers.process import LINGER_S
 from servers.refusals import Refused
 from servers.rules.frames import (
     BINARY,
@@ -43,12 +44,12 @@ from servers.rules.frames import (
     short,
     text_frame,
 )
+from servers.rules.handshake import accept_token
 from servers.settings import PONG_PATIENCE_S
 from servers.stream import JOINED_BYTES, Batch
 from servers.turns import Turn
 from servers.unaccepted import Claim, Unaccepted
 
-LINGER_S = 2.0
 RECEIVE_BYTES = 16 * 1024
 # A thousand times as much may come out of it.
 RECEIVE_COMPRESSED_BYTES = 1024
@@ -87,12 +88,12 @@ def send_whole(sock: socket.socket, data: bytes) -> None:
         sock.sendall(memoryview(data)[sent:])
 
 
-def linger(sock: socket.socket, seconds: float = LINGER_S) -> None:
+def linger(sock: socket.socket) -> None:
     """Say that we are done, give the peer time to take what was sent, and shut the connection down."""
     turn = Turn()
     try:
         sock.shutdown(socket.SHUT_WR)
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + LINGER_S
         while (remaining := deadline - time.monotonic()) > 0:
             sock.settimeout(remaining)
             size = sock.recv_into(_dropped)
@@ -149,7 +150,7 @@ class Connection(Server):  # type: ignore[misc]
             "HTTP/1.1 101 Switching Protocols",
             "Upgrade: websocket",
             "Connection: Upgrade",
-            f"Sec-WebSocket-Accept: {self._accept_token()}",
+            f"Sec-WebSocket-Accept: {accept_token(self.environ['HTTP_SEC_WEBSOCKET_KEY'])}",
         ]
         agreed = None
         if self._permessage_deflate:
@@ -169,9 +170,6 @@ class Connection(Server):  # type: ignore[misc]
             # The client has gone already, as the reader will see.
             pass
         self.connected = True
-
-    def _accept_token(self) -> str:
-        return str(generate_accept_token(self.environ["HTTP_SEC_WEBSOCKET_KEY"].encode()).decode())
 
     def lower_message_limit(self, max_bytes: int, limit: str) -> None:
         """Refuse what is longer before it is read; `limit` says why. To be called before `listen`."""

@@ -19,10 +19,11 @@ from typing import Any
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import gthread
 
-from servers.connection import LINGER_S, RECEIVE_BYTES
+from servers.connection import RECEIVE_BYTES
 from servers.ending import Ending
 from servers.parsing import Parser, TellingLimits
 from servers.patience import Phase, RequestTimeout
+from servers.process import LINGER_S
 from servers.rules.heads import Head
 
 NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)

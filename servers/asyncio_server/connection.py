@@ -17,9 +17,9 @@ from servers.asyncio_server import answers, routes
 from servers.asyncio_server.bodies import BadChunk, Body
 from servers.asyncio_server.fan import Fan, shared_answer
 from servers.asyncio_server.requests import BadHead, Request, read_fields, read_line
-from servers.asyncio_server.websocket import LINGER_S
 from servers.asyncio_server.writing import Writing
 from servers.patience import CONTINUE, SAYING_NOTHING, Phase
+from servers.process import LINGER_S
 from servers.refusals import Refused
 from servers.rules import problems
 from servers.rules.bodies import SHORT_BYTES

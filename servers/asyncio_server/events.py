@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from servers.asyncio_server.following import Follower, Form
-from servers.asyncio_server.websocket import LINGER_S
+from servers.process import LINGER_S
 from servers.rules import events
 from servers.stream import Batch
 

@@ -24,6 +24,7 @@ from servers.asyncio_server.messages import (
     close_reason,
 )
 from servers.incoming import Incoming
+from servers.process import LINGER_S
 from servers.refusals import Refused
 from servers.rules import frames
 from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, short, text_frame
@@ -35,7 +36,6 @@ from servers.unaccepted import FREE_BYTES, Claim
 if TYPE_CHECKING:
     from servers.asyncio_server.server import Server
 
-LINGER_S = 2.0
 CLOSE_FRAME, PONG_FRAME = 0x88, 0x8A
 
 
