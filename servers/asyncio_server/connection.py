@@ -165,12 +165,14 @@ class Connection(Writing):
         except Exception:  # noqa: BLE001  (told to the client, and in the log)
             self.server.log_failure("A request failed.")
             self._refuse(Problem(500, SERVER_FAILED))
-        if isinstance(self.transport.get_protocol(), Connection):
-            self._after_turn(is_over)
+        self._after_turn(is_over)
         if self.server.woken:
             self.server.deliver()
 
     def _after_turn(self, is_over: bool) -> None:
+        if self.transport.get_protocol() is not self:
+            # What stays open has taken the connection over.
+            return
         self._flush()
         if self._is_closing:
             self._say_end()

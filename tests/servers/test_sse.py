@@ -169,6 +169,24 @@ def test_ends_whole_when_the_server_stops(serve: Callable[..., Server], model: s
     assert "Traceback" not in server.log.read_text()
 
 
+def test_a_connection_that_has_asked_before_stays_open(wire_server: Server) -> None:
+    """HTTP/1.0 ends a body by the connection's end: not before the stream's."""
+    asks = b"Host: localhost\r\nConnection: keep-alive\r\n\r\n"
+    for number in range(2):
+        with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\n" + asks)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(b"GET /streams/sse-again/sse HTTP/1.0\r\n" + asks)
+            received = b""
+            for awaited in (b'"notifications":[]', b'"data":%d' % number):
+                while awaited not in received:
+                    came = connection.recv(65536)
+                    assert came, "it ended"
+                    received += came
+                if b"data" not in awaited:
+                    assert publish(wire_server, "sse-again", number).status == 201
+
+
 def test_one_point_zero_is_sent_no_chunks(wire_server: Server) -> None:
     with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
         connection.sendall(b"GET /streams/sse-old/sse HTTP/1.0\r\nHost: localhost\r\n\r\n")
