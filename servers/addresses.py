@@ -35,25 +35,19 @@ class Addresses:
 
     def client(self, environ: "WSGIEnvironment") -> str:
         """Whom a request comes from."""
-        return self._of(environ)[0]
-
-    def has_share(self, environ: "WSGIEnvironment") -> bool:
-        """Whether this client may take a share only."""
-        return self._of(environ)[1]
+        return self._of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))[0]
 
     def share(self, environ: "WSGIEnvironment") -> str | None:
         """Whose share a request's subscriber takes; None if he may take all that there is."""
-        client, has_share = self._of(environ)
-        return client if has_share else None
+        return self.share_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
 
     def share_of(self, peer: str, forwarded: str) -> str | None:
         """The same, by the connection's address and the field X-Forwarded-For."""
-        client, has_share = self._tell(peer, forwarded if self._trusted else "")
+        client, has_share = self._of(peer, forwarded)
         return client if has_share else None
 
-    def _of(self, environ: "WSGIEnvironment") -> tuple[str, bool]:
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "") if self._trusted else ""
-        return self._tell(environ.get("REMOTE_ADDR", ""), forwarded)
+    def _of(self, peer: str, forwarded: str) -> tuple[str, bool]:
+        return self._tell(peer, forwarded if self._trusted else "")
 
     def _client_and_share(self, peer: str, forwarded: str) -> tuple[str, bool]:
         address = _parse(peer)
