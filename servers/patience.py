@@ -77,17 +77,17 @@ class Patience:
             Phase.IDLE: self._idle,
         }
 
-    def wait_for(self, unreader: Waited) -> None:
+    def wait_for(self, connection: Waited) -> None:
         """This connection has nothing to read; note since when. While it drips, its place stays."""
-        if unreader.waited_since_s is None:
-            unreader.waited_since_s = time.monotonic()
-            self._tables[unreader.phase][unreader] = None
+        if connection.waited_since_s is None:
+            connection.waited_since_s = time.monotonic()
+            self._tables[connection.phase][connection] = None
             if len(self._bodies) > self.most_bodies:
                 self._cut_first(self._bodies)
 
-    def forget(self, unreader: Waited) -> None:
+    def forget(self, connection: Waited) -> None:
         """What was waited for is there, or the connection has gone."""
-        self._tables[unreader.phase].pop(unreader, None)
+        self._tables[connection.phase].pop(connection, None)
 
     def make_room(self, connections: int) -> None:
         """Cut the one that is waited for longest, if others need its place."""
@@ -101,10 +101,10 @@ class Patience:
 
     def _cut_first(self, table: OrderedDict[Waited, None]) -> bool:
         try:
-            unreader, _ = table.popitem(last=False)
+            connection, _ = table.popitem(last=False)
         except KeyError:
             return False
-        unreader.refuse("This request had come half, and others needed its place; send it whole.")
+        connection.refuse("This request had come half, and others needed its place; send it whole.")
         return True
 
     def cut_late(self) -> None:
@@ -112,21 +112,21 @@ class Patience:
         now_s = time.monotonic()
         sentence = f"The request had not come whole after {self.request_timeout_s:g} s {AND_LONGER}."
         for table in (self._idle, self._heads, self._bodies):
-            for unreader in list(table):
-                if now_s - (unreader.waited_since_s or now_s) > self._limit_s(unreader):
-                    table.pop(unreader, None)
-                    unreader.refuse(sentence)
-                elif unreader.phase is Phase.IDLE:
+            for connection in list(table):
+                if now_s - (connection.waited_since_s or now_s) > self._limit_s(connection):
+                    table.pop(connection, None)
+                    connection.refuse(sentence)
+                elif connection.phase is Phase.IDLE:
                     break
 
-    def _limit_s(self, unreader: Waited) -> float:
-        if unreader.phase is Phase.IDLE:
+    def _limit_s(self, connection: Waited) -> float:
+        if connection.phase is Phase.IDLE:
             return self.keepalive_s
-        return self.request_timeout_s + unreader.received / BODY_BYTES_PER_S
+        return self.request_timeout_s + connection.received / BODY_BYTES_PER_S
 
     def cut_all(self) -> None:
         """The server stops: nobody is waited for any more."""
         for table in (self._ends, self._idle, self._heads, self._bodies):
-            for unreader in list(table):
-                table.pop(unreader, None)
-                unreader.refuse("The server stops; the request had not come whole.")
+            for connection in list(table):
+                table.pop(connection, None)
+                connection.refuse("The server stops; the request had not come whole.")
