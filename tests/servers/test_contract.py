@@ -27,6 +27,7 @@ from raw import (
     refused_upgrade,
     stats,
 )
+from waiting import until
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong
 
 from servers.transports import TRANSPORTS
@@ -56,14 +57,6 @@ def read() -> Iterator[Read]:
     yield open_reader
     for reader in opened:
         reader.close()
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for what must become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def collect(reader: Reader, count: int) -> list[Any]:

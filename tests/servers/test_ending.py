@@ -17,19 +17,12 @@ from conftest import Server
 from models import MODELS, WITH_WORKERS
 from processes import all_gone, descendants
 from raw import Answer, RawWebSocket, ask, publish, stats
+from waiting import until
 
 pytestmark = pytest.mark.long
 
 GONE_S = 6.0
 """A second until the loss is seen, three to say goodbye, and what a busy machine takes."""
-
-
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    """Wait for what must become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def refuses(server: Server) -> bool:
@@ -60,7 +53,7 @@ class Clients:
         self.answers: list[Answer] = []
         self._poll = threading.Thread(target=self._hold, args=(server,))
         self._poll.start()
-        until(lambda: stats(server, "main")["transports"]["long-poll"]["subscribers"] == 1)
+        until(lambda: stats(server, "main")["transports"]["long-poll"]["subscribers"] == 1, 15)
 
     def _hold(self, server: Server) -> None:
         with suppress(OSError):
@@ -92,9 +85,9 @@ def test_a_lost_master_ends_the_server_though_clients_are_on(
         server.process.kill()
         server.process.wait()
         assert clients.are_told()
-        until(lambda: refuses(server))
+        until(lambda: refuses(server), 15)
         assert all_gone(processes, GONE_S), "clients are still on"
-    until(lambda: is_bound_by_nobody(server))
+    until(lambda: is_bound_by_nobody(server), 15)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -141,7 +134,7 @@ def test_a_closed_terminal_ends_the_demo(
     printed = b""
     while b"serving on" not in printed:
         printed += os.read(ours, 4096)
-    until(lambda: len(descendants(process.pid)) >= 1)
+    until(lambda: len(descendants(process.pid)) >= 1, 15)
     processes = [process.pid, *descendants(process.pid)]
     os.close(ours)
     process.wait(15)
@@ -181,6 +174,6 @@ def test_a_hangup_is_a_reload_under_a_gunicorn_of_ones_own(tmp_path: Path, model
                 return bool(publish(server, "main", 2).json["cursor"].split(".")[0] != epoch)
             return False
 
-        until(is_another)
+        until(is_another, 15)
         process.terminate()
         assert process.wait(15) == 0

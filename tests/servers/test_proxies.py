@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import Server, leave_server, start_server
 from raw import READERS, Answer, RawWebSocket, ask, publish, refused_upgrade, stats
+from waiting import until
 
 pytestmark = pytest.mark.long
 
@@ -74,7 +74,7 @@ def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             command(request.param, directory, upstream, port), stdout=log, stderr=log, text=True
         )
     try:
-        until(lambda: answers(port))
+        until(lambda: answers(port), START_S)
         yield Behind(server, Server(process, f"http://127.0.0.1:{port}", directory / "proxy.log"))
     finally:
         process.terminate()
@@ -87,13 +87,6 @@ def answers(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port)).close()
         return True
     return False
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("transport", READERS)
@@ -141,8 +134,8 @@ def test_a_client_that_leaves_gives_its_place_back(behind: Behind) -> None:
     with closing(socket.create_connection(behind.proxy.address)) as poll:
         host = "%s:%d" % behind.proxy.address  # noqa: UP031
         poll.sendall(f"GET /streams/left/long-poll?wait=60 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        until(lambda: held() == 1)
-    until(lambda: held() == 0)
+        until(lambda: held() == 1, START_S)
+    until(lambda: held() == 0, START_S)
 
 
 def test_the_end_is_told_through_it(behind: Behind) -> None:
@@ -154,7 +147,7 @@ def test_the_end_is_told_through_it(behind: Behind) -> None:
     with closing(RawWebSocket(behind.proxy, "/streams/end/websocket")) as reader:
         reader.message()
         poll.start()
-        until(lambda: stats(behind.server, "end")["transports"]["long-poll"]["subscribers"] == 1)
+        until(lambda: stats(behind.server, "end")["transports"]["long-poll"]["subscribers"] == 1, START_S)
         behind.server.process.send_signal(signal.SIGTERM)
         assert reader.close_event().code == 1001
     poll.join()

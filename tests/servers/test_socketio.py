@@ -29,6 +29,7 @@ from raw import (
     refused_upgrade,
     stats,
 )
+from waiting import until
 
 MIB = 1 << 20
 MODELS = [name for name in OURS if set(SOCKETIO) <= set(SPOKEN[name])]
@@ -57,14 +58,6 @@ def no_traceback(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "any_server" in request.fixturenames:
         assert "Traceback" not in request.getfixturevalue("any_server").log.read_text()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for what must become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def subscribers(server: Server, stream: str) -> dict[str, int]:
@@ -208,7 +201,7 @@ class TestBothEngines:
             assert reader.batch()["notifications"][0]["data"] == 1
             reader.raw.post("41")
             reader.close()
-        until(lambda: subscribers(server, "main")[transport] == 0)
+        until(lambda: subscribers(server, "main")[transport] == 0, 20)
         open_reader(server, "main", transport).close()
         for raw in idle:
             raw.close()
@@ -229,7 +222,7 @@ class TestBothEngines:
 
         reading = threading.Thread(target=read)
         reading.start()
-        until(lambda: subscribers(server, "main")[transport] == 1)
+        until(lambda: subscribers(server, "main")[transport] == 1, 20)
         time.sleep(1)
         assert subscribers(server, "main")[transport] == 1
         ended.set()
@@ -431,7 +424,7 @@ def test_stalled_readers_hold_no_copies_and_delay_nobody(
     if isinstance(stalled.raw, RawPolling):
         stalled.raw.polls.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.raw.polls.request("GET", stalled.raw.path)
-    until(lambda: subscribers(server, "main")[transport] == 1)
+    until(lambda: subscribers(server, "main")[transport] == 1, 20)
     assert "Traceback" not in server.log.read_text()
     stalled.close()
     other.close()

@@ -10,13 +10,7 @@ import pytest
 from conftest import Server
 from models import ON_THE_WIRE
 from raw import EventReader, ask, publish, stats
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
+from waiting import until
 
 
 def subscribers(server: Server, stream: str) -> int:
