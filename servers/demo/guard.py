@@ -24,14 +24,13 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from flask import Flask, Response, request
-from wsproto.frame_protocol import CloseReason
 
 from clients.explain.story import STREAM as WIRE_STREAM
 from servers.bodies import Bodies
 from servers.connection import Connection
 from servers.demo.wire_page import from_this_machine
 from servers.problems import problem
-from servers.rules.frames import MESSAGE_TOO_BIG, CloseWith
+from servers.rules.frames import MESSAGE_TOO_BIG, POLICY_VIOLATION, TRY_AGAIN_LATER, CloseWith
 from servers.rules.handshake import is_own_origin
 from servers.settings import Settings
 from servers.stream import Streams
@@ -110,16 +109,16 @@ class Guard:
             return
         self.refuse_stream(stream)
         if self.publishes.take(self._client(environ)):
-            raise CloseWith(CloseReason.TRY_AGAIN_LATER, self.publishes.sentence)
+            raise CloseWith(TRY_AGAIN_LATER, self.publishes.sentence)
         if _bears_teachers_mark(body):
-            raise CloseWith(CloseReason.POLICY_VIOLATION, TEACHERS_MARK)
+            raise CloseWith(POLICY_VIOLATION, TEACHERS_MARK)
 
     def refuse_event(self, stream: str, text: str, environ: dict[str, Any]) -> None:
         """The same for what comes by an event of Socket.IO, whose size nobody has looked at yet."""
         if self.is_teacher(environ):
             return
         self.refuse_stream(stream)
-        if len(text.encode(errors="replace")) > MAX_PUBLISH_BYTES:
+        if len(text.encode()) > MAX_PUBLISH_BYTES:
             raise CloseWith(
                 MESSAGE_TOO_BIG,
                 f"A message may take {MAX_PUBLISH_BYTES} bytes at the most ({STUDENTS_LIMIT}).",
@@ -129,7 +128,7 @@ class Guard:
     def refuse_stream(self, stream: str) -> None:
         """Raises CloseWith where students may not publish to this stream at all."""
         if stream not in PLAY_STREAMS:
-            raise CloseWith(CloseReason.POLICY_VIOLATION, NOT_A_PLAY_STREAM)
+            raise CloseWith(POLICY_VIOLATION, NOT_A_PLAY_STREAM)
 
     def may_publish_anything(self, stream: str, environ: dict[str, Any]) -> bool:
         return self.is_teacher(environ) or (stream == WIRE_STREAM and from_this_machine(environ))
@@ -137,8 +136,8 @@ class Guard:
     def protect(self, app: Flask, settings: Settings) -> None:
         """Hold every request of the application against the rules."""
         status = {
-            CloseReason.POLICY_VIOLATION: 403,
-            CloseReason.TRY_AGAIN_LATER: 429,
+            POLICY_VIOLATION: 403,
+            TRY_AGAIN_LATER: 429,
         }
 
         @app.before_request
@@ -169,8 +168,8 @@ class Guard:
                 with bodies.read(request.environ, MAX_PUBLISH_BYTES, STUDENTS_LIMIT) as body:
                     self.refuse_publish(stream[1], body, request.environ)
             except CloseWith as refusal:
-                headers = {"Retry_After": "1"} if refusal.code == CloseReason.TRY_AGAIN_LATER else {}
-                return problem(status[CloseReason(refusal.code)], refusal.reason, **headers)
+                headers = {"Retry_After": "1"} if refusal.code == TRY_AGAIN_LATER else {}
+                return problem(status[refusal.code], refusal.reason, **headers)
             return None
 
     def connection_class(self) -> type[Connection]:
