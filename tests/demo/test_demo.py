@@ -350,6 +350,27 @@ def test_students_publish_to_play_streams_only(lan: Server) -> None:
         assert json.loads(socket.message())["notifications"][0]["data"] == "hello"
 
 
+@pytest.mark.parametrize("transport", raw.SOCKETIO)
+def test_students_publish_to_play_streams_only_by_socketio(demo: DEMO, transport: str) -> None:
+    """The same by events, each of which is answered: the session goes on."""
+    lan = demo("--lan")
+    for stream, data, words in (
+        ("race", 1, guard.NOT_A_PLAY_STREAM),
+        ("wire", 1, guard.NOT_A_PLAY_STREAM),
+        ("chat", {"teacher": 1}, guard.TEACHERS_MARK),
+        ("chat", "x" * 10_000, f"{guard.MAX_PUBLISH_BYTES} bytes"),
+    ):
+        with closing(raw.READERS[transport](lan, stream, transport)) as reader:
+            assert isinstance(reader, raw.SocketIOReader)
+            assert words in reader.publish(json.dumps({"data": data}))["problem"]
+    with closing(raw.READERS[transport](lan, "chat", transport)) as reader:
+        assert isinstance(reader, raw.SocketIOReader)
+        assert reader.publish('{"data":"hello"}')["id"] == 1
+        answers = [reader.publish('{"data":1}') for _ in range(guard.PUBLISH_BURST * 3)]
+        assert "problem" not in answers[0]
+        assert any("Slow down" in answer.get("problem", "") for answer in answers)
+
+
 @pytest.mark.parametrize("model", ["gevent", "gthread"])
 def test_students_are_held_to_a_rate(demo: DEMO, model: str) -> None:
     """429 with Retry-After, and 1013 on a WebSocket; the teacher is not."""
