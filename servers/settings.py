@@ -28,7 +28,9 @@ def _setting(default: Any, meaning: str, least: float) -> Any:
 class Settings:
     """The server's limits; raises ValueError, naming the setting, where one is out of range."""
 
-    max_subscribers: int = _setting(2000, "open WebSockets, event streams and held long polls together", 1)
+    max_subscribers: int = _setting(
+        2000, "open WebSockets, event streams, sessions of Socket.IO and held long polls together", 1
+    )
     max_subscribers_per_address: int = _setting(
         300, "of them for one address, but loopback and trusted proxies", 1
     )
@@ -41,14 +43,15 @@ class Settings:
     )
     send_timeout_s: float = _setting(10.0, "seconds a peer may take nothing before it is cut", 0.1)
     ping_interval_s: float = _setting(
-        25.0, "seconds between WebSocket pings, or comments on event streams", 0.1
+        25.0, "seconds between pings of WebSockets and Socket.IO, or comments on event streams", 0.1
     )
     request_timeout_s: float = _setting(20.0, "seconds a request's head, or its body, may take to come", 0.1)
     allow_hosts: tuple[str, ...] = field(
         default=(), metadata={"meaning": "further name to answer under on loopback: a proxy's (repeatable)"}
     )
     allow_origins: tuple[str, ...] = field(
-        default=(), metadata={"meaning": "foreign origin whose pages may open WebSockets (repeatable)"}
+        default=(),
+        metadata={"meaning": "foreign origin whose pages may open WebSockets or use Socket.IO (repeatable)"},
     )
     trusted_proxy: tuple[str, ...] = field(
         default=(),

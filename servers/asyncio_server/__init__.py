@@ -1,4 +1,4 @@
-"""The server model `asyncio`: the whole contract on protocols and uvloop, without a framework.
+"""The server model `asyncio`: the contract, but for Socket.IO, on protocols and uvloop, without a framework.
 
 It is what Python can do: one thread, no task, no queue and no coroutine for a client. What is shared is made
 once: a batch, the frame and the answer around it, a head that many requests have in common.
@@ -9,5 +9,5 @@ once: a batch, the frame and the answer around it, a head that many requests hav
 - `fan.py` holds who waits at the head of a stream; the publisher's turn writes to all of them.
 - `routes.py` answers; `server.py` puts it together; `turns.py` and `deadlines.py` are its clocks.
 
-The rules are those of `servers/rules` and `servers/stream.py`. It offers no permessage-deflate.
+The rules are those of `servers/rules` and `servers/stream.py`. What it lacks stands in `servers/models.py`.
 """
