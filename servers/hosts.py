@@ -3,7 +3,7 @@
 from flask import Flask, Response, request
 
 from servers.problems import response_to
-from servers.rules.hosts import Hosts, absolute_host
+from servers.rules.hosts import SERVED_METHODS, Hosts, absolute_host
 from servers.rules.problems import Problem
 from servers.settings import Settings
 
@@ -33,5 +33,5 @@ def refuse_foreign_hosts(app: Flask, settings: Settings) -> None:
         if refused:
             return response_to(refused)
         if target == "*":
-            return Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
+            return Response(status=204, headers={"Allow": SERVED_METHODS})
         return None

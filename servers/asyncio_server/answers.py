@@ -41,7 +41,7 @@ def rest(fields: dict[str, str], body: bytes) -> bytes:
 
 
 def head(fields: dict[str, str], size: int | None) -> bytes:
-    """The fields, for a body of so many bytes; None: its length is not known."""
+    """The fields, for a body of so many bytes; None: its length is not known, or there is none."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     if size is None:
         return f"{lines}\r\n".encode("latin-1")

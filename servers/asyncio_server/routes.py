@@ -17,7 +17,7 @@ from servers.asyncio_server.requests import Request
 from servers.asyncio_server.websocket import WebSocket
 from servers.rules import arguments, events, greeting, handshake
 from servers.rules.bodies import ECHO_FIELDS
-from servers.rules.hosts import absolute_host
+from servers.rules.hosts import SERVED_METHODS, absolute_host
 from servers.rules.problems import Problem
 from servers.rules.publishing import publish_body, publish_message, refuse_by_head
 from servers.stream import Stream
@@ -64,8 +64,7 @@ def answer(connection: "Connection", request: Request) -> Problem | Body | None:
     if refused:
         return refused
     if target == "*":
-        rest = answers.rest({"Allow": "GET, HEAD, OPTIONS, POST"}, b"")
-        connection.answer(request, 204, rest.replace(b"Content-Length: 0\r\n", b""))
+        connection.answer(request, 204, answers.head({"Allow": SERVED_METHODS}, None))
         return None
     route, request.name = find(line.path)
     if route is None:

@@ -28,6 +28,8 @@ MISDIRECTED = (
 )
 NOT_HTTP = "The target's scheme is not http, which is all that is served here."
 FRAGMENT = "A target has no fragment (RFC 9112, section 3.2.1)."
+SERVED_METHODS = "GET, HEAD, OPTIONS, POST"
+"""What `OPTIONS *` is told (RFC 9110, section 9.3.7)."""
 NO_SUCH_PATH = "There is nothing here: a path begins with one slash."
 
 
