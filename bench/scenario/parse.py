@@ -50,7 +50,7 @@ LEAST_BANDWIDTH_MBIT = 0.5
 """A slower link than this would be full of its own check's packets."""
 CALIBRATION = "core_busy_share"
 GENERATOR_BOUND = "generator_cpu_share"
-"""The key of a group of cells that is not a factor."""
+"""The keys of a group of cells that are no factors; the second bounds the first."""
 CORE_BUSY_SHARE = Annotated[float, Meta(ge=0.05, le=0.9)]
 NO_TRANSPORT = "none"
 """The transport of a baseline in the file."""
@@ -125,7 +125,9 @@ def parse(toml: str) -> Scenario:
         of_group = _grid(values, where)
         cells.update(dict.fromkeys(of_group))
         if CALIBRATION in own:
-            calibrated.append(_calibrated(own, of_group, where))
+            calibrated.append(_calibrated(values, of_group, where))
+        elif GENERATOR_BOUND in own:
+            raise ScenarioError(f"{where}: {GENERATOR_BOUND} bounds {CALIBRATION}, which is missing")
     scenario = Scenario(
         toml=toml, cells=tuple(cells), calibrated=tuple(calibrated), **msgspec.structs.asdict(head)
     )
@@ -196,15 +198,15 @@ def _fit_to_system(cell: dict[str, Any], where: str) -> None:
         cell["server_model"] = None
 
 
-def _calibrated(own: dict[str, Any], cells: list[Settings], where: str) -> Calibrated:
+def _calibrated(values: Mapping[str, Any], cells: list[Settings], where: str) -> Calibrated:
     """A group whose loads follow the machine: they differ in nothing else, and fit the limits multiplied."""
-    core_busy_share: float = checked(CALIBRATION, CORE_BUSY_SHARE, own[CALIBRATION], where)
+    core_busy_share: float = checked(CALIBRATION, CORE_BUSY_SHARE, values[CALIBRATION], where)
     bound: float | None = None
-    if GENERATOR_BOUND in own:
-        bound = checked(GENERATOR_BOUND, CORE_BUSY_SHARE, own[GENERATOR_BOUND], where)
+    if GENERATOR_BOUND in values:
+        bound = checked(GENERATOR_BOUND, CORE_BUSY_SHARE, values[GENERATOR_BOUND], where)
     for load in ("subscribers", "publish_rate"):
         rest = {msgspec.structs.replace(cell.with_load(load, 1), memory=False) for cell in cells}
-        is_list = isinstance(own.get(load), list)
+        is_list = isinstance(values[load], list)
         if len(rest) == 1 and is_list and all(getattr(cell, load) for cell in cells):
             rising = sorted(cells, key=lambda cell: float(getattr(cell, load)))
             group = Calibrated(core_busy_share, load, tuple(rising), bound)

@@ -51,7 +51,7 @@ def calibrate(
     for number in range(1, ROUNDS + 1):
         for search in searches:
             on_stage(f"calibrating the load of {search.name}, {number} of {ROUNDS}")
-            search.note(*_shares(search, scenario.seed, directory))
+            search.note(*_shares(search.next_attempt, scenario.seed, directory))
     for search in searches:
         directory.add_calibration(search.json())
         print(f"loads of {search.name}: {search.said}", file=sys.stderr)
@@ -97,7 +97,7 @@ class _Search:
         """The smallest load at first, then the largest, multiplied."""
         return self.group.scaled(self.times)[-1 if self._found else 0]
 
-    def note(self, share: float | None, generator_share: float | None = None) -> None:
+    def note(self, share: float | None, generator_share: float | None) -> None:
         """How busy `next_attempt` kept the server's core, and the generator's; None if that is not known."""
         if share:
             times, bound_by = self.group.core_busy_share / share, "server"
@@ -130,32 +130,18 @@ class _Search:
         }
 
 
-def _shares(search: _Search, seed: int, directory: writer.RunDirectory) -> tuple[float | None, float | None]:
-    """How busy the next attempt kept the server's core with the server's own work, and the generator's with
-    the generator's, if the group bounds that."""
-    if search.group.generator_cpu_share is None:
-        return _core_busy_share(search.next_attempt, seed, directory), None
-    window = _window(search.next_attempt, seed, directory)
-    generator = None if window is None else METRICS["generator_cpu_share"].figure(window)
-    return _share_of_server(window), generator
-
-
-def _core_busy_share(settings: Settings, seed: int, directory: writer.RunDirectory) -> float | None:
-    return _share_of_server(_window(settings, seed, directory))
-
-
-def _share_of_server(window: Window | None) -> float | None:
-    if window is None or window.server_cpu_us is None or not window.elapsed_us:
-        return None
-    return window.server_cpu_us / window.elapsed_us
-
-
-def _window(settings: Settings, seed: int, directory: writer.RunDirectory) -> Window | None:
-    """What one trial measured; None if it did not end."""
+def _shares(
+    settings: Settings, seed: int, directory: writer.RunDirectory
+) -> tuple[float | None, float | None]:
+    """How busy one trial kept the server's core with the server's own work, and the load generator's core
+    with the generator's; None if that is not known."""
     pinning = directory.record["pinning"]
     collected = trial.run(
         Planned("calibration", 1, 0, settings), seed=seed, pinning=pinning, scratch=directory.scratch()
     )
     if collected.exit != "finished":
-        return None
-    return Window.of(writer.as_trial(collected, pinning, directory.record["links"]))
+        return None, None
+    window = Window.of(writer.as_trial(collected, pinning, directory.record["links"]))
+    if window is None or window.server_cpu_us is None or not window.elapsed_us:
+        return None, None
+    return window.server_cpu_us / window.elapsed_us, METRICS["generator_cpu_share"].figure(window)

@@ -149,6 +149,7 @@ def test_joins_are_spread_over_the_wait_of_idle_subscribers() -> None:
         ),
         (CELL + "core_busy_share = 0.3", "core_busy_share takes one list of loads"),
         (CELL.replace("10", "[10, 20]") + "core_busy_share = 1.5", "core_busy_share must be a number"),
+        (CELL.replace("10", "[10]") + "generator_cpu_share = 0.5", "core_busy_share, which is missing"),
         (CELL.replace("10", "[10, 20]") + "core_busy_share = true", "core_busy_share must be a number"),
         (CELL.replace("10", "[10, 20]") + "core_busy_share = [0.3]", "core_busy_share must be a number"),
         (CELL.replace("10", "[10, 20]").replace("= 2", "= [1, 2]") + "core_busy_share = 0.3", "one list"),
@@ -230,6 +231,15 @@ def test_loads_that_follow_the_machine() -> None:
     before, after = ([planned.settings for planned in one.plan()] for one in (found, scaled))
     assert [scaled.cells.index(cell) for cell in after] == [found.cells.index(cell) for cell in before]
     assert max(cell.subscribers for cell in found.possible_cells) == 200
+
+
+def test_the_loads_of_a_group_may_stand_in_the_defaults() -> None:
+    """As any factor may."""
+    (group,) = parse(
+        HEAD + "[defaults]\nsubscribers = [20, 40]\n",
+        CELL.replace("subscribers = 10", "core_busy_share = 0.3"),
+    ).calibrated
+    assert [cell.subscribers for cell in group.cells] == [20, 40]
 
 
 def test_every_factor_is_checked_and_has_one_part() -> None:

@@ -52,11 +52,13 @@ class Machine:
         self.tried: list[Settings] = []
         self._busy_at = busy_at
         self._speeds = itertools.cycle(speeds)
-        monkeypatch.setattr(calibration, "_core_busy_share", self._core_busy_share)
+        monkeypatch.setattr(calibration, "_shares", self._shares)
 
-    def _core_busy_share(self, settings: Settings, seed: int, directory: writer.RunDirectory) -> float | None:
+    def _shares(
+        self, settings: Settings, seed: int, directory: writer.RunDirectory
+    ) -> tuple[float | None, float | None]:
         self.tried.append(settings)
-        return float(self._busy_at(settings.publish_rate)) / next(self._speeds)
+        return float(self._busy_at(settings.publish_rate)) / next(self._speeds), None
 
 
 def calibrate(tmp_path: Path) -> tuple[Scenario, dict[str, Any]]:
@@ -163,8 +165,8 @@ def test_the_load_stops_where_the_first_of_two_cores_is_busy_enough(
 ) -> None:
     """0.8 of the server's or half of the load generator's; one load is a list too."""
 
-    def shares(search: Any, seed: int, directory: writer.RunDirectory) -> tuple[float, float | None]:
-        asked = search.next_attempt.publish_rate
+    def shares(settings: Settings, *_: object) -> tuple[float, float | None]:
+        asked = settings.publish_rate
         return server_share * asked, None if generator_share is None else generator_share * asked
 
     monkeypatch.setattr(calibration, "_shares", shares)
