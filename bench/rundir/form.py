@@ -71,6 +71,8 @@ class CalibrationForm(msgspec.Struct, kw_only=True):
     server_model: str | None
     load: str
     core_busy_share: Real
+    generator_cpu_share: Real | None = None
+    bound_by: str = "server"
     found: list[Real | None]
     times: Real
     loads: list[Real]

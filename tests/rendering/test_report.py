@@ -21,6 +21,7 @@ from bench.analysis.store import Run
 from bench.analysis.summary import Summary
 from bench.evidence.metrics import METRICS
 from bench.rendering import arrange, figures, names
+from bench.rendering.looks import VERDICT_COLOURS
 from bench.rendering.report import report
 from bench.rendering.terminal import table
 
@@ -206,6 +207,45 @@ def test_invalid_trials_are_shown_with_their_reason(copied: Path) -> None:
     table.print_summary(run.run, run.summary, Console(file=output, width=80, highlight=False))
     assert "a dog sat on the switch" in output.getvalue()
     assert "NOT VALID" in output.getvalue()
+
+
+def test_each_server_by_itself_has_its_words_and_reasons(quick_run: Run) -> None:
+    """On the colours of their verdicts, as everywhere: dark letters would not be read on a dark page."""
+    page = report.render(quick_run.run, told.judged_alone(quick_run.summary), [])
+    rows = page[page.index('<h2 id="servers">') :]
+    for word in told.WORDS:
+        assert f'<span class="verdict" style="background: {VERDICT_COLOURS[word]}">{word}</span>' in rows
+    for row in range(len(told.SERVERS)):
+        assert f"low-latency on <code>{row}</code>." in rows
+    assert 'href="#servers"' in page
+    assert 'id="servers"' not in report.render(quick_run.run, quick_run.summary, [])
+
+
+@pytest.mark.parametrize(
+    ("more", "kept_busy"),
+    [
+        ({}, "the server&#39;s 60%"),
+        ({"generator_cpu_share": 0.5, "bound_by": "server"}, "the server&#39;s 60%"),
+        ({"generator_cpu_share": 0.5, "bound_by": "generator"}, "the load generator&#39;s 50%"),
+    ],
+)
+def test_whose_core_bounds_a_fitted_load_is_told(
+    more: dict[str, Any], kept_busy: str, quick_run: Run
+) -> None:
+    """Runs of the time before a load could be bound by the load generator were bound by the server."""
+    fitted = {
+        "transport": "websocket",
+        "system": "wirelab",
+        "server_model": "gevent",
+        "load": "publish_rate",
+        "core_busy_share": 0.6,
+        "found": [0.5, None],
+        "times": 1.2,
+        "loads": [132.0],
+        **more,
+    }
+    page = report.render({**quick_run.run, "calibrations": [fitted]}, quick_run.summary, [])
+    assert f'<td class="text">{kept_busy}</td>' in page
 
 
 def test_the_page_is_no_wider_than_a_phone(whole: str, article_run: Run, visit: Visits) -> None:

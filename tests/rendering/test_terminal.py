@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench.analysis.store import Run
 from bench.analysis.summary import Summary
-from bench.rendering import arrange
+from bench.rendering import arrange, names
 from bench.rendering.terminal import table
 
 
@@ -42,6 +42,17 @@ def test_what_lies_outside_its_band_is_marked(quick_run: Run) -> None:
     text = printed(quick_run, told.outside(quick_run.summary))
     assert re.search(r"latency, mean \(ms\).*†", text)
     assert re.search(r"^† outside the band around its prediction: 1 of", text, re.MULTILINE)
+
+
+def test_each_server_by_itself_is_a_row(quick_run: Run) -> None:
+    """All of nine fit 80 columns; nothing of a run of one server."""
+    text = printed(quick_run, told.judged_alone(quick_run.summary))
+    assert max(map(len, text.splitlines())) <= 80
+    matrix = text[text.index("Each server by itself") :]
+    for system, model in told.SERVERS:
+        name = names.server_name(system, model)
+        assert re.search(rf"^ ?{re.escape(name)} +(holds|fails|depends|–) ", matrix, re.MULTILINE), name
+    assert "Each server by itself" not in printed(quick_run)
 
 
 def test_nothing_is_marked_where_theory_was_met(quick_run: Run) -> None:

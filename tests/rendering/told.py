@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from bench.analysis.summary import Summary
+from bench.analysis.claims import CLAIMS
+from bench.analysis.summary import ServerVerdict, ServerVerdicts, Summary
 from bench.scenario.settings import SETTINGS
 
 
@@ -20,6 +21,34 @@ def outside(summary: Summary, transport: str = "websocket") -> Summary:
     )
     cell["residuals"]["latency_ms_mean"].update(outcome="outside", residual_share=0.5)
     return msgspec.convert(told, Summary).only(lambda cell: True)
+
+
+SERVERS = [
+    *(("wirelab", model) for model in ("gevent", "gthread", "asgi", "asyncio")),
+    *(("stock", model) for model in ("gevent", "gthread")),
+    ("node", None),
+    ("nchan", None),
+    ("elsewhere", None),
+]
+WORDS: tuple[Literal["holds", "fails", "depends", "inconclusive"], ...]
+WORDS = ("holds", "fails", "depends", "inconclusive")
+
+
+def judged_alone(summary: Summary) -> Summary:
+    """The summary with nine servers, each judged by itself, with all kinds of verdicts."""
+    compared = sorted(claim.id for claim in CLAIMS if claim.compares)
+    servers = [
+        ServerVerdicts(
+            system=system,
+            server_model=model,
+            verdicts={
+                id_: ServerVerdict(verdict=WORDS[(row + column) % len(WORDS)], short=f"{id_} on `{row}`.")
+                for column, id_ in enumerate(compared)
+            },
+        )
+        for row, (system, model) in enumerate(SERVERS)
+    ]
+    return msgspec.structs.replace(summary, servers=servers)
 
 
 def everything(summary: Summary) -> Summary:

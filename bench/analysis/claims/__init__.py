@@ -42,20 +42,17 @@ CLAIMS: tuple[Claim, ...] = (
 
 def judge_servers(measured: Measured) -> list[dict[str, Any]]:
     """The claims that compare transports, judged on each server by itself; nothing if there is only one."""
-    servers = measured.servers
+    if len(measured.servers) == 1:
+        return []
     return [
-        {
-            **server._asdict(),
-            "verdicts": {
-                claim.id: {key: judged[key] for key in ("verdict", "short")}
-                for claim in CLAIMS
-                if claim.compares
-                for judged in (judge(claim, measured.alone(server)),)
-            },
-        }
-        for server in servers
-        if len(servers) > 1
+        {**server._asdict(), "verdicts": _judge_alone(measured.alone(server))} for server in measured.servers
     ]
+
+
+def _judge_alone(alone: Measured) -> dict[str, dict[str, str]]:
+    """The claims that compare transports, by their ids, on the one server that is judged."""
+    verdicts = {claim.id: judge(claim, alone) for claim in CLAIMS if claim.compares}
+    return {id_: {"verdict": judged["verdict"], "short": judged["short"]} for id_, judged in verdicts.items()}
 
 
 def judge_all(measured: Measured) -> list[dict[str, Any]]:

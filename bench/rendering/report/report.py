@@ -113,6 +113,7 @@ def render(run: dict[str, Any], summary: Summary, drawn: list[figures.Drawn]) ->
         names=names,
         look=look,
         system_label=registry.label,
+        kept_busy=_kept_busy,
         verdict_colours=VERDICT_COLOURS,
         main=main,
         answer=[metric for metric in ANSWER if any(cell.metrics.get(metric) for cell in main)],
@@ -161,6 +162,13 @@ def _shown(value: Any) -> Any:
 def _code(text: str) -> Markup:
     """The text escaped, with what stands in backquotes as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _kept_busy(calibration: dict[str, Any]) -> str:
+    """Whose core the largest load of a fitted group keeps busy, and how busy."""
+    if calibration.get("bound_by") == "generator":
+        return f"the load generator's {calibration['generator_cpu_share']:.0%}"
+    return f"the server's {calibration['core_busy_share']:.0%}"
 
 
 def _slug(words: str) -> str:

@@ -15,7 +15,7 @@ from bench.rendering import names
 from bench.rendering.terminal.console import console as terminal
 
 UNDECIDED = "inconclusive"
-STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", "inconclusive": "dim"}
+STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", UNDECIDED: "dim"}
 
 
 def print_claims(summary: Summary, console: Console | None = None) -> None:
@@ -30,7 +30,7 @@ def print_claims(summary: Summary, console: Console | None = None) -> None:
 
 
 def print_servers(summary: Summary, console: Console | None = None) -> None:
-    """The claims that compare transports, a row a claim and a column a server that is judged by itself."""
+    """The claims that compare transports, a column each; a row a server, which is judged by itself."""
     if not summary.servers:
         return
     table = Table(
