@@ -15,7 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
 import signal
 import socket
@@ -28,7 +28,7 @@ import psutil
 
 from bench.systems.nchan import program
 from bench.systems.nchan.publisher import prime
-from bench.systems.parent import end_with_parent
+from bench.systems.parent import adopt_orphans, end_with_parent
 
 TEMPLATE = Path(__file__).with_name("nginx.conf")
 STREAM = "main"
@@ -37,7 +37,6 @@ BACKLOG = 4096
 START_S = 20.0
 STOP_S = 3.0
 LOOK_S = 0.02
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def configuration(address: str, max_subscribers: int, ping_interval_s: float, directory: Path) -> str:
@@ -91,20 +90,19 @@ def wait_until_ready(master: subprocess.Popen[bytes], url: str) -> None:
 def end(master: subprocess.Popen[bytes]) -> None:
     """End the master, which ends its worker, and what is left of either."""
     master.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         master.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        pass
     for left in psutil.Process().children(recursive=True):
-        left.kill()
+        # A worker may end between the two.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 def main(host: str, max_subscribers: str, ping_interval_s: str, directory: str) -> int:
     """Serve until SIGTERM, Ctrl-C, or nginx's end."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     master, address = start(host, int(max_subscribers), float(ping_interval_s), Path(directory))
     try:
         wait_until_ready(master, f"http://{address}")
