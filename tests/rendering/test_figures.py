@@ -94,6 +94,22 @@ def test_servers_are_rows_and_transports_marks(article_run: Run) -> None:
     assert rows_of(summary.only(lambda cell: cell.server_model in ("gevent", "gthread"))) == []
 
 
+def test_servers_are_compared_by_polls_as_often(article_run: Run) -> None:
+    """Of cells that poll twice as often on a server alone, none is drawn beside the others'."""
+    more = msgspec.to_builtins(told.everything(article_run.summary))
+    for cell in list(more["cells"]):
+        if cell["transport"] == "short-poll" and cell["server_model"] == "gevent":
+            often = {**cell["metrics"], "server_cpu_us_per_delivery": {"value": 1e9, "low": 1e9, "high": 1e9}}
+            more["cells"].append(
+                {**cell, "id": f"{cell['id']}-often", "poll_interval_s": 0.123, "metrics": often}
+            )
+    figure, caption = figures.make("servers-cpu", msgspec.convert(more, Summary))
+    assert figure is not None
+    assert max(line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1) < 1e9
+    assert "Short polls come every" in caption
+    assert "0.123" not in caption
+
+
 def named_rows(panel: Axes) -> bool:
     """Do names stand along the vertical axis, rather than numbers?"""
     ticks = [label.get_text() for label in panel.get_yticklabels()]

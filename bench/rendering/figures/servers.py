@@ -6,17 +6,22 @@ order of their cheapest transport; nothing is compared across an emulated link.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.analysis.estimate import Estimate
 from bench.analysis.summary import Summary
 from bench.rendering import arrange, names
 from bench.rendering.arrange import Cell
-from bench.rendering.figures.style import FAINT, LABEL_SIZE, WIDTH, plain_log
+from bench.rendering.figures.style import FAINT, LABEL_SIZE, STYLE, WIDTH, plain_log
 from bench.rendering.looks import look
 
 LEAST_SERVERS = 3
+SERVER = ("system", "server_model")
+"""The settings that a row tells."""
 SPREAD = 0.34
 """How far apart the marks of one row lie, in rows."""
 
@@ -29,9 +34,8 @@ def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
         rows.setdefault(names.server_name(cell.system, cell.server_model), []).append(cell)
     if len(rows) < LEAST_SERVERS:
         return None, ""
-    ordered = sorted(rows.items(), key=lambda row: min(_value(cell, metric) for cell in row[1]))
-    shown = [cell for cell in arrange.in_order(cells) if cell.transport]
-    transports = list(dict.fromkeys(cell.transport for cell in shown))
+    ordered = sorted(rows.items(), key=lambda row: min(_estimate(cell, metric).value for cell in row[1]))
+    transports = list(dict.fromkeys(cell.transport for cell in arrange.in_order(cells)))
     figure = Figure(figsize=(WIDTH, 1.6 + 0.62 * len(rows)), layout="constrained")
     panel = figure.subplots()
     for place, (_, mine) in enumerate(ordered):
@@ -45,7 +49,7 @@ def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
     panel.set_xlabel(names.label(metric))
     panel.grid(visible=False, axis="y")
     for place in range(len(ordered) - 1):
-        panel.axhline(place + 0.5, color="#E4E4E4", linewidth=0.8)
+        panel.axhline(place + 0.5, color=STYLE["grid.color"], linewidth=STYLE["grid.linewidth"])
     handles = [
         Line2D([], [], linestyle="", markersize=10, marker=kind.marker, color=kind.colour, label=kind.label)
         for kind in map(look, transports)
@@ -53,42 +57,65 @@ def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
     figure.legend(
         handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=LABEL_SIZE
     )
-    loads = {arrange.load_key(cell, "system", "server_model") for cell in cells}
-    alike = f"All with {names.load_names(cells, 'system', 'server_model')[0]}." if len(loads) == 1 else ""
-    each = "" if alike else "Each at a load of its own, which the tables tell."
-    return figure, (
+    caption = (
         "Each mark is a median over valid trials with its 95 % interval; further left is less, and each step "
-        f"of the axis multiplies. {alike}{each}"
+        "of the axis multiplies. "
     )
+    if len({arrange.load_key(cell, *SERVER) for cell in cells}) == 1:
+        caption += f"All with {names.load_names(cells, *SERVER)[0]}."
+    else:
+        caption += "Each at a load of its own, which the tables tell."
+    polls = {cell.poll_interval_s for cell in cells if names.has_factor(cell.transport, "poll_interval_s")}
+    if len(polls) == 1:
+        caption += f" Short polls come every {polls.pop():g} s."
+    if any(map(arrange.is_floor, cells)):
+        caption += " Hollow: the noise floor, a server without a framework."
+    return figure, caption
 
 
 def _alike(summary: Summary, metric: str) -> list[Cell]:
-    """Measured cells on loopback, one for each server and transport: those under the load that most share, or
-    all if each has but one."""
+    """Measured cells on loopback, one for each server and transport: those under the load that most share, and
+    with the transport's own factors that most share, or all if each has but one."""
     cells = [
         cell
         for cell in arrange.cells_with(summary, [metric])
         if not arrange.is_linked(cell) and not cell.permessage_deflate
     ]
-    one = {(cell.system, cell.server_model, cell.transport): cell for cell in cells}
-    if len(one) == len(cells):
+    if len(_one_each(cells)) == len(cells):
         return cells
-    loads: dict[str, list[Cell]] = {}
+    alike = _most_shared(cells, lambda cell: arrange.load_key(cell, *SERVER))
+    by_transport: dict[str | None, list[Cell]] = {}
+    for cell in alike:
+        by_transport.setdefault(cell.transport, []).append(cell)
+    return [
+        cell
+        for mine in by_transport.values()
+        for cell in _one_each(_most_shared(mine, lambda cell: arrange.series_key(cell, *SERVER)))
+    ]
+
+
+def _most_shared(cells: list[Cell], key: Callable[[Cell], str]) -> list[Cell]:
+    """Those of the cells that have the key that the most servers have."""
+    found: dict[str, list[Cell]] = {}
     for cell in cells:
-        loads.setdefault(arrange.load_key(cell, "system", "server_model"), []).append(cell)
-    most = max(loads.values(), key=lambda group: len({(c.system, c.server_model) for c in group}))
-    return list({(cell.system, cell.server_model, cell.transport): cell for cell in most}.values())
+        found.setdefault(key(cell), []).append(cell)
+    return max(found.values(), key=lambda alike: len({(cell.system, cell.server_model) for cell in alike}))
 
 
-def _value(cell: Cell, metric: str) -> float:
+def _one_each(cells: list[Cell]) -> list[Cell]:
+    """One cell for each server and transport."""
+    return list({(cell.system, cell.server_model, cell.transport): cell for cell in cells}.values())
+
+
+def _estimate(cell: Cell, metric: str) -> Estimate:
+    """The metric, which a drawn cell has."""
     estimate = cell.metrics[metric]
     assert estimate is not None
-    return float(estimate.value)
+    return estimate
 
 
 def _mark(panel: Axes, cell: Cell, metric: str, row: float) -> None:
-    estimate, kind = cell.metrics[metric], look(cell.transport)
-    assert estimate is not None
+    estimate, kind = _estimate(cell, metric), look(cell.transport)
     if estimate.low is not None and estimate.high is not None:
         panel.plot([estimate.low, estimate.high], [row, row], color=kind.colour, linewidth=2)
     floor = arrange.is_floor(cell)
