@@ -74,8 +74,8 @@ def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
 
 
 def _alike(summary: Summary, metric: str) -> list[Cell]:
-    """Measured cells on loopback, one for each server and transport: those under the load that most share, and
-    with the transport's own factors that most share, or all if each has but one."""
+    """Measured cells on loopback, one for each server and transport: those under the load that most servers
+    share, and with the transport's own factors that most share, or all if each has but one."""
     cells = [
         cell
         for cell in arrange.cells_with(summary, [metric])
