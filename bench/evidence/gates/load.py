@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.evidence.gates.gate import NOTHING, Gate, Reading
 from bench.evidence.window import Window
-from bench.systems.registry import is_noise_floor
+from bench.systems.registry import FORMER
 from clients.publisher import ON_SHARE
 
 PUBLISHER_LATE_MS = 5.0
@@ -91,9 +91,10 @@ def _generator_delay_ms(window: Window) -> Reading:
     the median. (Decided 2026-11-27, after nchan's cells had failed; until then held polls had the same limit
     as short ones.)
 
-    Not for the noise floor: it shows what the harness itself adds, and this delay is part of that."""
+    The noise floor is asked too, since it stands beside others as a server: a cell that is valid for it alone
+    would favour it. Runs of the time when it was a system of its own (`FORMER`) were not asked."""
     record = window.record
-    if not window.asks_again or is_noise_floor(record["system"], record["server_model"]):
+    if not window.asks_again or record["system"] in FORMER:
         return Reading(None, limit=GENERATOR_DELAY_MS)
     limit_ms = GENERATOR_DELAY_MS
     requests, deliveries = window.trial.requests, window.trial.deliveries
