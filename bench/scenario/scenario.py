@@ -25,6 +25,8 @@ from bench.scenario.settings import Settings
 
 TIMES = (0.25, 2.5)
 """By how much a calibrated load may be multiplied; the largest has to fit all limits."""
+ROUNDS = 4
+"""How many trials of each calibrated group go before the first trial that is kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +120,11 @@ class Scenario:
     def expected_s(self) -> float:
         """About how many seconds all trials take together."""
         return self.repeats * sum(cell.expected_s for cell in self.cells)
+
+    @property
+    def calibrating_s(self) -> float:
+        """About how many seconds it takes before, to fit loads to the machine."""
+        return ROUNDS * sum(group.cells[-1].expected_s for group in self.calibrated)
 
     def plan(self) -> list[Planned]:
         """Every trial in the order in which it is to run, counted from 1."""

@@ -36,11 +36,9 @@ from bench.evidence.metrics import METRICS
 from bench.evidence.window import Window
 from bench.rundir import writer
 from bench.scenario.labels import server_name
-from bench.scenario.scenario import TIMES, Calibrated, Planned, Scenario
+from bench.scenario.scenario import ROUNDS, TIMES, Calibrated, Planned, Scenario
 from bench.scenario.settings import Settings
 from bench.trials import trial
-
-ROUNDS = 4
 
 
 def calibrate(

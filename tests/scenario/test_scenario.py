@@ -224,6 +224,8 @@ def test_loads_that_follow_the_machine() -> None:
     cells = CELL + CELL.replace("10", "[40, 20, 80]") + "core_busy_share = 0.3"
     found = parse(HEAD, cells)
     (group,) = found.calibrated
+    assert found.calibrating_s == 4 * group.cells[-1].expected_s
+    assert parse().calibrating_s == 0
     assert (group.load, group.core_busy_share) == ("subscribers", 0.3)
     assert [cell.subscribers for cell in group.cells] == [20, 40, 80]
     scaled = found.with_loads([0.777])

@@ -34,7 +34,7 @@ class Progress:
     def __init__(self, scenario: Scenario, *, live: bool) -> None:
         self._scenario = scenario
         self._plan = scenario.plan()
-        self._left_s = scenario.expected_s
+        self._left_s = scenario.calibrating_s + scenario.expected_s
         self._latest: list[tuple[str, str]] = []
         self._current = ""
         self._bar = Bar(
@@ -51,7 +51,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._say(
-            f"{self._scenario.name}: {len(self._plan)} trials, about {_minutes(self._scenario.expected_s)}: "
+            f"{self._scenario.name}: {len(self._plan)} trials, about {_minutes(self._left_s)}: "
             + " ".join(self._scenario.question.split())
         )
         if self._live:
@@ -75,6 +75,8 @@ class Progress:
 
     def begin(self, planned: Planned) -> None:
         """A trial begins."""
+        if planned.order == 1:
+            self._left_s = self._scenario.expected_s
         self._current = f"{planned.order}/{len(self._plan)} {planned.id}"
         self.stage("starting")
 
