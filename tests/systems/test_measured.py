@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import running
+from running import HEAD, NCHAN, needs_nchan, running
 
 from bench.analysis import store
 from bench.commands.bench import perform
@@ -18,15 +18,7 @@ from bench.scenario.parse import parse
 from bench.systems.registry import SYSTEMS
 
 LOCUSTFILE = Path(__file__).parents[2] / "bench" / "locustfile.py"
-SCENARIO = """
-name = "systems"
-question = "?"
-prediction = "!"
-expected_length = "seconds"
-repeats = 1
-minimum_valid_trials = 1
-spare_repeats = 0
-
+SCENARIO = f"""{HEAD}
 [defaults]
 poll_interval_s = 0.2
 subscribers = 10
@@ -34,8 +26,6 @@ publish_rate = 20
 window_s = 0.6
 settle_s = 0.2
 """
-NCHAN = SYSTEMS["nchan"]
-needs_nchan = pytest.mark.skipif(NCHAN.missing() is not None, reason=str(NCHAN.missing()))
 
 
 def measured(directory: Path, *cells: str) -> None:

@@ -11,16 +11,12 @@ from urllib.request import urlopen
 
 import pytest
 from processes import all_gone, descendants
-from running import Following, Running, follow_through_cuts, running, until
+from running import NCHAN, Following, Running, follow_through_cuts, needs_nchan, running, until
 
 from bench.systems.nchan import program
 from bench.systems.nchan.publisher import NchanPublisher
-from bench.systems.registry import SYSTEMS
 
 pytestmark = pytest.mark.long
-
-NCHAN = SYSTEMS["nchan"]
-needs_nchan = pytest.mark.skipif(NCHAN.missing() is not None, reason=str(NCHAN.missing()))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Server
 from raw import ask, stats
+from running import HEAD
 
 from bench.commands.bench import perform
 from bench.scenario.parse import parse
@@ -26,14 +27,7 @@ echo "$*" >> {log}
 """
 INSTALLS = "mkdir node_modules"
 FAILS = "echo 'npm error code E404' >&2; exit 1"
-SCENARIO = """
-name = "node"
-question = "?"
-prediction = "!"
-expected_length = "seconds"
-repeats = 1
-minimum_valid_trials = 1
-
+SCENARIO = f"""{HEAD}
 [defaults]
 system = "node"
 subscribers = 10

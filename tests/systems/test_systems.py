@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from running import HEAD
 
 from bench.analysis import store
 from bench.commands.bench import perform
@@ -30,14 +31,7 @@ from clients.long_poll import LongPollSubscriber
 from clients.short_poll import ShortPollSubscriber
 from clients.subscriber import Subscriber
 
-SCENARIO = """
-name = "systems"
-question = "?"
-prediction = "!"
-expected_length = "seconds"
-repeats = 1
-minimum_valid_trials = 1
-
+SCENARIO = f"""{HEAD}
 [[cells]]
 transport = "short-poll"
 poll_interval_s = 0.2
@@ -112,6 +106,18 @@ def test_each_has_client_classes_of_its_transports_by_their_names(system: System
         name: name for name in system.transports
     }
     assert set(system.transports) <= set(TRANSPORTS)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        pytest.param(system, marks=pytest.mark.long) if system.name in ("node", "nchan") else system
+        for system in SYSTEMS.values()
+    ],
+    ids=list(SYSTEMS),
+)
+def test_each_can_run_here(system: System) -> None:
+    """What needs more than Python says what to install."""
     if said := system.missing():
         pytest.skip(said)
 
