@@ -22,8 +22,10 @@ from bench.rendering.looks import look
 LEAST_SERVERS = 3
 SERVER = ("system", "server_model")
 """The settings that a row tells."""
-SPREAD = 0.34
-"""How far apart the marks of one row lie, in rows."""
+SPREAD = 0.8
+"""How far apart the first and the last mark of one row lie, in rows: equal costs must not hide each other."""
+ROW_INCHES = 0.75
+MARK_POINTS = 8.5
 
 
 def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
@@ -36,7 +38,7 @@ def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
         return None, ""
     ordered = sorted(rows.items(), key=lambda row: min(_estimate(cell, metric).value for cell in row[1]))
     transports = list(dict.fromkeys(cell.transport for cell in arrange.in_order(cells)))
-    figure = Figure(figsize=(WIDTH, 1.6 + 0.62 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.6 + ROW_INCHES * len(rows)), layout="constrained")
     panel = figure.subplots()
     for place, (_, mine) in enumerate(ordered):
         for cell in mine:
@@ -51,7 +53,15 @@ def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
     for place in range(len(ordered) - 1):
         panel.axhline(place + 0.5, color=STYLE["grid.color"], linewidth=STYLE["grid.linewidth"])
     handles = [
-        Line2D([], [], linestyle="", markersize=10, marker=kind.marker, color=kind.colour, label=kind.label)
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            markersize=MARK_POINTS,
+            marker=kind.marker,
+            color=kind.colour,
+            label=kind.label,
+        )
         for kind in map(look, transports)
     ]
     figure.legend(
@@ -123,7 +133,7 @@ def _mark(panel: Axes, cell: Cell, metric: str, row: float) -> None:
         estimate.value,
         row,
         marker=kind.marker,
-        markersize=10,
+        markersize=MARK_POINTS,
         color=kind.colour,
         markerfacecolor="white" if floor else kind.colour,
         markeredgecolor=kind.colour if floor else FAINT,

@@ -15,6 +15,8 @@ from bench.rendering import names
 from bench.rendering.terminal.console import console as terminal
 
 UNDECIDED = "inconclusive"
+CLAIM_LETTERS = 12
+"""Of a claim's name in one line, above a column."""
 STYLES = {"holds": "bold green", "fails": "bold red", "depends": "bold blue", UNDECIDED: "dim"}
 
 
@@ -43,7 +45,9 @@ def print_servers(summary: Summary, console: Console | None = None) -> None:
     table.add_column("server", no_wrap=True)
     claims = sorted(summary.servers[0].verdicts)
     for claim in claims:
-        table.add_column(claim, min_width=7, overflow="fold")
+        # A long name is broken where it has a hyphen.
+        name = claim if len(claim) <= CLAIM_LETTERS else "-\n".join(claim.rsplit("-", 1))
+        table.add_column(name, min_width=len("depends"), overflow="fold")
     for server in summary.servers:
         words = (server.verdicts[claim].verdict for claim in claims)
         name = names.server_name(server.system, server.server_model)
