@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import ClassVar
 
 from bench.systems.node import packages
 from bench.systems.system import Options, System
-from clients.long_poll import LongPollSubscriber
-from clients.short_poll import ShortPollSubscriber
-from clients.sse import SseSubscriber
-from clients.websocket import WebSocketSubscriber
+from clients import TRANSPORTS
 from servers.settings import Settings
 
 
@@ -19,13 +15,8 @@ class Node(System):
     """One process of Node, which serves the whole contract (servers/node/README.md tells what differs)."""
 
     name = "node"
-    label = "Node (express, ws)"
-    transports: ClassVar = {
-        "short-poll": ShortPollSubscriber,
-        "long-poll": LongPollSubscriber,
-        "sse": SseSubscriber,
-        "websocket": WebSocketSubscriber,
-    }
+    label = "Node"
+    transports = TRANSPORTS
 
     def missing(self) -> str | None:
         """Installs its packages at the first need."""
