@@ -23,7 +23,7 @@ from bench.analysis import literature
 from bench.analysis.claims import CLAIMS
 from bench.rendering.looks import LOOKS
 from bench.scenario.links import PROFILES
-from bench.scenario.parse import SHIPPED, parse
+from bench.scenario.parse import SHIPPED, load, parse
 from servers.demo.pages import PAGES
 from servers.settings import Settings
 
@@ -65,7 +65,8 @@ def test_the_two_commands_are_targets_that_need_nothing_else() -> None:
 
 def test_every_scenario_claim_and_option_is_documented() -> None:
     for path in SHIPPED.glob("*.toml"):
-        assert f"| `{path.stem}` |" in README
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{path.stem}` |"))
+        assert row.endswith(f"| {load(path.stem).expected_length.removeprefix('about ').split(',')[0]} |")
     for claim in CLAIMS:
         assert f"| {claim.id} |" in README
         decided = next(line for line in README.splitlines() if line.startswith(f"| {claim.id} |"))

@@ -1,6 +1,7 @@
 """Scenarios are checked whole before anything starts, and what is wrong is told by name."""
 
 import random
+import re
 
 import pytest
 
@@ -47,6 +48,18 @@ def test_shipped_scenarios_stay_within_their_time() -> None:
     """`quick` must fit 75 s and `article` 25 minutes, with what comes before and after the trials."""
     assert load("quick").expected_s < 66
     assert load("article").expected_s < 23.5 * 60
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_its_stated_length_follows_from_the_estimate(name: str) -> None:
+    """Of all trials, and of those before them. The upper half of a range is for what is done again."""
+    found = load(name)
+    minutes = (found.calibrating_s + found.expected_s) / 60
+    first, *last = [float(number) for number in re.findall(r"\d+", found.expected_length)] or [1.0]
+    if last:
+        assert first <= minutes <= (first + last[0]) / 2
+    else:
+        assert abs(minutes - first) <= 1
 
 
 @pytest.mark.parametrize("name", shipped())
