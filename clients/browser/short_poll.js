@@ -3,7 +3,7 @@
 // T runs from start to start, on a grid whose phase is drawn at random, so that browsers that open the page
 // together do not ask together. A tick that the request before it overran is skipped and counted.
 
-import { ConnectionLost, Subscriber, nowMs } from "./subscriber.js";
+import { ConnectionLost, Subscriber } from "./subscriber.js";
 
 export default class ShortPollSubscriber extends Subscriber {
   static transport = "short-poll";
@@ -39,7 +39,7 @@ export default class ShortPollSubscriber extends Subscriber {
           const overrun = Math.ceil((now - this.#nextTickMs) / intervalMs);
           this.skipped_ticks += overrun;
           this.#nextTickMs += overrun * intervalMs;
-          this.onWire({ exchange: 0, kind: "skipped", up: true, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: `${overrun} skipped`, ids: [] });
+          this.note({ exchange: 0, kind: "skipped", up: true, text: `${overrun} skipped` });
         }
       }
       const slept = await this.sleep(this.#nextTickMs - performance.now());

@@ -17,8 +17,9 @@
 // 6. Nothing here touches the page. What happens is told by callbacks, which must not throw:
 //      onNotifications(notifications, arrivedMs)   new ones, once each, in order; `arrivedMs` is when their message did
 //      onWire(event)     every message as it is sent or arrives: {exchange, kind, up, atMs, headBytes, bodyBytes,
-//                        text, ids, status, reached}. kind: "request", "response", "frame", "lost" (an exchange's end without
-//                        an answer; `reached` tells whether the server may have got it) or "skipped" (a tick not asked).
+//                        text, ids, status, stays, reached, publishes}. kind: "request", "response" (`stays`: its connection
+//                        stays open for more), "frame", "lost" (an exchange's end without an answer; `reached` tells whether
+//                        the server may have got it) or "skipped" (a tick not asked). `publishes`: it carries a publish.
 //      onState(state, why)   connecting, open, waiting (for the next attempt), cut, refused, closed
 // 7. Bounded: a subscriber keeps counters, one cursor and one batch; whoever listens keeps what it wants.
 
@@ -33,12 +34,6 @@ const RETRY_AFTER_MOST_S = 60;
 const HELD_MS = 2000;
 /** A poll is answered early if less than this share of its wait has passed. */
 const EARLY_SHARE = 0.5;
-
-/** A connection that stays open is lost after so many heartbeats that did not come. */
-export const HEARTBEATS_MISSED = 2;
-
-/** A browser that slept finds its timers due before it hands out the messages that came meanwhile. */
-export const LOOK_AGAIN_MS = 500;
 
 /** Unix time in milliseconds by this browser's clock, at the resolution of performance.now(). */
 export const nowMs = () => performance.timeOrigin + performance.now();
@@ -169,6 +164,14 @@ export class Subscriber {
     this.aborter = new AbortController();
   }
 
+  /** Count what a message takes on the wire, and tell who listens. */
+  note(event) {
+    const whole = { atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: "", ids: [], ...event };
+    this.bytes[whole.up ? "headUp" : "headDown"] += whole.headBytes;
+    this.bytes[whole.up ? "bodyUp" : "bodyDown"] += whole.bodyBytes;
+    this.onWire(whole);
+  }
+
   tell(state, why = "") {
     if (state === this.state && !why) return;
     this.state = state;
@@ -188,10 +191,10 @@ export class Subscriber {
     const { response, text, arrivedMs, exchange, bodyBytes, headBytes } = await this.ask("GET", this.target(query), undefined, heldS);
     const arrived = { exchange, kind: "response", up: false, atMs: arrivedMs, headBytes, bodyBytes, status: response.status };
     if (response.status !== 200) {
-      this.onWire({ ...arrived, text: `${response.status} ${response.statusText}\n${text}`, ids: [] });
+      this.note({ ...arrived, text: `${response.status} ${response.statusText}\n${text}` });
       throw refusal(response, text);
     }
-    const notifications = this.take(text, arrivedMs, (ids) => this.onWire({ ...arrived, text, ids }));
+    const notifications = this.take(text, arrivedMs, (ids) => this.note({ ...arrived, text, ids }));
     this.requests += 1;
     if (notifications.length) return;
     this.empty_responses += 1;
@@ -220,13 +223,9 @@ export class Subscriber {
   async ask(method, target, body, heldS = 0) {
     const exchange = ++this.exchanges;
     const upBytes = body === undefined ? 0 : byteLength(body);
-    const upHeadBytes = requestHeadBytes(method, target, upBytes);
-    const sentMs = nowMs();
-    this.bytes.headUp += upHeadBytes;
-    this.bytes.bodyUp += upBytes;
-    this.onWire({
-      exchange, kind: "request", up: true, atMs: sentMs, headBytes: upHeadBytes, bodyBytes: upBytes,
-      text: `${method} ${target}${body === undefined ? "" : `\n${body}`}`, ids: [],
+    this.note({
+      exchange, kind: "request", up: true, headBytes: requestHeadBytes(method, target, upBytes), bodyBytes: upBytes,
+      text: `${method} ${target}${body === undefined ? "" : `\n${body}`}`, publishes: method === "POST",
     });
     inFlight.requests += 1;
     try {
@@ -237,19 +236,17 @@ export class Subscriber {
       const bytes = await response.arrayBuffer();
       const arrivedMs = nowMs();
       const headBytes = responseHeadBytes(response);
-      this.bytes.headDown += headBytes;
-      this.bytes.bodyDown += bytes.byteLength;
       const text = new TextDecoder().decode(bytes);
       if (method !== "GET") {
-        this.onWire({
+        this.note({
           exchange, kind: "response", up: false, atMs: arrivedMs, headBytes, bodyBytes: bytes.byteLength,
-          text: `${response.status} ${response.statusText}\n${text}`, ids: [], status: response.status,
+          text: `${response.status} ${response.statusText}\n${text}`, status: response.status,
         });
       }
       return { response, text, arrivedMs, exchange, bodyBytes: bytes.byteLength, headBytes };
     } catch (error) {
       const why = error.name === "AbortError" ? "cut from this side" : error.name === "TimeoutError" ? "no answer in time" : "the server cannot be reached";
-      this.onWire({ exchange, kind: "lost", up: false, atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: why, ids: [], reached: error.name !== "TypeError" });
+      this.note({ exchange, kind: "lost", up: false, text: why, reached: error.name !== "TypeError" });
       throw new ConnectionLost(why);
     } finally {
       inFlight.requests -= 1;

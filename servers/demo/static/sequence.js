@@ -155,7 +155,7 @@ export class Sequence {
       } else {
         elements.push(...this.#close(event, y - SLOPE));
         const news = event.ids.length > 0;
-        const kind = event.kind === "frame" || event.status === 101 || news ? "down" : "down empty";
+        const kind = event.kind === "frame" || event.stays || news ? "down" : "down empty";
         elements.push(this.#arrow(event, y - SLOPE, y, kind, this.#right, this.#left));
         if (news) {
           const [first, count] = [event.ids[0], event.id_count];
@@ -238,6 +238,7 @@ export function describe(event, model) {
   if (event.kind === "frame" && event.up) return { title: `Frame to the server, ${bytes}`, text: event.text };
   const request = model.events.find((each) => each.kind === "request" && each.exchange === event.exchange);
   const took = request && event.kind === "response" ? `, ${Math.round(event.atMs - request.atMs)} ms after the request` : "";
-  const title = event.kind === "frame" ? `Frame: ${news}` : event.status === 101 ? "Response 101: the connection is open both ways" : `Response ${event.status}: ${news}`;
+  const answer = event.stays ? `the connection stays open${event.status === 101 ? ", both ways" : ""}` : news;
+  const title = event.kind === "frame" ? `Frame: ${news}` : `Response ${event.status}: ${answer}`;
   return { title: `${title}${took}, ${bytes}`, text: event.text };
 }
