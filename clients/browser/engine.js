@@ -10,10 +10,17 @@
 import { io } from "/static/socket.io.esm.min.js";
 
 import { ANSWER_TIMEOUT_MS } from "./fetching.js";
+import { OpenConnection } from "./open_connection.js";
 import { ConnectionLost, Refused, Subscriber, inFlight, nowMs } from "./subscriber.js";
-import { byteLength, engineAnswerHeadBytes, frameHeadBytes, handshakeBytes, requestHeadBytes } from "./wire_sizes.js";
+import { byteLength, engineAnswerHeadBytes, engineRequestHeadBytes, frameHeadBytes, handshakeBytes } from "./wire_sizes.js";
 
-const BEFORE = '2["batch",';
+const BEFORE = '42["batch",';
+const PUBLISH = /^42[0-9]*\["publish",/;
+/** Between the packets of a poll's answer, or of a POST. */
+const SEPARATOR = "\x1e";
+/** The packets' types, in the order of their numbers. */
+const TYPES = ["open", "close", "ping", "pong", "message", "upgrade", "noop"];
+const PATH = "/socket.io/";
 
 export class EngineSubscriber extends Subscriber {
   /** Engine.IO's name of what carries it. */
@@ -22,109 +29,122 @@ export class EngineSubscriber extends Subscriber {
 
   run() {
     const { engine: name } = this.constructor;
-    const polls = name === "polling";
-    const path = "/socket.io/";
     const socket = io({
-      path, transports: [name], upgrade: false, reconnection: false, forceNew: true, timeout: ANSWER_TIMEOUT_MS,
+      path: PATH, transports: [name], upgrade: false, reconnection: false, forceNew: true, timeout: ANSWER_TIMEOUT_MS,
       auth: (give) => give(this.receiver.cursor === null ? { stream: this.stream } : { stream: this.stream, after: this.receiver.cursor }),
     });
     const { engine } = socket.io;
     this.#socket = socket;
-    const session = { target: `${path}?EIO=4&transport=${name}`, exchange: ++this.exchanges, open: false, ended: false, waiting: 0, text: "", bodyBytes: 0, ids: [] };
-    const told = (event) => this.onWire({ atMs: nowMs(), headBytes: 0, bodyBytes: 0, text: "", ids: [], ...event });
-    const up = (headBytes, bodyBytes, text) => {
-      this.bytes.headUp += headBytes;
-      this.bytes.bodyUp += bodyBytes;
-      told({ exchange: polls ? ++this.exchanges : 0, kind: polls ? "request" : "frame", up: true, headBytes, bodyBytes, text: polls ? `POST ${session.target}\n${text}` : text });
+    const letGo = () => {
+      socket.disconnect();
+      engine.close();
     };
-    const asked = () => {
-      if (polls) {
-        session.exchange = ++this.exchanges;
-        session.waiting = 1;
-        inFlight.requests += 1;
-      }
-      const headBytes = polls ? requestHeadBytes("GET", session.target) : handshakeBytes(session.target).up;
-      this.bytes.headUp += headBytes;
-      told({ exchange: session.exchange, kind: "request", up: true, headBytes, text: `GET ${session.target}` });
+    const connection = name === "polling" ? this.#polling(engine, letGo) : this.#webSocket(engine, letGo);
+    socket.on("connect_error", (error) => connection.end(refusalOf(error)));
+    socket.on("disconnect", (why) => connection.end(new ConnectionLost(`the session ended: ${why}`)));
+    return connection.ended;
+  }
+
+  /** Each packet is a message. */
+  #webSocket(engine, letGo) {
+    const target = targetOf("websocket");
+    const sizes = handshakeBytes(target);
+    const connection = new OpenConnection(this, { letGo });
+    this.note({ exchange: connection.exchange, kind: "request", up: true, headBytes: sizes.up, text: `GET ${target}\nUpgrade: websocket` });
+    engine.on("handshake", () => connection.opened({ headBytes: sizes.down, text: "101 Switching Protocols", status: 101 }));
+    engine.on("packet", (packet) => {
+      const text = textOf(packet);
+      const bodyBytes = byteLength(text);
+      const headBytes = frameHeadBytes(bodyBytes, false);
+      const batch = batchOf(text);
+      if (batch !== null) connection.take(text, headBytes, bodyBytes, batch);
+      else this.note({ exchange: 0, kind: "frame", up: false, headBytes, bodyBytes, text });
+    });
+    engine.on("packetCreate", (packet) => {
+      if (connection.hasEnded) return;
+      const text = textOf(packet);
+      const bodyBytes = byteLength(text);
+      this.note({ exchange: 0, kind: "frame", up: true, headBytes: frameHeadBytes(bodyBytes, true), bodyBytes, text, publishes: PUBLISH.test(text) });
+    });
+    return connection;
+  }
+
+  /** A GET is out all the time; what we say goes by POST, beside it. */
+  #polling(engine, letGo) {
+    let target = targetOf("polling");
+    let poll = null;
+    let said = [];
+    /** The numbers of the POSTs whose answers have not come. */
+    const posts = [];
+    const connection = new OpenConnection(this, {
+      letGo: () => {
+        inFlight.requests -= posts.length + (poll.waits ? 1 : 0);
+        for (const exchange of posts.splice(0)) this.note({ exchange, kind: "lost", up: false, text: "the session ended", reached: true });
+        letGo();
+      },
+    });
+    const asked = (exchange, method, packets = []) => {
+      inFlight.requests += 1;
+      const body = packets.join(SEPARATOR);
+      const bodyBytes = byteLength(body);
+      this.note({
+        exchange, kind: "request", up: true, headBytes: engineRequestHeadBytes(method, target, bodyBytes), bodyBytes,
+        text: `${method} ${target}${body && `\n${body}`}`, publishes: packets.some((packet) => PUBLISH.test(packet)),
+      });
     };
-    // Told with the first batch in it, before its notifications go out: a page looks at what is new to it by then.
-    const answered = () => {
-      if (session.ended || !session.waiting) return;
-      inFlight.requests -= session.waiting;
-      session.waiting = 0;
+    const answered = (exchange, text, ids = []) => {
+      inFlight.requests -= 1;
       this.requests += 1;
-      const headBytes = engineAnswerHeadBytes(session.bodyBytes);
-      this.bytes.headDown += headBytes;
-      told({ exchange: session.exchange, kind: "response", up: false, headBytes, bodyBytes: session.bodyBytes, text: session.text, ids: session.ids, status: 200 });
+      const bodyBytes = byteLength(text);
+      this.note({ exchange, kind: "response", up: false, headBytes: engineAnswerHeadBytes(bodyBytes), bodyBytes, text, ids, status: 200 });
     };
-    const completed = () => {
-      if (!session.ids.length) this.empty_responses += 1;
-      answered();
-      Object.assign(session, { text: "", bodyBytes: 0, ids: [] });
+    const polled = () => {
+      poll = { waits: true, packets: [], isEmpty: true };
+      asked(connection.exchange, "GET");
     };
-    asked();
-    if (polls) {
-      engine.transport.on("poll", asked);
-      engine.transport.on("pollComplete", completed);
-    }
+    const pollAnswered = (ids) => {
+      if (!poll.waits || connection.hasEnded) return;
+      poll.waits = false;
+      answered(connection.exchange, poll.packets.join(SEPARATOR), ids);
+    };
+    polled();
+    engine.transport.on("poll", () => {
+      connection.exchange = ++this.exchanges;
+      polled();
+    });
+    engine.transport.on("pollComplete", () => {
+      if (poll.isEmpty) this.empty_responses += 1;
+      pollAnswered([]);
+    });
     engine.on("handshake", ({ sid }) => {
-      session.open = true;
-      if (polls) {
-        session.target += `&sid=${sid}`;
-        return;
-      }
-      const headBytes = handshakeBytes(session.target).down;
-      this.requests += 1;
-      this.bytes.headDown += headBytes;
-      told({ exchange: session.exchange, kind: "response", up: false, headBytes, text: "101 Switching Protocols", status: 101 });
+      connection.isOpen = true;
+      target += `&sid=${sid}`;
     });
-    return new Promise((_, reject) => {
-      const end = (error) => {
-        if (session.ended) return;
-        inFlight.requests -= session.waiting;
-        session.ended = true;
-        told({ exchange: session.exchange, kind: "lost", up: false, text: error.message, reached: session.open });
-        socket.disconnect();
-        engine.close();
-        reject(error);
-      };
-      engine.on("packet", ({ type, data }) => {
-        const text = `${TYPES.indexOf(type)}${data ?? ""}`;
-        const bodyBytes = byteLength(text);
-        this.bytes.bodyDown += bodyBytes;
-        const arrived = (ids) => {
-          if (polls) {
-            session.ids = [...session.ids, ...ids];
-            if (ids.length) answered();
-            return;
-          }
-          const headBytes = frameHeadBytes(bodyBytes, false);
-          this.bytes.headDown += headBytes;
-          told({ exchange: 0, kind: "frame", up: false, headBytes, bodyBytes, text, ids });
-        };
-        if (polls) {
-          session.bodyBytes += bodyBytes + (session.text ? 1 : 0);
-          session.text += session.text ? `\n${text}` : text;
-        }
-        if (type !== "message" || !data.startsWith(BEFORE) || session.ended) {
-          arrived([]);
-          return;
-        }
-        try {
-          this.take(data.slice(BEFORE.length, -1), nowMs(), arrived);
-        } catch (error) {
-          end(error);
-        }
+    engine.on("packet", (packet) => {
+      if (connection.hasEnded) return;
+      const text = textOf(packet);
+      poll.packets.push(text);
+      if (!poll.waits) this.bytes.bodyDown += byteLength(SEPARATOR + text);
+      const batch = batchOf(text);
+      if (batch === null) return;
+      // The answer is told with its first news, before the notifications go out: a page looks at what is new to it by then.
+      connection.takeBatch(batch, nowMs(), (ids) => {
+        if (!ids.length) return;
+        poll.isEmpty = false;
+        pollAnswered(ids);
       });
-      engine.on("packetCreate", ({ type, data }) => {
-        const text = `${TYPES.indexOf(type)}${data ?? ""}`;
-        const bodyBytes = byteLength(text);
-        up(polls ? requestHeadBytes("POST", session.target, bodyBytes) : frameHeadBytes(bodyBytes, true), bodyBytes, text);
-      });
-      socket.on("connect_error", (error) => end(refusalOf(error)));
-      socket.on("disconnect", (why) => end(new ConnectionLost(`the session ended: ${why}`)));
-      this.aborter.signal.addEventListener("abort", () => end(new ConnectionLost("cut from this side")), { once: true });
     });
+    engine.on("packetCreate", (packet) => said.push(textOf(packet)));
+    engine.on("flush", () => {
+      if (connection.hasEnded || !said.length) return;
+      posts.push(++this.exchanges);
+      asked(posts.at(-1), "POST", said);
+      said = [];
+    });
+    engine.transport.on("drain", () => {
+      if (posts.length) answered(posts.shift(), "OK");
+    });
+    return connection;
   }
 
   drop() {
@@ -146,8 +166,13 @@ export class EngineSubscriber extends Subscriber {
   }
 }
 
-/** The packets' types, in the order of their numbers. */
-const TYPES = ["open", "close", "ping", "pong", "message", "upgrade", "noop"];
+const targetOf = (engine) => `${PATH}?EIO=4&transport=${engine}`;
+
+/** A packet as it is on the wire. */
+const textOf = ({ type, data }) => `${TYPES.indexOf(type)}${data ?? ""}`;
+
+/** The batch in an event's packet, or null. */
+const batchOf = (text) => (text.startsWith(BEFORE) ? text.slice(BEFORE.length, -1) : null);
 
 /** What a connect_error stands for: only the server's own word that it was a 4xx ends a subscriber. */
 function refusalOf({ message, data, type }) {

@@ -16,16 +16,27 @@ export const byteLength = (text) => utf8.encode(text).length;
 
 /** The lines that any same-origin request of this page carries. */
 function commonLines() {
-  const lines = [
-    `Host: ${location.host}`,
-    "Pragma: no-cache",
-    "Cache-Control: no-cache",
-    `User-Agent: ${navigator.userAgent}`,
-    "Accept-Encoding: gzip, deflate, br, zstd",
-    `Accept-Language: ${acceptLanguage()}`,
-  ];
+  const lines = [`Host: ${location.host}`, `User-Agent: ${navigator.userAgent}`, "Accept-Encoding: gzip, deflate, br, zstd", `Accept-Language: ${acceptLanguage()}`];
   if (document.cookie) lines.push(`Cookie: ${document.cookie}`);
   return lines;
+}
+
+const PAST_THE_CACHE = ["Pragma: no-cache", "Cache-Control: no-cache"];
+
+/** Those of a request whose answer is HTTP, and what it accepts. */
+function httpLines(accept) {
+  const lines = [...commonLines(), "Connection: keep-alive", `Accept: ${accept}`];
+  lines.push("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty");
+  const agent = navigator.userAgentData;
+  if (agent) {
+    const brands = agent.brands.map(({ brand, version }) => `"${brand}";v="${version}"`).join(", ");
+    lines.push(`sec-ch-ua: ${brands}`, `sec-ch-ua-mobile: ?${agent.mobile ? 1 : 0}`, `sec-ch-ua-platform: "${agent.platform}"`);
+  }
+  return lines;
+}
+
+function bodyLines(method, bodyBytes, contentType) {
+  return method === "GET" ? [] : [`Content-Length: ${bodyBytes}`, `Content-Type: ${contentType}`, `Origin: ${location.origin}`];
 }
 
 function acceptLanguage() {
@@ -37,17 +48,12 @@ const withBlankLine = (lines) => byteLength(lines.join("\r\n")) + 4;
 
 /** Bytes of a fetch's request line and headers. */
 export function requestHeadBytes(method, target, bodyBytes = 0) {
-  const lines = [`${method} ${target} HTTP/1.1`, ...commonLines(), "Connection: keep-alive", "Accept: */*"];
-  lines.push("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty");
-  const agent = navigator.userAgentData;
-  if (agent) {
-    const brands = agent.brands.map(({ brand, version }) => `"${brand}";v="${version}"`).join(", ");
-    lines.push(`sec-ch-ua: ${brands}`, `sec-ch-ua-mobile: ?${agent.mobile ? 1 : 0}`, `sec-ch-ua-platform: "${agent.platform}"`);
-  }
-  if (method !== "GET") {
-    lines.push(`Content-Length: ${bodyBytes}`, "Content-Type: application/json", `Origin: ${location.origin}`);
-  }
-  return withBlankLine(lines);
+  return withBlankLine([`${method} ${target} HTTP/1.1`, ...httpLines("*/*"), ...PAST_THE_CACHE, ...bodyLines(method, bodyBytes, "application/json")]);
+}
+
+/** The same of one of Engine.IO's polls or POSTs, whose client asks no cache to stand aside but makes each address another. */
+export function engineRequestHeadBytes(method, target, bodyBytes) {
+  return withBlankLine([`${method} ${target}&t=12345678 HTTP/1.1`, ...httpLines("*/*"), ...bodyLines(method, bodyBytes, "text/plain;charset=UTF-8")]);
 }
 
 /** Bytes of a fetch's status line and headers. */
@@ -60,7 +66,7 @@ export function responseHeadBytes(response) {
 /** Bytes of a WebSocket's handshake, up and down (RFC 6455, 1.3). */
 export function handshakeBytes(target) {
   const up = [
-    `GET ${target} HTTP/1.1`, ...commonLines(), "Connection: Upgrade",
+    `GET ${target} HTTP/1.1`, ...commonLines(), ...PAST_THE_CACHE, "Connection: Upgrade",
     "Upgrade: websocket", `Origin: ${location.origin}`, "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
@@ -74,8 +80,7 @@ export function handshakeBytes(target) {
 
 /** Bytes of an EventSource's request and of the head of its answer (HTML, 9.2.2). */
 export function eventStreamBytes(target) {
-  const up = [`GET ${target} HTTP/1.1`, ...commonLines().filter((line) => !line.startsWith("Pragma")), "Connection: keep-alive"];
-  up.push("Accept: text/event-stream", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty");
+  const up = [`GET ${target} HTTP/1.1`, ...httpLines("text/event-stream"), "Cache-Control: no-cache"];
   const down = [
     "HTTP/1.1 200 OK", "Server: gunicorn", `Date: ${new Date().toUTCString()}`, "Connection: keep-alive", "Transfer-Encoding: chunked",
     "Content-Type: text/event-stream", "Cache-Control: no-store", "X-Accel-Buffering: no",

@@ -189,7 +189,7 @@ export class Play {
     shown.title = why;
   }
 
-  #onWire({ kind, up, headBytes, bodyBytes, text }) {
+  #onWire({ kind, up, headBytes, bodyBytes, text, publishes }) {
     if (!up) clearTimeout(this.asked);
     if (kind === "request" && text.startsWith("GET")) {
       // A poll that is held has no answer to show, and is not the worse for it.
@@ -207,7 +207,7 @@ export class Play {
         if (this.#begun) this.onReset();
       }
       if (cursor !== null) this.#begun = true;
-    } else if (kind === "frame" || text.startsWith("POST")) {
+    } else if (publishes) {
       const total = headBytes + bodyBytes;
       this.#put("bytes_last", total);
       this.#put("sent", Number(document.querySelector("[data-metric=sent]").textContent) + 1);
