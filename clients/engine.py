@@ -37,6 +37,19 @@ class Opening(NamedTuple):
     """How long nothing may come."""
 
 
+def engine_target(path: str, engine: str, **query: str) -> str:
+    """Return the request target on an engine, for a server whose addresses begin with `path`."""
+    query = {"EIO": "4", "transport": engine, **query}
+    given = "&".join(f"{name}={value}" for name, value in query.items())
+    return f"{path}/socket.io/?{given}"
+
+
+def connect_packet(stream: str, after: str | None = None) -> str:
+    """Return the packet that joins a stream, from a cursor if there is one."""
+    auth = {"stream": stream} if after is None else {"stream": stream, "after": after}
+    return CONNECT + json.dumps(auth, separators=(",", ":"))
+
+
 def read_opening(packet: str) -> Opening:
     """Read an OPEN packet; raises BadAnswer."""
     try:
@@ -81,16 +94,11 @@ class EngineSubscriber(Subscriber):
 
     def _target(self, **query: str) -> str:
         """Return the request target: everybody's, or a session's with `sid`."""
-        query = {"EIO": "4", "transport": self.engine, **query}
-        given = "&".join(f"{name}={value}" for name, value in query.items())
-        return f"{self.endpoint.path}/socket.io/?{given}"
+        return engine_target(self.endpoint.path, self.engine, **query)
 
     def _connect_packet(self) -> str:
         """The packet that joins the stream from our cursor."""
-        auth = {"stream": self.stream}
-        if self.receiver.cursor is not None:
-            auth["after"] = self.receiver.cursor
-        return CONNECT + json.dumps(auth, separators=(",", ":"))
+        return connect_packet(self.stream, self.receiver.cursor)
 
     def _expect_opening(self) -> None:
         """A new session's first packet is an answer like any other."""

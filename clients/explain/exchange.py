@@ -36,6 +36,7 @@ from clients.explain.spans import (
     PARTS,
     Accept,
     Answer,
+    Cut,
     Part,
     Span,
     frame_spans,
@@ -236,6 +237,8 @@ class Recorder:
         """Raises ValueError if the URL is none of ours."""
         self.endpoint = Endpoint.of(url)
         self.found = Exchange(transport, headers)
+        self.cut: Cut | None = None
+        """How what the subscriber's messages carry is explained further."""
         self._started_s = time.perf_counter()
 
     def run(self) -> Exchange:
@@ -257,14 +260,6 @@ class Recorder:
         except ValueError as error:
             raise BadAnswer(str(error)) from None
         return self.found
-
-    def read(self, connection: socket.socket, request: bytes) -> Answer:
-        """The answer to a request that was sent."""
-        return read_answer(connection, request)
-
-    def frames(self, connection: socket.socket, rest: bytes) -> Frames:
-        """The frames that follow on a connection, some of which may have come with the handshake."""
-        return Frames(connection, rest)
 
     def connect(self) -> socket.socket:
         address = (self.endpoint.host, self.endpoint.port)
@@ -300,15 +295,18 @@ class Recorder:
 
     def _long_poll(self, connection: socket.socket) -> None:
         cursor = self._join(connection, "wait=0", "A poll that is not held: it fetches the cursor alone.")
-        request = self._poll(f"after={cursor}&wait=25")
-        connection.sendall(request)
-        says = "The server holds this request until there is news, 25 s at the most."
-        self.note("deliver", "subscriber", "client", "Tell me when there is news", says, request)
-        time.sleep(HELD_S)
-        self.publish()
-        answer = read_answer(connection, request)
-        says = "The held request's answer. To hear of the next notification, the client asks again at once."
-        self.note("deliver", "subscriber", "server", "Now there is", says, answer.data, answer.spans())
+        answer = self.hold(
+            connection,
+            self._poll(f"after={cursor}&wait=25"),
+            (
+                "Tell me when there is news",
+                "The server holds this request until there is news, 25 s at the most.",
+            ),
+            (
+                "Now there is",
+                "The held request's answer. To hear of the next notification, the client asks again at once.",
+            ),
+        )
         self.must_deliver(answer.body)
 
     def _sse(self, connection: socket.socket) -> None:
@@ -354,37 +352,19 @@ class Recorder:
                 return found[0]
 
     def _websocket(self, connection: socket.socket) -> None:
-        key = _key()
-        head = handshake_headers(self.found.headers, self.endpoint.host_header, key, None)
-        request = f"GET {self._path('websocket')} HTTP/1.1\r\n{head}".encode("ascii")
-        answer = self.ask(
+        frames = self.upgrade(
             connection,
-            "join",
-            "subscriber",
-            request,
+            self._path("websocket"),
             ("The handshake", "A GET that asks to change the protocol. This is the last HTTP that is sent."),
             ("Accepted", "From the next byte on, both sides may send frames whenever they like."),
-            good=101,
         )
-        self.found.accept = work_out_accept(key)
-        self.found.accept_received = answer.header("sec-websocket-accept")
-        if self.found.accept_received != self.found.accept.accept:
-            raise ValueError("the server's Sec-WebSocket-Accept does not match the key that was sent")
-        frames = Frames(connection, answer.rest)
-        first = self.frame(frames, "join", "The first batch", "Empty: it tells the cursor.")
-        self._cursor(first)
-        writer = FrameProtocol(client=True, extensions=[])
-        published = writer.send_data(json.dumps({"data": DATA}, separators=(",", ":")))
-        connection.sendall(published)
+        self._cursor(frames.read("join", "The first batch", "Empty: it tells the cursor."))
         says = "The client publishes on the connection that it has. Its frames are masked."
-        self.note("publish", "subscriber", "client", "A notification goes up", says, published)
+        published = json.dumps({"data": DATA}, separators=(",", ":"))
+        frames.send("publish", "A notification goes up", says, published)
         says = "The notification, sent by the server because there is news, not because somebody asked."
-        self.must_deliver(self.frame(frames, "deliver", "And comes down", says))
-        goodbye = writer.close(CloseReason.NORMAL_CLOSURE)
-        connection.sendall(goodbye)
-        says = "Each side sends one close frame, and then the connection ends."
-        self.note("leave", "subscriber", "client", "Goodbye", says, goodbye)
-        self.frame(frames, "leave", "Goodbye", "The server's close frame: nothing follows it.", Opcode.CLOSE)
+        self.must_deliver(frames.read("deliver", "And comes down", says))
+        frames.close("Each side sends one close frame, and then the connection ends.")
 
     def _plain_http(self, connection: socket.socket) -> None:
         """Any other transport: a GET, and another with a cursor where the first gave one."""
@@ -399,7 +379,7 @@ class Recorder:
             read_answer(connection, request, until_s=time.monotonic() + SETTLE_S, answer=answer)
             self.found.notes.append("The answer does not end; what had come of it is shown.")
         phase: Phase = "join" if answer.ended else "deliver"
-        self.note(phase, "subscriber", "server", "The answer", "", answer.data, answer.spans())
+        self.note_answer(phase, "subscriber", "The answer", "", answer)
         try:
             cursor = json.loads(answer.body)["cursor"] if answer.ended else None
         except (ValueError, KeyError, TypeError):
@@ -425,10 +405,40 @@ class Recorder:
         connection.sendall(request)
         self.note(phase, who, "client", *asks, request)
         answer = read_answer(connection, request)
-        self.note(phase, who, "server", *answers, answer.data, answer.spans())
+        self.note_answer(phase, who, *answers, answer)
         if good is not None and answer.status != good:
             raise Refused(answer.status or 0, _detail(answer.body))
         return answer
+
+    def hold(
+        self,
+        connection: socket.socket,
+        request: bytes,
+        asks: tuple[str, str],
+        answers: tuple[str, str],
+    ) -> Answer:
+        """Send a request that is held, publish meanwhile, and read its answer. Notes all of it."""
+        connection.sendall(request)
+        self.note("deliver", "subscriber", "client", *asks, request)
+        time.sleep(HELD_S)
+        self.publish()
+        answer = read_answer(connection, request)
+        self.note_answer("deliver", "subscriber", *answers, answer)
+        return answer
+
+    def upgrade(
+        self, connection: socket.socket, target: str, asks: tuple[str, str], answers: tuple[str, str]
+    ) -> Frames:
+        """Make a WebSocket of the connection; note the handshake, and how its accept value comes about."""
+        key = _key()
+        head = handshake_headers(self.found.headers, self.endpoint.host_header, key, None)
+        request = f"GET {target} HTTP/1.1\r\n{head}".encode("ascii")
+        answer = self.ask(connection, "join", "subscriber", request, asks, answers, good=101)
+        self.found.accept = work_out_accept(key)
+        self.found.accept_received = answer.header("sec-websocket-accept")
+        if self.found.accept_received != self.found.accept.accept:
+            raise ValueError("the server's Sec-WebSocket-Accept does not match the key that was sent")
+        return Frames(self, connection, answer.rest)
 
     def _join(self, connection: socket.socket, query: str, says: str) -> str:
         answer = self.ask(
@@ -485,32 +495,20 @@ class Recorder:
         """Note a message with its spans; those of an answer are given, for only who reads it knows them."""
         http = spans is not None or data[:4] in (b"GET ", b"POST")
         if spans is None:
-            spans = request_spans(data) if http else frame_spans(data)
+            cut = self._cut(who)
+            spans = request_spans(data, cut) if http else frame_spans(data, cut)
         at_ms = (time.perf_counter() - self._started_s) * 1000
         protocol: Literal["http", "websocket"] = "http" if http else "websocket"
         self.found.steps.append(Step(phase, who, sender, protocol, at_ms, title, says, data, spans))
 
-    def frame(
-        self, frames: Frames, phase: Phase, title: str, says: str, wanted: Opcode = Opcode.TEXT
-    ) -> bytes:
-        """Read frames up to one of this kind, note each, and return its payload."""
-        while True:
-            data = frames.next()
-            opcode, payload = parse_frame(data)
-            mine = opcode is wanted
-            self.note(
-                phase,
-                "subscriber",
-                "server",
-                title if mine else opcode.name.lower(),
-                says if mine else "",
-                data,
-            )
-            if mine:
-                return payload
-            if opcode is Opcode.CLOSE:
-                code = int.from_bytes(payload[:2], "big")
-                raise Refused(code, payload[2:].decode("utf-8", "replace") or "(it does not say why)")
+    def note_answer(
+        self, phase: Phase, who: Literal["subscriber", "publisher"], title: str, says: str, answer: Answer
+    ) -> None:
+        """Note an answer, or what has come of it."""
+        self.note(phase, who, "server", title, says, answer.data, answer.spans(self._cut(who)))
+
+    def _cut(self, who: Literal["subscriber", "publisher"]) -> Cut | None:
+        return self.cut if who == "subscriber" else None
 
     def _cursor(self, body: bytes) -> str:
         try:
@@ -526,13 +524,41 @@ class Recorder:
 
 
 class Frames:
-    """The frames of a connection, each as its own bytes."""
+    """The frames of a connection, each noted as its own bytes."""
 
-    def __init__(self, connection: socket.socket, data: bytes) -> None:
+    def __init__(self, recorder: Recorder, connection: socket.socket, data: bytes) -> None:
+        self._recorder = recorder
         self._connection = connection
         self._data = data
+        self._writer = FrameProtocol(client=True, extensions=[])
 
-    def next(self) -> bytes:
+    def send(self, phase: Phase, title: str, says: str, message: str) -> None:
+        """Send a text message, and note it."""
+        self._send(phase, title, says, self._writer.send_data(message))
+
+    def close(self, says: str) -> None:
+        """Say goodbye, and read the server's."""
+        self._send("leave", "Goodbye", says, self._writer.close(CloseReason.NORMAL_CLOSURE))
+        self.read("leave", "Goodbye", "The server's close frame: nothing follows it.", Opcode.CLOSE)
+
+    def read(self, phase: Phase, title: str, says: str, wanted: Opcode = Opcode.TEXT) -> bytes:
+        """Read frames up to one of this kind, note each, and return its payload."""
+        while True:
+            data = self._next()
+            opcode, payload = parse_frame(data)
+            told = (title, says) if opcode is wanted else (opcode.name.lower(), "")
+            self._recorder.note(phase, "subscriber", "server", *told, data)
+            if opcode is wanted:
+                return payload
+            if opcode is Opcode.CLOSE:
+                code = int.from_bytes(payload[:2], "big")
+                raise Refused(code, payload[2:].decode("utf-8", "replace") or "(it does not say why)")
+
+    def _send(self, phase: Phase, title: str, says: str, frame: bytes) -> None:
+        self._connection.sendall(frame)
+        self._recorder.note(phase, "subscriber", "client", title, says, frame)
+
+    def _next(self) -> bytes:
         while True:
             bounds = frame_bounds(self._data)
             if bounds is not None:

@@ -7,25 +7,19 @@ with the byte 0x1e between them.
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import socket
-import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
-
-from clients.explain.story import HELD_S, STREAM
-from clients.headers import handshake_headers, poll_headers
+from clients.engine import BATCH, BATCH_END, CLOSE, SEPARATOR, connect_packet, engine_target, read_opening
+from clients.explain.packets import packet_spans
+from clients.explain.story import STREAM
+from clients.headers import engine_post_headers, poll_headers
 
 if TYPE_CHECKING:
     from clients.explain.exchange import Recorder
 
-SEPARATOR = "\x1e"
-BATCH = '42["batch",'
-MOST_ANSWERS = 4
-"""In so many polls or frames what was asked for must have come."""
+MOST_POLLS = 4
+"""In so many polls the first batch must have come."""
 TERMS = (
     "The session's id and its terms: how often the server pings, and for how long it waits for the answer. "
     "The ping, and the pong that answers it, are this engine's own heartbeat: by polling an answer and a "
@@ -35,11 +29,12 @@ TERMS = (
 
 def by_polling(recorder: Recorder, connection: socket.socket) -> None:
     """A POST for each packet that goes up, and a held GET for those that come down."""
+    recorder.cut = packet_spans
     terms = recorder.ask(
         connection,
         "join",
         "subscriber",
-        _get(recorder, ""),
+        _get(recorder),
         (
             "The engine's handshake",
             "A GET that opens a session. The engine may be changed for WebSocket later.",
@@ -47,12 +42,12 @@ def by_polling(recorder: Recorder, connection: socket.socket) -> None:
         ("The open packet", TERMS),
         good=200,
     )
-    session = f"&sid={json.loads(terms.body[1:])['sid']}"
+    sid = read_opening(terms.body.decode()).sid
     recorder.ask(
         connection,
         "join",
         "subscriber",
-        _post(recorder, session, _connect(recorder)),
+        _post(recorder, sid, connect_packet(STREAM)),
         (
             "Join the stream",
             "A packet goes up by a request of its own: the stream, and the cursor if there is one.",
@@ -60,68 +55,63 @@ def by_polling(recorder: Recorder, connection: socket.socket) -> None:
         ("Taken", "The answer says no more: what follows from the packet comes by a GET."),
         good=200,
     )
-    _until_batch(recorder, connection, session)
-    request = _get(recorder, session)
-    connection.sendall(request)
-    says = "The server holds this request until it has a packet, be it news or its next ping."
-    recorder.note("deliver", "subscriber", "client", "Tell me when there is a packet", says, request)
-    time.sleep(HELD_S)
-    recorder.publish()
-    answer = recorder.read(connection, request)
-    says = "The event, as the held request's answer. For the next packet the client asks again at once."
-    recorder.note("deliver", "subscriber", "server", "An event", says, answer.data, answer.spans())
-    recorder.must_deliver(_batch(answer.body.decode()))
+    _poll_until_batch(recorder, connection, sid)
+    answer = recorder.hold(
+        connection,
+        _get(recorder, sid=sid),
+        (
+            "Tell me when there is a packet",
+            "The server holds this request until it has a packet, be it news or its next ping.",
+        ),
+        (
+            "An event",
+            "The event, as the held request's answer. For the next packet the client asks again at once.",
+        ),
+    )
+    recorder.must_deliver(_batch_in(answer.body))
     recorder.ask(
         connection,
         "leave",
         "subscriber",
-        _post(recorder, session, "1"),
+        _post(recorder, sid, CLOSE),
         ("Goodbye", "The engine's close packet ends the session."),
-        ("Taken", ""),
+        ("Taken", "The session is no more; the connection may be asked again."),
     )
 
 
 def by_websocket(recorder: Recorder, connection: socket.socket) -> None:
     """The same packets, each in a frame of a WebSocket."""
-    key = base64.b64encode(os.urandom(16)).decode("ascii")
-    head = handshake_headers(recorder.found.headers, recorder.endpoint.host_header, key, None)
-    answer = recorder.ask(
+    recorder.cut = packet_spans
+    frames = recorder.upgrade(
         connection,
-        "join",
-        "subscriber",
-        f"GET {_target(recorder, 'websocket')} HTTP/1.1\r\n{head}".encode("ascii"),
+        engine_target(recorder.endpoint.path, "websocket"),
         ("The handshake", "A WebSocket's, at the engine's address; it opens the session too."),
         ("Accepted", "From the next byte on there are frames, as in any WebSocket."),
-        good=101,
     )
-    frames = recorder.frames(connection, answer.rest)
-    recorder.frame(frames, "join", "The open packet", TERMS)
-    writer = FrameProtocol(client=True, extensions=[])
+    read_opening(frames.read("join", "The open packet", TERMS).decode())
     says = "The stream, and the cursor if there is one."
-    _send(recorder, connection, writer, "join", "Join the stream", says, _connect(recorder))
-    recorder.frame(
-        frames, "join", "Joined", "The packet that says so; the batch comes in a packet of its own."
-    )
-    recorder.frame(frames, "join", "The first batch", "Empty: it tells the cursor.")
+    frames.send("join", "Join the stream", says, connect_packet(STREAM))
+    frames.read("join", "Joined", "The packet that says so; the batch comes in a packet of its own.")
+    frames.read("join", "The first batch", "Empty: it tells the cursor.")
     recorder.publish()
     says = "The event, sent by the server because there is news, not because somebody asked."
-    recorder.must_deliver(_batch(recorder.frame(frames, "deliver", "And it comes down", says).decode()))
-    goodbye = writer.close(CloseReason.NORMAL_CLOSURE)
-    connection.sendall(goodbye)
-    recorder.note("leave", "subscriber", "client", "Goodbye", "A WebSocket's close frame.", goodbye)
-    recorder.frame(frames, "leave", "Goodbye", "The server's close frame: nothing follows it.", Opcode.CLOSE)
+    recorder.must_deliver(_batch_in(frames.read("deliver", "And it comes down", says)))
+    frames.close("A WebSocket's close frame; it ends the session too.")
 
 
-def _until_batch(recorder: Recorder, connection: socket.socket, session: str) -> None:
+def _poll_until_batch(recorder: Recorder, connection: socket.socket, sid: str) -> None:
     """Ask until the first batch has come, which may be with the packet before it."""
-    for _ in range(MOST_ANSWERS):
+    for _ in range(MOST_POLLS):
         answer = recorder.ask(
             connection,
             "join",
             "subscriber",
-            _get(recorder, session),
-            ("What is there?", "The first GET of the session."),
-            ("Joined", "The packet that says so, and the first batch: empty, it tells the cursor."),
+            _get(recorder, sid=sid),
+            ("What is there?", "A GET of the session, answered as soon as there is a packet."),
+            (
+                "Joined",
+                "The packet that says so, and an event with the first batch: empty, it tells the cursor.",
+            ),
             good=200,
         )
         if BATCH in answer.body.decode():
@@ -129,45 +119,21 @@ def _until_batch(recorder: Recorder, connection: socket.socket, session: str) ->
     raise ValueError("the first batch did not come")
 
 
-def _batch(packets: str) -> bytes:
+def _batch_in(packets: bytes) -> bytes:
     """The batch in the last event of these packets."""
-    found = [packet for packet in packets.split(SEPARATOR) if packet.startswith(BATCH)]
+    found = [packet for packet in packets.decode().split(SEPARATOR) if packet.startswith(BATCH)]
     if not found:
         raise ValueError(f"there is no batch in the answer: {packets[:80]!r}")
-    return found[-1][len(BATCH) : -1].encode()
+    return found[-1].removeprefix(BATCH).removesuffix(BATCH_END).encode()
 
 
-def _send(
-    recorder: Recorder,
-    connection: socket.socket,
-    writer: FrameProtocol,
-    phase: Literal["join", "publish"],
-    title: str,
-    says: str,
-    packet: str,
-) -> None:
-    frame = writer.send_data(packet)
-    connection.sendall(frame)
-    recorder.note(phase, "subscriber", "client", title, says, frame)
-
-
-def _connect(recorder: Recorder) -> str:
-    return "40" + json.dumps({"stream": STREAM}, separators=(",", ":"))
-
-
-def _target(recorder: Recorder, engine: str) -> str:
-    return f"{recorder.endpoint.path}/socket.io/?EIO=4&transport={engine}"
-
-
-def _get(recorder: Recorder, session: str) -> bytes:
+def _get(recorder: Recorder, **query: str) -> bytes:
+    target = engine_target(recorder.endpoint.path, "polling", **query)
     head = poll_headers(recorder.found.headers, recorder.endpoint.host_header)
-    return f"GET {_target(recorder, 'polling')}{session} HTTP/1.1\r\n{head}".encode("ascii")
+    return f"GET {target} HTTP/1.1\r\n{head}".encode("ascii")
 
 
-def _post(recorder: Recorder, session: str, packet: str) -> bytes:
-    head = poll_headers(recorder.found.headers, recorder.endpoint.host_header).removesuffix("\r\n")
-    if recorder.found.headers == "browser":
-        head += f"Origin: http://{recorder.endpoint.host_header}\r\n"
-    body = packet.encode()
-    lines = f"Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {len(body)}\r\n\r\n"
-    return f"POST {_target(recorder, 'polling')}{session} HTTP/1.1\r\n{head}{lines}".encode("ascii") + body
+def _post(recorder: Recorder, sid: str, packet: str) -> bytes:
+    target = engine_target(recorder.endpoint.path, "polling", sid=sid)
+    head = engine_post_headers(recorder.found.headers, recorder.endpoint.host_header, len(packet))
+    return f"POST {target} HTTP/1.1\r\n{head}{packet}".encode("ascii")

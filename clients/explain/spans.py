@@ -4,7 +4,7 @@ Rules:
 
 1. The spans of a message cover each of its bytes exactly once, in order; `part` sorts them into what the
    price is made of: `head` (start line and headers), `framing` (a frame's header and masking key, a
-   chunk's size) and `payload`.
+   chunk's size, what an event or a packet has around its batch) and `payload`.
 2. The protocols are parsed by h11 and wsproto. Here only *where* is found; if what stands there is not what
    they have read, ValueError is raised: an explanation that the parser does not share would be worse than
    none.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -60,6 +61,10 @@ class Span(NamedTuple):
     def size(self) -> int:
         """How many bytes it has."""
         return self.end - self.start
+
+
+Cut = Callable[[int, bytes], list[Span]]
+"""Explains a body further: where it begins in its message, and its bytes."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def parse_request(data: bytes) -> h11.Request:
     return event
 
 
-def request_spans(data: bytes) -> list[Span]:
+def request_spans(data: bytes, cut: Cut | None = None) -> list[Span]:
     """A request: its line in three pieces, each header, the empty line, the body."""
     request = parse_request(data)
     head = _head(data)
@@ -186,7 +191,7 @@ def request_spans(data: bytes) -> list[Span]:
     )
     spans += _header_spans(data, len(line) + 2, head, list(request.headers), REQUEST_WHYS)
     if len(data) > head:
-        spans.append(_body_span(data, head, len(data)))
+        spans += cut(head, data[head:]) if cut else [_body_span(data, head, len(data))]
     return spans
 
 
@@ -235,8 +240,10 @@ class Answer:
         """A header's value, by its name in lower case; None if there is none."""
         return next((v.decode("latin-1") for n, v in self._headers if n == name.encode("ascii")), None)
 
-    def spans(self) -> list[Span]:
-        """The answer: its line in three pieces, each header, the empty line, the body, chunks apart."""
+    def spans(self, cut: Cut | None = None) -> list[Span]:
+        """The answer: its line in three pieces, each header, the empty line, the body, chunks apart.
+
+        A body that is not chunked is explained further by `cut`."""
         head = _head(self.data)
         line = self.data[: self.data.index(b"\r\n")]
         version, status, reason = (line + b" ").split(b" ", 2)
@@ -257,6 +264,8 @@ class Answer:
             spans.append(_body_span(self.data, head, len(self.data)))
         if b"".join(self.data[s.start : s.end] for s in spans if s.part == "payload") != self.body:
             raise ValueError("h11 reads the body differently")
+        if cut and self.body and not chunked:
+            spans[-1:] = cut(head, self.body)
         return spans
 
     def _take(self, event: object) -> None:
@@ -409,8 +418,10 @@ def parse_frame(data: bytes) -> tuple[Opcode, bytes]:
     return frame.opcode, payload
 
 
-def frame_spans(data: bytes) -> list[Span]:
-    """One frame: its two bytes bit by bit, the longer length, the masking key, the payload."""
+def frame_spans(data: bytes, cut: Cut | None = None) -> list[Span]:
+    """One frame: its two bytes bit by bit, the longer length, the masking key, the payload.
+
+    The payload of a text frame is explained further by `cut`."""
     opcode, payload = parse_frame(data)
     first, second = data[0], data[1]
     fin, masked, short = first >> 7, second >> 7, second & 0x7F
@@ -465,7 +476,7 @@ def frame_spans(data: bytes) -> list[Span]:
     if not masked:
         if data[at:] != payload:
             raise ValueError("wsproto reads the payload differently")
-        spans += _payload_spans(opcode, at, payload, "")
+        spans += _payload_spans(opcode, at, payload, "", cut)
         return spans
     key = data[at : at + MASK_BYTES]
     spans.append(
@@ -484,7 +495,7 @@ def frame_spans(data: bytes) -> list[Span]:
     if unmask(data[at:], key) != payload:
         raise ValueError("wsproto unmasks the payload differently")
     lead = "Each byte was XORed with one of the key's four, in turn. "
-    for span in _payload_spans(opcode, at, payload, lead):
+    for span in _payload_spans(opcode, at, payload, lead, cut):
         work = _unmasking(data[span.start : span.end], key, span.start - at)
         spans.append(span._replace(work=work))
     return spans
@@ -508,7 +519,7 @@ def _unmasking(masked: bytes, key: bytes, offset: int) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _payload_spans(opcode: Opcode, at: int, payload: bytes, lead: str) -> list[Span]:
+def _payload_spans(opcode: Opcode, at: int, payload: bytes, lead: str, cut: Cut | None) -> list[Span]:
     """The payload; a close frame's is a code and a reason."""
     if not payload:
         return []
@@ -521,6 +532,8 @@ def _payload_spans(opcode: Opcode, at: int, payload: bytes, lead: str) -> list[S
             why = f"{lead}The reason in words."
             spans.append(Span(at + 2, at + len(payload), "payload", "reason", reason, why))
         return spans
+    if cut and opcode is Opcode.TEXT:
+        return [span._replace(why=f"{lead}{span.why}") for span in cut(at, payload)]
     why = f"{lead}What the frame is for."
     shows = payload.decode("utf-8", "replace")
     return [Span(at, at + len(payload), "payload", "payload", shows, why)]

@@ -306,6 +306,33 @@ def test_a_websocket_exchange_verifies_and_decodes(any_server: Server) -> None:
     assert parse_frame(goodbye)[1] == parse_frame(farewell)[1] == (1000).to_bytes(2, "big")
 
 
+@pytest.mark.parametrize("transport", KNOWN)
+def test_what_is_delivered_is_the_batch_and_the_rest_is_its_price(server: Server, transport: str) -> None:
+    """By every transport the payload is the same JSON: else one would look cheaper than another."""
+    step = [step for step in exchange(server.url, transport).steps if step.phase == "deliver"][-1]
+    payload = b"".join(step.data[span.start : span.end] for span in step.spans if span.part == "payload")
+    assert json.loads(payload)["notifications"][0]["data"] == "hello"
+
+
+def test_what_socket_io_adds_is_framing(server: Server) -> None:
+    """A packet's type, an event's name and what stands between packets, masked or not."""
+    found = exchange(server.url, "socketio")
+    assert found.accept is not None
+    assert found.accept.accept == found.accept_received
+    connect = next(step for step in found.steps if step.title == "Join the stream")
+    kind, carried = connect.spans[-2:]
+    assert (kind.part, kind.shows, carried.shows) == ("framing", "40", '{"stream":"wire"}')
+    assert unmask(
+        connect.data[carried.start : carried.end], connect.data[2:6][2:] + connect.data[2:6][:2]
+    ) == (carried.shows.encode())
+    joined = next(step for step in exchange(server.url, "socketio-polling").steps if step.title == "Joined")
+    parts = [(span.part, span.label) for span in joined.spans if span.part != "head"]
+    assert parts == [
+        ("framing", "connect"), ("payload", "body"), ("framing", "separator"),
+        ("framing", "event"), ("payload", "body"), ("framing", "end of event"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("transport", ["short-poll", "long-poll"])
 def test_a_poll_pays_heads_for_what_a_frame_carries(server: Server, transport: str) -> None:
     """Delivering the same notification: two heads, or a few bytes of framing."""

@@ -112,7 +112,7 @@ function drawExchange() {
   const items = [];
   for (const [at, step] of found.steps.entries()) {
     items.push(stepItem(step, at + 1, scale, explain));
-    if (found.accept && step.sender === "server" && step.protocol === "http") items.push(acceptItem(found.accept, found.accept_received));
+    if (found.accept && step.sender === "server" && step.connection === "subscriber" && step.protocol === "http") items.push(acceptItem(found.accept, found.accept_received));
   }
   const label = transports.find(({ name }) => name === shown)?.label ?? shown;
   byId("exchange-title").textContent = `One exchange by ${label}`;
