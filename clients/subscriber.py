@@ -162,7 +162,8 @@ class Subscriber(ABC):
         self.requests = 0
         """Requests that were answered with a batch, or with 101."""
         self.empty_responses = 0
-        """Polls that were answered with an empty batch, the one that joined included."""
+        """Requests whose answer brought nothing new, the one that joined included. Not those of connections
+        that stay open."""
         self.skipped_ticks = 0
         """Short polls that were not asked, because the one before took too long."""
         self.reconnects = 0

@@ -95,11 +95,12 @@ export class EngineSubscriber extends Subscriber {
     const answered = (exchange, text, ids = []) => {
       inFlight.requests -= 1;
       this.requests += 1;
+      if (!ids.length) this.empty_responses += 1;
       const bodyBytes = byteLength(text);
       this.note({ exchange, kind: "response", up: false, headBytes: engineAnswerHeadBytes(bodyBytes), bodyBytes, text, ids, status: 200 });
     };
     const polled = () => {
-      poll = { waits: true, packets: [], isEmpty: true };
+      poll = { waits: true, packets: [] };
       asked(connection.exchange, "GET");
     };
     const pollAnswered = (ids) => {
@@ -112,10 +113,7 @@ export class EngineSubscriber extends Subscriber {
       connection.exchange = ++this.exchanges;
       polled();
     });
-    engine.transport.on("pollComplete", () => {
-      if (poll.isEmpty) this.empty_responses += 1;
-      pollAnswered([]);
-    });
+    engine.transport.on("pollComplete", () => pollAnswered([]));
     engine.on("handshake", ({ sid }) => {
       connection.isOpen = true;
       target += `&sid=${sid}`;
@@ -129,9 +127,7 @@ export class EngineSubscriber extends Subscriber {
       if (batch === null) return;
       // The answer is told with its first news, before the notifications go out: a page looks at what is new to it by then.
       connection.takeBatch(batch, nowMs(), (ids) => {
-        if (!ids.length) return;
-        poll.isEmpty = false;
-        pollAnswered(ids);
+        if (ids.length) pollAnswered(ids);
       });
     });
     engine.on("packetCreate", (packet) => said.push(textOf(packet)));

@@ -1,5 +1,5 @@
-// Six connections: what a browser gives an origin over HTTP/1.1, all its tabs together. Held polls fill them, and then
-// everything else waits. This module notices, and explains, since it is part of long polling's price.
+// Six connections: what a browser gives an origin over HTTP/1.1, all its tabs together. Held polls and event streams fill them, and then
+// everything else waits. This module notices, and explains, since it is part of their price.
 //
 // Rules:
 // 1. Tabs ask each other over a BroadcastChannel how many requests they wait for. Answers, unlike timers, are not
@@ -58,6 +58,6 @@ function show() {
 function sentence(tabs, requests, stalled) {
   const waited = stalled ? ` A request of this page just waited ${Math.round(stall.ms)} ms before it was even sent.` : "";
   return `${tabs} tabs of this browser wait for ${requests} requests to this server, and browsers allow ${CONNECTIONS} `
-    + `HTTP/1.1 connections to one origin. Held polls fill them, so everything else stands in line.${waited} `
-    + "That is part of long polling's price; WebSockets are counted apart. Close some tabs and it goes away.";
+    + `HTTP/1.1 connections to one origin. Held polls and event streams fill them, so everything else stands in line.${waited} `
+    + "That is part of their price; WebSockets are counted apart. Close some tabs and it goes away.";
 }
