@@ -19,7 +19,7 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
-from clients.subscriber import ANSWER_TIMEOUT_S, Subscriber
+from clients.subscriber import ANSWER_TIMEOUT_S, Subscriber, asks_to_come_back
 from clients.wire import Connection
 
 SEPARATOR = "\x1e"
@@ -78,7 +78,7 @@ def refused(packet: str) -> ConnectionLost | Refused:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     detail = detail if isinstance(detail, str) else packet[:200]
-    if isinstance(status, int) and 400 <= status < 500 and status not in (408, 429):
+    if isinstance(status, int) and status >= 400 and not asks_to_come_back(status):
         return Refused(status, detail)
     return ConnectionLost(f"the server refused the connection: {detail}")
 

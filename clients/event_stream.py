@@ -33,7 +33,7 @@ class EventStreamReader:
 
     def __init__(self) -> None:
         """Expect the stream's first bytes."""
-        self.retry_ms: int | None = None
+        self.retry_ms: float | None = None
         """How long the stream asks to wait before its client comes back; None if it does not say."""
         self.last_id = ""
         self._begun = False
@@ -84,7 +84,7 @@ class EventStreamReader:
         elif name == b"id" and b"\0" not in value:
             self.last_id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit():
-            self.retry_ms = int(value)
+            self.retry_ms = float(value)
 
     def _dispatch(self, events: list[Event]) -> None:
         if self._data:

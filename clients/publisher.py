@@ -328,7 +328,7 @@ class Publisher:
                     self._ended = True
                 return
             for response in parser.feed(data):
-                if self._key_prefix is not None and asks_to_come_back(response):
+                if self._key_prefix is not None and asks_to_come_back(response.status):
                     raise refusal(response)
                 self._answer(response, connection.received_us)
                 if not response.keep_alive:

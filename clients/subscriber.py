@@ -458,7 +458,7 @@ def refusal(response: Response) -> ConnectionLost | Refused | BadAnswer:
     """Return the error for an answer: ConnectionLost if asking again may help, else Refused."""
     status = response.status
     detail = problem_detail(response)
-    if asks_to_come_back(response):
+    if asks_to_come_back(status):
         return ConnectionLost(f"the server answered {status}: {detail}", _retry_after_s(response))
     if status >= 400:
         return Refused(status, detail)
@@ -474,9 +474,9 @@ def problem_detail(response: Response) -> str:
         return response.body[:200].decode("utf-8", "replace").strip() or "(it does not say why)"
 
 
-def asks_to_come_back(response: Response) -> bool:
-    """Whether the same may be answered better later."""
-    return response.status >= 500 or response.status in (408, 429)
+def asks_to_come_back(status: int) -> bool:
+    """Whether what was answered with this error may be answered better later."""
+    return status >= 500 or status in (408, 429)
 
 
 def _retry_after_s(response: Response) -> float | None:

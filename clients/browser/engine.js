@@ -11,7 +11,7 @@ import { io } from "/static/socket.io.esm.min.js";
 
 import { ANSWER_TIMEOUT_MS } from "./fetching.js";
 import { OpenConnection } from "./open_connection.js";
-import { ConnectionLost, Refused, Subscriber, inFlight, nowMs } from "./subscriber.js";
+import { ConnectionLost, Refused, Subscriber, inFlight, isFinal, nowMs } from "./subscriber.js";
 import { byteLength, engineAnswerHeadBytes, engineRequestHeadBytes, frameHeadBytes, handshakeBytes } from "./wire_sizes.js";
 
 const BEFORE = '42["batch",';
@@ -172,7 +172,6 @@ const batchOf = (text) => (text.startsWith(BEFORE) ? text.slice(BEFORE.length, -
 
 /** What a connect_error stands for: only the server's own word that it was a 4xx ends a subscriber. */
 function refusalOf({ message, data, type }) {
-  const status = data?.status;
-  if (type === undefined && status >= 400 && status < 500 && status !== 408 && status !== 429) return new Refused(message);
+  if (type === undefined && isFinal(data?.status)) return new Refused(message);
   return new ConnectionLost(type === undefined ? message : "the server cannot be reached");
 }

@@ -312,12 +312,15 @@ export class Subscriber {
   }
 }
 
+/** Whether the same would not be answered better later. */
+export const isFinal = (status) => status >= 400 && status < 500 && status !== 408 && status !== 429;
+
 /** The error that an answer stands for: to be asked again, or, where the server says what to mend, to be told. */
 export function refusal(response, text) {
   const { status } = response;
   const detail = problemDetail(text);
   const message = `the server answered ${status}${detail ? `: ${detail}` : ""}`;
-  if (detail && status >= 400 && status < 500 && status !== 408 && status !== 429) return new Refused(message);
+  if (detail && isFinal(status)) return new Refused(message);
   const retryAfter = response.headers.get("retry-after")?.trim() ?? "";
   return new ConnectionLost(message, /^[0-9]+$/.test(retryAfter) ? Number(retryAfter) : null);
 }

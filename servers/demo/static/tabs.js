@@ -1,5 +1,5 @@
-// Six connections: what a browser gives an origin over HTTP/1.1, all its tabs together. Held polls and event streams fill them, and then
-// everything else waits. This module notices, and explains, since it is part of their price.
+// Six connections: what a browser gives an origin over HTTP/1.1, all its tabs together. Held polls and event streams fill
+// them, and then everything else waits. This module notices, and explains, since it is part of their price.
 //
 // Rules:
 // 1. Tabs ask each other over a BroadcastChannel how many requests they wait for. Answers, unlike timers, are not
