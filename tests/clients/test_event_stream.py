@@ -82,7 +82,7 @@ def test_retry_is_kept() -> None:
     reader.feed(b"retry: 1500\nretry: 1.5\nretry: -1\nretry\n\n")
     assert reader.retry_ms == 1500
     reader.feed(b"retry: " + b"9" * 5000 + b"\n")
-    assert reader.retry_ms > 1500, "Python reads no int of so many digits"
+    assert reader.retry_ms == float("inf"), "Python reads no int of so many digits"
 
 
 @pytest.mark.parametrize("piece", [b"x" * 64, b"data: " + b"x" * 58, b"data: x\n" * 8])
