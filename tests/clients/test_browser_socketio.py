@@ -64,6 +64,33 @@ def test_the_twin_follows_publishes_and_resumes(
 
 
 @pytest.mark.parametrize("transport", SOCKETIO)
+def test_what_is_said_is_answered_and_only_a_publish_counts_as_one(
+    pages: Server, visit: Visits, transport: str
+) -> None:
+    """The packet that joins and the pongs are no publishes; a POST without its answer would look held."""
+    page = visit(pages.url + "/welcome")
+    page.evaluate(FOLLOW, [transport, {}])
+    page.evaluate("() => { window.wire = []; follower.onWire = (event) => wire.push(event); }")
+    wait_for(page, "() => follower.state === 'open'")
+    page.evaluate("() => follower.publish('from the page')")
+    wait_for(page, "() => got.length")
+    page.wait_for_timeout(200)
+    wire = page.evaluate("() => wire")
+    said = [event for event in wire if event["up"] and event["bodyBytes"]]
+    assert [event.get("publishes") for event in said] == [False, True]
+    answered = [event["exchange"] for event in wire if event["kind"] == "response"]
+    if transport == "socketio-polling":
+        assert {event["exchange"] for event in said} <= set(answered)
+        assert page.evaluate("async () => (await import('/browser/subscriber.js')).inFlight.requests") == 1
+    page.evaluate("() => follower.close()")
+    page.wait_for_timeout(200)
+    assert page.evaluate("async () => (await import('/browser/subscriber.js')).inFlight.requests") == 0
+    assert page.evaluate("() => wire.filter(({ kind }) => kind === 'lost').length") == 1
+    page.close()
+    visit.console.clear()
+
+
+@pytest.mark.parametrize("transport", SOCKETIO)
 def test_a_refusal_ends_the_twin(pages: Server, visit: Visits, transport: str) -> None:
     page = visit(pages.url + "/welcome")
     page.evaluate(FOLLOW, [transport, {"after": "no cursor"}])
