@@ -28,8 +28,9 @@ _COOKIE = (
 
 def event_stream_headers(kind: HeaderSet, host: str) -> str:
     """Return the header lines of an EventSource's request (HTML, section 9.2.2), ended like a poll's."""
-    headers = poll_headers(kind, host)
-    return headers.replace("Accept: */*\r\n", "Accept: text/event-stream\r\nCache-Control: no-cache\r\n")
+    headers = poll_headers(kind, host).replace("Accept: */*\r\n", "Accept: text/event-stream\r\n")
+    keeps = "Connection: keep-alive\r\n"
+    return headers.replace(keeps, f"{keeps}Pragma: no-cache\r\nCache-Control: no-cache\r\n")
 
 
 def poll_headers(kind: HeaderSet, host: str, connection: ConnectionUse = "kept") -> str:

@@ -51,7 +51,7 @@ export class EngineSubscriber extends Subscriber {
     const sizes = handshakeBytes(target);
     const connection = new OpenConnection(this, { letGo });
     this.note({ exchange: connection.exchange, kind: "request", up: true, headBytes: sizes.up, text: `GET ${target}\nUpgrade: websocket` });
-    engine.on("handshake", () => connection.opened({ headBytes: sizes.down, text: "101 Switching Protocols", status: 101 }));
+    engine.transport.on("open", () => connection.opened({ headBytes: sizes.down, text: "101 Switching Protocols", status: 101 }));
     engine.on("packet", (packet) => {
       const text = textOf(packet);
       const bodyBytes = byteLength(text);
@@ -92,12 +92,12 @@ export class EngineSubscriber extends Subscriber {
         text: `${method} ${target}${body && `\n${body}`}`, publishes: packets.some((packet) => PUBLISH.test(packet)),
       });
     };
-    const answered = (exchange, text, ids = []) => {
+    const answered = (exchange, method, text, ids = []) => {
       inFlight.requests -= 1;
       this.requests += 1;
       if (!ids.length) this.empty_responses += 1;
       const bodyBytes = byteLength(text);
-      this.note({ exchange, kind: "response", up: false, headBytes: engineAnswerHeadBytes(bodyBytes), bodyBytes, text, ids, status: 200 });
+      this.note({ exchange, kind: "response", up: false, headBytes: engineAnswerHeadBytes(method, bodyBytes), bodyBytes, text, ids, status: 200 });
     };
     const polled = () => {
       poll = { waits: true, packets: [] };
@@ -106,7 +106,7 @@ export class EngineSubscriber extends Subscriber {
     const pollAnswered = (ids) => {
       if (!poll.waits || connection.hasEnded) return;
       poll.waits = false;
-      answered(connection.exchange, poll.packets.join(SEPARATOR), ids);
+      answered(connection.exchange, "GET", poll.packets.join(SEPARATOR), ids);
     };
     polled();
     engine.transport.on("poll", () => {
@@ -138,7 +138,7 @@ export class EngineSubscriber extends Subscriber {
       said = [];
     });
     engine.transport.on("drain", () => {
-      if (posts.length) answered(posts.shift(), "OK");
+      if (posts.length) answered(posts.shift(), "POST", "OK");
     });
     return connection;
   }

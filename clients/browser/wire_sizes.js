@@ -5,7 +5,8 @@
 // 1. A request's headers are written out as Chromium writes them for a fetch of the same origin that leaves the
 //    cache alone, from what the page may know of itself. What it may not know (cookies marked HttpOnly, a proxy's
 //    additions) is left out.
-// 2. A response's headers are those that fetch shows, as `name: value` and CRLF, after its status line.
+// 2. A response's headers are those that fetch shows, as `name: value` and CRLF, after its status line. Neither an
+//    EventSource nor Socket.IO's client shows them: they are written out as the server of these pages writes them.
 // 3. A WebSocket frame has 2 bytes of header, 4 or 10 from 126 or 65,536 bytes of payload on, and 4 more for the
 //    mask where the client sends (RFC 6455, 5.2).
 // 4. TCP and IP headers, and what TLS would add, are not counted.
@@ -78,13 +79,16 @@ export function handshakeBytes(target) {
   return { up: withBlankLine(up), down: withBlankLine(down) };
 }
 
+/** What is before the rest in each good answer of the server of these pages, where a client does not show it. */
+const ANSWER_LINES = [
+  "HTTP/1.1 200 OK", "Server: gunicorn", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "Connection: keep-alive",
+  "X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer",
+];
+
 /** Bytes of an EventSource's request and of the head of its answer (HTML, 9.2.2). */
 export function eventStreamBytes(target) {
-  const up = [`GET ${target} HTTP/1.1`, ...httpLines("text/event-stream"), "Cache-Control: no-cache"];
-  const down = [
-    "HTTP/1.1 200 OK", "Server: gunicorn", `Date: ${new Date().toUTCString()}`, "Connection: keep-alive", "Transfer-Encoding: chunked",
-    "Content-Type: text/event-stream", "Cache-Control: no-store", "X-Accel-Buffering: no",
-  ];
+  const up = [`GET ${target} HTTP/1.1`, ...httpLines("text/event-stream"), ...PAST_THE_CACHE];
+  const down = [...ANSWER_LINES, "Transfer-Encoding: chunked", "Content-Type: text/event-stream", "Cache-Control: no-store", "X-Accel-Buffering: no"];
   return { up: withBlankLine(up), down: withBlankLine(down) };
 }
 
@@ -100,10 +104,8 @@ export function frameHeadBytes(payloadBytes, masked) {
   return length + (masked ? 4 : 0);
 }
 
-/** Bytes of the head of an answer to one of Engine.IO's polls, whose headers its client does not show. */
-export function engineAnswerHeadBytes(bodyBytes) {
-  return withBlankLine([
-    "HTTP/1.1 200 OK", "Server: gunicorn", `Date: ${new Date().toUTCString()}`, "Connection: keep-alive",
-    "Content-Type: text/plain; charset=UTF-8", `Content-Length: ${bodyBytes}`, "Cache-Control: no-store",
-  ]);
+/** Bytes of the head of an answer to one of Engine.IO's polls or POSTs. */
+export function engineAnswerHeadBytes(method, bodyBytes) {
+  const contentType = method === "GET" ? "text/plain; charset=UTF-8" : "text/plain";
+  return withBlankLine([...ANSWER_LINES, `Content-Type: ${contentType}`, `Content-Length: ${bodyBytes}`, "Cache-Control: no-store"]);
 }
