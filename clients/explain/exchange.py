@@ -546,10 +546,10 @@ class Frames:
         while True:
             data = self._next()
             opcode, payload = parse_frame(data)
-            told = (title, says) if opcode is wanted else (opcode.name.lower(), "")
-            self._recorder.note(phase, "subscriber", "server", *told, data)
             if opcode is wanted:
+                self._recorder.note(phase, "subscriber", "server", title, says, data)
                 return payload
+            self._recorder.note(phase, "subscriber", "server", opcode.name.lower(), "", data)
             if opcode is Opcode.CLOSE:
                 code = int.from_bytes(payload[:2], "big")
                 raise Refused(code, payload[2:].decode("utf-8", "replace") or "(it does not say why)")
