@@ -70,7 +70,6 @@ def test_what_is_said_is_answered_and_only_a_publish_counts_as_one(
     """The packet that joins and the pongs are no publishes; a POST without its answer would look held."""
     page = visit(pages.url + "/welcome")
     page.evaluate(FOLLOW, [transport, {}])
-    page.evaluate("() => { window.wire = []; follower.onWire = (event) => wire.push(event); }")
     wait_for(page, "() => follower.state === 'open'")
     page.evaluate("() => follower.publish('from the page')")
     wait_for(page, "() => got.length")

@@ -20,9 +20,11 @@ FOLLOW = """async ([transport, options]) => {
   const { default: Subscriber } = await import(`/browser/${transport.replace("-", "_")}.js`);
   window.states = [];
   window.got = [];
+  window.wire = [];
   window.follower = new Subscriber("main", {
     pollIntervalS: 0.05,
     ...options,
+    onWire: (event) => wire.push(event),
     onNotifications: (notifications) => got.push(...notifications.map(({ id }) => id)),
     onState: (state, why) => states.push([state, why]),
   });
