@@ -169,7 +169,10 @@ def test_a_failing_server_is_told_and_tried_again(wire: Callable[..., Page], vis
 def test_it_fits_the_screen(wire: Callable[..., Page], size: dict[str, int], scheme: str) -> None:
     """Nothing wider than the screen; what was chosen is not hidden by its explanation."""
     page = wire(viewport=size, color_scheme=scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    for name in (*TRANSPORTS, "websocket"):
+        page.locator(f"#transports [data-transport={name}]").click()
+        expect(page.locator("#steps")).to_have_attribute("data-transport", name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], name
     chosen = step(page, "5. And comes down").locator(".hex [role=button]").first
     chosen.focus()
     expect(page.locator("#explain")).to_be_in_viewport()
