@@ -18,7 +18,7 @@ OTHERS = {"node": "bench.systems.node.start"}
 """Servers that `wirelab serve` does not have, and the module that starts each with the same options."""
 LACKS: dict[str, tuple[str, ...]] = {
     **{name: model.lacks for name, model in SERVER_MODELS.items()},
-    **dict.fromkeys(OTHERS, ()),
+    **{name: tuple(set(TRANSPORTS) - set(SYSTEMS[name].transports)) for name in OTHERS},
 }
 SPOKEN = {name: [each for each in TRANSPORTS if each not in lacks] for name, lacks in LACKS.items()}
 """The transports of each server."""

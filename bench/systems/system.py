@@ -34,6 +34,20 @@ class Options:
     ping_interval_s: float = Settings.ping_interval_s
     permessage_deflate: bool = False
 
+    def words(self) -> list[str]:
+        """The same as options of `wirelab serve`, with a free port."""
+        given = {
+            "--host": self.host,
+            "--port": 0,
+            "--max-subscribers": self.max_subscribers,
+            "--ping-interval-s": self.ping_interval_s,
+        }
+        if self.max_subscribers > Settings.max_subscribers_per_address:
+            # Across an emulated link all of them have one address.
+            given["--max-subscribers-per-address"] = self.max_subscribers
+        words = [str(part) for option in given.items() for part in option]
+        return [*words, "--permessage-deflate"] if self.permessage_deflate else words
+
 
 class System(ABC):
     """A server under test. What all have in common stands here; an entry overrides what is different."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from bench.systems.system import Options, System
 from clients import TRANSPORTS
 from servers.models import SERVER_MODELS
-from servers.settings import Settings
 
 
 class Wirelab(System):
@@ -30,16 +29,6 @@ class Wirelab(System):
 
     def command(self, options: Options, scratch: Path) -> list[str]:
         """On a free port, which it names."""
-        given = {
-            "--host": options.host,
-            "--port": 0,
-            "--server-model": options.server_model or self.server_models[0],
-            "--max-subscribers": options.max_subscribers,
-            "--ping-interval-s": options.ping_interval_s,
-        }
-        command = [sys.executable, "-m", "bench.cli", "serve"]
-        if options.max_subscribers > Settings.max_subscribers_per_address:
-            # Across an emulated link all of them have one address.
-            given["--max-subscribers-per-address"] = options.max_subscribers
-        command += [str(part) for option in given.items() for part in option]
-        return [*command, "--permessage-deflate"] if options.permessage_deflate else command
+        server_model = options.server_model or self.server_models[0]
+        command = [sys.executable, "-m", "bench.cli", "serve", "--server-model", server_model]
+        return [*command, *options.words()]

@@ -55,12 +55,12 @@ export function piecesOf(encoded, cursor, missed) {
 /** An unmasked text frame (RFC 6455, section 5.2), in pieces to write: one, if the batch is small. */
 export function textFrame(batch) {
   if (!batch.isSmall) return [frameHeader(batch.size), ...batch.pieces];
-  return [Buffer.concat(frameOf(batch.pieces[0]))];
+  return [textFrameOf(batch.pieces[0])];
 }
 
-/** `ws` masks nothing that a server sends, and so leaves the payload as it is. */
-function frameOf(payload) {
-  return Sender.frame(payload, { fin: true, opcode: TEXT, mask: false, readOnly: true, rsv1: false });
+/** A frame in one piece. `ws` masks nothing that a server sends, and so leaves the payload as it is. */
+export function textFrameOf(payload) {
+  return Buffer.concat(Sender.frame(payload, { fin: true, opcode: TEXT, mask: false, readOnly: true, rsv1: false }));
 }
 
 /** Only for what takes more than 65,535 bytes. */

@@ -21,13 +21,18 @@ const PONG_PATIENCE_MS = 1000;
 const BYTES_PER_S = 64 * 1024;
 const MS = 1000;
 const MAX_REASON_BYTES = 123;
+const CLOSE_TIMEOUT_MS = 2000;
 /** `ws` keeps an object for each: many of a byte would take a hundred times what was sent. */
-export const MAX_FRAGMENTS = 128 * 1024;
+const MAX_FRAGMENTS = 128 * 1024;
 
 export class Connection extends WebSocket {
-  /** Called once, right after the handshake. `onMessage(data, isBinary)` may throw Refused. */
-  listen(socket, { settings, unaccepted, pinger, onMessage, onEnd, onDrain }) {
+  /**
+   * Called once, right after the handshake. `onMessage(data, isBinary)` may throw Refused. `pings`: whether it is
+   * pinged here.
+   */
+  listen(socket, { settings, unaccepted, pinger, onMessage, onEnd, onDrain, pings = true }) {
     this.socket = socket;
+    this.pings = pings;
     this.settings = settings;
     this.claim = new Claim(unaccepted);
     this.coming = 0;
@@ -133,6 +138,7 @@ export class Connection extends WebSocket {
         return;
       }
     }
+    if (!this.pings) return;
     if (this.unansweredSinceMs !== null && awakeMs - this.unansweredSinceMs >= PONG_PATIENCE_MS) {
       this.terminate();
     } else if (this.readyState === WebSocket.OPEN && this.socket.writableLength === 0) {
@@ -141,6 +147,21 @@ export class Connection extends WebSocket {
     }
   }
 }
+
+/** What `ws` is to do for all of these connections. */
+export const CONNECTION_OPTIONS = {
+  noServer: true,
+  clientTracking: false,
+  WebSocket: Connection,
+  maxFragments: MAX_FRAGMENTS,
+  closeTimeout: CLOSE_TIMEOUT_MS,
+  // One message or ping of a peer for each turn of the event loop: who sends without pause takes turns with all.
+  allowSynchronousEvents: false,
+  // Ours wait until the peer takes them.
+  autoPong: false,
+  // No subprotocol is spoken, so none is agreed to.
+  handleProtocols: () => false,
+};
 
 /** A reason that fits a close frame, which holds 125 bytes with the code (section 5.5). */
 function short(reason) {

@@ -26,7 +26,7 @@ export function parseDraft(body, maxBytes) {
   } catch {
     throw new BadRequest("The body is not UTF-8; send JSON in UTF-8.");
   }
-  return draftOf(membersOf(text, Math.max(maxBytes, maxBytes / 2) + ENVELOPE_BYTES), body.length);
+  return draftOf(membersOf(text, maxBytes + ENVELOPE_BYTES), body.length);
 }
 
 function draftOf(members, sourceLength) {

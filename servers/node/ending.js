@@ -11,7 +11,7 @@ import { Server } from "node:net";
 const GOODBYE_MS = 1000;
 const END_MS = 2500;
 
-export function endOnSignals(server, streams, others = []) {
+export function endOnSignals(server, streams) {
   const sockets = new Set();
   server.on("connection", (socket) => {
     sockets.add(socket);
@@ -23,7 +23,6 @@ export function endOnSignals(server, streams, others = []) {
     // Not http's own close, which would cut whoever is kept alive at once.
     Server.prototype.close.call(server, () => process.exit(0));
     streams.stop();
-    for (const other of others) other.stop();
     setTimeout(() => server.closeIdleConnections(), GOODBYE_MS);
     setTimeout(() => {
       for (const socket of sockets) socket.destroy();

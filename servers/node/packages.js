@@ -13,5 +13,7 @@ const require = createRequire(elsewhere ? join(elsewhere, "package.json") : impo
 export const express = require("express");
 export const { Sender, WebSocket, WebSocketServer } = require("ws");
 export const socketIo = require("socket.io");
-/** Its own, wherever npm has put it. */
-export const socketIoParser = createRequire(require.resolve("socket.io"))("socket.io-parser");
+/** Its own, wherever npm has put them. */
+const requireOfSocketIo = createRequire(require.resolve("socket.io"));
+export const socketIoParser = requireOfSocketIo("socket.io-parser");
+export const { Server: EngineServer } = requireOfSocketIo("engine.io");

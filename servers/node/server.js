@@ -12,12 +12,13 @@ import { application } from "./app.js";
 import { Bodies } from "./bodies.js";
 import { echoWebsocket } from "./echo.js";
 import { endOnSignals } from "./ending.js";
+import { SOCKETIO, SOCKETIO_POLLING } from "./engine.js";
 import { hostCheck } from "./hosts.js";
 import { explainErrors } from "./http_errors.js";
 import { Pinger } from "./pinger.js";
 import { LONG_POLL, SHORT_POLL } from "./polls.js";
 import { fromArguments } from "./settings.js";
-import { PATH as SOCKETIO_PATH, serveSocketIo, SOCKETIO, SOCKETIO_POLLING } from "./socketio.js";
+import { socketIoEngine } from "./socketio.js";
 import { SSE } from "./sse.js";
 import { Streams } from "./streams.js";
 import { Unaccepted } from "./unaccepted.js";
@@ -33,8 +34,6 @@ const MAX_HEAD_BYTES = 32 * 1024;
 const KEEPALIVE_S = 75;
 const TCP_KEEPALIVE_AFTER_S = 60;
 
-const isSocketIo = (request) => request.url.startsWith(SOCKETIO_PATH);
-
 function serve(settings) {
   const streams = new Streams(settings, TRANSPORTS);
   const unaccepted = new Unaccepted(settings.max_unaccepted_bytes);
@@ -47,7 +46,8 @@ function serve(settings) {
     checkHost: hostCheck(settings),
     pinger: new Pinger(settings.ping_interval_s),
   };
-  const app = application(parts);
+  const engine = socketIoEngine(parts);
+  const app = application({ ...parts, engine });
   const server = createServer(
     {
       noDelay: true,
@@ -68,9 +68,9 @@ function serve(settings) {
     [/^\/streams\/([^/]+)\/websocket$/, websocket(parts)],
     [/^\/echo$/, echoWebsocket(parts)],
     [/^\/welcome\/websocket$/, welcomeWebsocket(parts)],
+    [/^\/socket\.io\/$/, (request, name, upgrade, socket, head) => engine.upgrade(request, socket, head)],
   ];
-  server.on("upgrade", upgradesOf(settings, routes, parts.checkHost, app, isSocketIo));
-  serveSocketIo(server, parts);
+  server.on("upgrade", upgradesOf(settings, routes, parts.checkHost, app));
   // A body is asked for when it is wanted.
   server.on("checkContinue", app);
   explainErrors(server, settings);

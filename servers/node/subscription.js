@@ -12,20 +12,20 @@ const MS = 1000;
 
 export class Subscription {
   /** `send(batch)` writes it; `release` gives the subscriber's place back. */
-  constructor(stream, transport, position, { send, release, heartbeat_s = null }) {
+  constructor(stream, transport, position, { send, release, heartbeat_s = null, isBlocked = false }) {
     this.stream = stream;
     this.usage = stream.usage[transport];
     this.position = position;
     this.send = send;
     this.release = release;
-    this.isBlocked = false;
+    this.isBlocked = isBlocked;
+    this.isFirst = true;
     this.hasEnded = false;
     this.heartbeat = null;
     if (heartbeat_s !== null) this.heartbeat = setTimeout(() => this.beat(), heartbeat_s * MS);
   }
 
   start() {
-    this.deliver(this.stream.batch(this.position));
     this.pump();
   }
 
@@ -39,10 +39,15 @@ export class Subscription {
     this.pump();
   }
 
+  /** The peer is not to be given more until `drained()`. */
+  block() {
+    this.isBlocked = true;
+  }
+
   pump() {
     while (!this.hasEnded && !this.isBlocked) {
       const batch = this.stream.batch(this.position);
-      if (!batch.news) {
+      if (!batch.news && !this.isFirst) {
         this.stream.waiting.add(this);
         return;
       }
@@ -52,6 +57,7 @@ export class Subscription {
 
   deliver(batch) {
     this.position = batch.lastId;
+    this.isFirst = false;
     this.isBlocked = !this.send(batch);
     this.usage.notifications += batch.count;
     this.heartbeat?.refresh();

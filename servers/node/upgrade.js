@@ -10,7 +10,7 @@
 
 import { ServerResponse } from "node:http";
 
-import { Connection, MAX_FRAGMENTS } from "./connection.js";
+import { CONNECTION_OPTIONS } from "./connection.js";
 import { WebSocketServer } from "./packages.js";
 import { answerRaw, asRefused } from "./problems.js";
 import { pathOf } from "./query.js";
@@ -24,7 +24,6 @@ const VALUE = `(?:${TOKEN}|"(?:\\\\?${LETTER})+")`;
 const PARAMETER = `[ \\t]*;[ \\t]*${TOKEN}(?:[ \\t]*=[ \\t]*${VALUE})?`;
 const ELEMENT = `[ \\t]*(?:${TOKEN}(?:${PARAMETER})*)?[ \\t]*`;
 const EXTENSIONS = new RegExp(`^(?=.*[^ \\t,])${ELEMENT}(?:,${ELEMENT})*$`);
-const CLOSE_TIMEOUT_MS = 2000;
 const DEFAULT_PORTS = { "http:": "80", "https:": "443" };
 
 const members = (field) => (field ?? "").split(",").map((member) => member.trim().toLowerCase());
@@ -79,23 +78,13 @@ export function isOwnOrigin(origin, host, settings) {
 }
 
 /**
- * Answers the upgrades of a server. `routes`: [pattern of a path, view(request, name, upgrade)]; `application`
- * answers what is no WebSocket; `isForeign(request)`: somebody else answers it.
+ * Answers the upgrades of a server. `routes`: [pattern of a path, view(request, name, upgrade, socket, head)];
+ * `application` answers what is no WebSocket.
  */
-export function upgradesOf(settings, routes, checkHost, application, isForeign) {
+export function upgradesOf(settings, routes, checkHost, application) {
   const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    WebSocket: Connection,
+    ...CONNECTION_OPTIONS,
     maxPayload: settings.max_body_bytes,
-    maxFragments: MAX_FRAGMENTS,
-    closeTimeout: CLOSE_TIMEOUT_MS,
-    // One message or ping of a peer for each turn of the event loop: who sends without pause takes turns with all.
-    allowSynchronousEvents: false,
-    // Ours wait until the peer takes them.
-    autoPong: false,
-    // No subprotocol is spoken, so none is agreed to.
-    handleProtocols: () => false,
     perMessageDeflate: settings.permessage_deflate ? { threshold: 0 } : false,
   });
 
@@ -108,7 +97,6 @@ export function upgradesOf(settings, routes, checkHost, application, isForeign) 
   };
 
   return (request, socket, head) => {
-    if (isForeign(request)) return;
     socket.on("error", () => socket.destroy());
     const path = pathOf(request);
     try {
@@ -120,12 +108,13 @@ export function upgradesOf(settings, routes, checkHost, application, isForeign) 
       }
       checkHost(request);
       refuseBadHandshake(request, settings);
-      view(request, decodeURIComponent(match[1] ?? ""), (release, onOpen) => {
+      request.headers.upgrade = "websocket";
+      const upgrade = (release, onOpen) => {
         // Where `ws` refuses after all, or the peer has gone meanwhile.
         socket.once("close", release);
-        request.headers.upgrade = "websocket";
         server.handleUpgrade(request, socket, head, (connection) => onOpen(connection, socket));
-      });
+      };
+      view(request, decodeURIComponent(match[1] ?? ""), upgrade, socket, head);
     } catch (error) {
       answerRaw(socket, asRefused(error));
     }

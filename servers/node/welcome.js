@@ -2,7 +2,7 @@
  * The article's own example, by WebSocket: on connection, the server greets.
  *
  * `GET /welcome/websocket` with Upgrade: the first and only message is GREETING; then the connection stays open until
- * either side goes. (The article's with socket.io, as it is printed, is `article.js`.)
+ * either side goes. (The article's with socket.io, as it is printed, is `article/server.cjs`.)
  */
 
 import { stay } from "./echo.js";

@@ -73,7 +73,9 @@ def test_npms_client_gets_all_and_resumes_after_a_crash(tmp_path: Path, follow: 
             publish(server, "main", number)
             assert [each["data"] for each in follower.line()["notifications"]] == [number]
         served = stats(server, "main")["transports"][ENGINES[engine]]
-        assert served == {"subscribers": 1, "requests": 1, "notifications": 3}
+        requests = served.pop("requests")
+        assert served == {"subscribers": 1, "notifications": 3}
+        assert requests == 1 if engine == "websocket" else requests > 4
         server.process.kill()
         stop_server(server)
         server = start_server(tmp_path / "log", "--server-model", "node", port=server.address[1])

@@ -8,7 +8,6 @@ from pathlib import Path
 from bench.systems.node import packages
 from bench.systems.system import Options, System
 from clients import TRANSPORTS
-from servers.settings import Settings
 
 
 class Node(System):
@@ -16,7 +15,10 @@ class Node(System):
 
     name = "node"
     label = "Node"
-    transports = TRANSPORTS
+    transports: ClassVar = {
+        name: TRANSPORTS[name]
+        for name in ("short-poll", "long-poll", "sse", "websocket", "socketio", "socketio-polling")
+    }
 
     def missing(self) -> str | None:
         """Installs its packages at the first need."""
@@ -27,15 +29,4 @@ class Node(System):
 
     def command(self, options: Options, scratch: Path) -> list[str]:
         """On a free port, which it names."""
-        given = {
-            "--host": options.host,
-            "--port": 0,
-            "--max-subscribers": options.max_subscribers,
-            "--ping-interval-s": options.ping_interval_s,
-        }
-        if options.max_subscribers > Settings.max_subscribers_per_address:
-            # Across an emulated link all of them have one address.
-            given["--max-subscribers-per-address"] = options.max_subscribers
-        command = [sys.executable, "-m", "bench.systems.node.start"]
-        command += [str(part) for option in given.items() for part in option]
-        return [*command, "--permessage-deflate"] if options.permessage_deflate else command
+        return [sys.executable, "-m", "bench.systems.node.start", *options.words()]
