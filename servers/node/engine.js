@@ -111,7 +111,7 @@ export class Engine extends EngineServer {
     session?.asked();
     if (session?.isPolling && transport === "polling" && EIO === "4") {
       if (request.method === "POST") return this.take(session, request, response);
-      leaveWith(request.socket, response);
+      session.watchPoll(request.socket, response);
       session.subscription?.drained();
     }
     return this.handleRequest(request, response);
@@ -178,13 +178,6 @@ export class Engine extends EngineServer {
 function refuse(response, code, message = EngineServer.errorMessages[code]) {
   response.writeHead(400, { "Content-Type": "application/json", "Cache-Control": "no-store" });
   response.end(JSON.stringify({ code, message }));
-}
-
-/** End a poll whose client closes its side: it has gone, and the engine does not see it. */
-function leaveWith(socket, response) {
-  const leave = () => socket.destroy();
-  socket.once("end", leave);
-  response.once("close", () => socket.removeListener("end", leave));
 }
 
 class Session {
@@ -279,6 +272,21 @@ class Session {
     if (this.conn.readyState === "open") this.waitToJoin();
   }
 
+  /** What the engine does not see: a client that closes its side of a held poll, or does not take the answer. */
+  watchPoll(socket, response) {
+    let hasLeft = false;
+    const leave = () => {
+      hasLeft = true;
+      socket.destroy();
+    };
+    socket.once("end", leave);
+    response.once("close", () => {
+      socket.removeListener("end", leave);
+      // An answer that was lost is lost for the session.
+      if ((hasLeft || socket.errored) && this.isPolling) this.end(null);
+    });
+  }
+
   /** After its close frame a WebSocket is given nothing. */
   watchSocket() {
     this.conn.transport.socket.onEnd = () => this.subscription?.lost();
@@ -318,6 +326,7 @@ class Session {
 
   /** End it as our other servers do: a poll is answered with nothing, a WebSocket with the reason. */
   end(refused) {
+    if (this.conn.readyState === "closed") return;
     this.isEnding = true;
     this.subscription?.lost();
     this.waitNoLonger();

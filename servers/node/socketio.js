@@ -88,7 +88,10 @@ export function socketIoEngine(parts) {
   });
   io.on("connection", (socket) => {
     const session = sessionOf(socket);
-    socket.on("publish", (text, acknowledge) => acknowledge?.(publish(session.stream, text)));
+    socket.on("publish", (text, acknowledge) => {
+      const answer = publish(session.stream, text);
+      acknowledge?.(answer);
+    });
     socket.on("disconnect", () => {
       if (session.conn.readyState === "open") session.leave();
     });
