@@ -134,8 +134,8 @@ def test_our_server_is_started_with_what_a_trial_asks() -> None:
     many = Wirelab().command(dataclasses.replace(options, max_subscribers=1000), Path())
     assert many[many.index("--max-subscribers-per-address") + 1] == "1000", "they share one address"
     assert command == [
-        *[sys.executable, "-m", "bench.cli", "serve", "--host", "10.0.0.1", "--port", "0"],
-        *["--server-model", "gthread", "--max-subscribers", "70", "--ping-interval-s", "5.0"],
+        *[sys.executable, "-m", "bench.cli", "serve", "--server-model", "gthread"],
+        *["--host", "10.0.0.1", "--port", "0", "--max-subscribers", "70", "--ping-interval-s", "5.0"],
         "--permessage-deflate",
     ]
 
