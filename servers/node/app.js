@@ -4,7 +4,6 @@
 
 import { isKey, KEY_RULE, parseDraft } from "./drafts.js";
 import { echoPost } from "./echo.js";
-import { PATH as SOCKETIO_PATH } from "./engine.js";
 import { express } from "./packages.js";
 import { LONG_POLL, longPoll, SHORT_POLL, shortPoll } from "./polls.js";
 import { answer } from "./problems.js";
@@ -17,7 +16,7 @@ const JSON_TYPE = /^application\/json[ \t]*(;|$)/i;
 
 /** `parts`: what the views share, see `server.js`. */
 export function application(parts) {
-  const { streams, addresses, bodies, checkHost, engine } = parts;
+  const { streams, addresses, bodies, checkHost } = parts;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -58,9 +57,6 @@ export function application(parts) {
       throw upgradeRequired("GET /echo is a WebSocket; ask with Upgrade: websocket, or POST.");
     })
     .post(echoPost(bodies));
-
-  const engineView = (request, response) => engine.answer(request, response);
-  route(app, SOCKETIO_PATH, "GET, OPTIONS, POST").get(engineView).post(engineView);
 
   get("/welcome/websocket", () => {
     throw upgradeRequired("GET /welcome/websocket is a WebSocket; ask with Upgrade: websocket.");

@@ -14,6 +14,7 @@
 
 import { Connection, CONNECTION_OPTIONS } from "./connection.js";
 import { EngineServer, WebSocketServer } from "./packages.js";
+import { answer } from "./problems.js";
 import { BadRequest, Forbidden, Full, MethodNotAllowed } from "./refusals.js";
 import { Subscription } from "./subscription.js";
 import { isOwnOrigin } from "./upgrade.js";
@@ -21,6 +22,7 @@ import { isOwnOrigin } from "./upgrade.js";
 export const SOCKETIO = "socketio";
 export const SOCKETIO_POLLING = "socketio-polling";
 export const PATH = "/socket.io/";
+const METHODS = "GET, OPTIONS, POST";
 const MS = 1000;
 const MOST_PATIENCE_S = 8;
 const PATIENT_SHARE = 0.4;
@@ -99,8 +101,23 @@ export class Engine extends EngineServer {
 
   /** `GET` and `POST /socket.io/?EIO=4&transport=polling` */
   answer(request, response) {
-    if (request.method === "HEAD") {
-      throw new MethodNotAllowed("A poll is a GET.", { Allow: "GET, OPTIONS, POST" });
+    try {
+      if (this.parts.streams.stopping) response.setHeader("Connection", "close");
+      this.parts.checkHost(request);
+      this.serve(request, response)?.catch((error) => answer(request, response, error));
+    } catch (error) {
+      answer(request, response, error);
+    }
+  }
+
+  /** Returns a promise, or nothing if all is done; throws Refused. */
+  serve(request, response) {
+    if (request.method === "OPTIONS") {
+      response.writeHead(200, { Allow: METHODS, "Content-Length": 0 }).end();
+      return undefined;
+    }
+    if (request.method !== "GET" && request.method !== "POST") {
+      throw new MethodNotAllowed("This method is not allowed at this address.", { Allow: METHODS });
     }
     this.allowOrigin(request, response);
     const session = this.sessionOf(request);

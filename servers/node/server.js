@@ -12,11 +12,12 @@ import { application } from "./app.js";
 import { Bodies } from "./bodies.js";
 import { echoWebsocket } from "./echo.js";
 import { endOnSignals } from "./ending.js";
-import { SOCKETIO, SOCKETIO_POLLING } from "./engine.js";
+import { PATH as SOCKETIO_PATH, SOCKETIO, SOCKETIO_POLLING } from "./engine.js";
 import { hostCheck } from "./hosts.js";
 import { explainErrors } from "./http_errors.js";
 import { Pinger } from "./pinger.js";
 import { LONG_POLL, SHORT_POLL } from "./polls.js";
+import { pathOf } from "./query.js";
 import { fromArguments } from "./settings.js";
 import { socketIoEngine } from "./socketio.js";
 import { SSE } from "./sse.js";
@@ -47,7 +48,12 @@ function serve(settings) {
     pinger: new Pinger(settings.ping_interval_s),
   };
   const engine = socketIoEngine(parts);
-  const app = application({ ...parts, engine });
+  const app = application(parts);
+  // As socket.io does it: its requests do not pass through express.
+  const answer = (request, response) => {
+    if (pathOf(request) === SOCKETIO_PATH) engine.answer(request, response);
+    else app(request, response);
+  };
   const server = createServer(
     {
       noDelay: true,
@@ -62,7 +68,7 @@ function serve(settings) {
       // Ours tells what is missing.
       requireHostHeader: false,
     },
-    app,
+    answer,
   );
   const routes = [
     [/^\/streams\/([^/]+)\/websocket$/, websocket(parts)],
@@ -70,9 +76,9 @@ function serve(settings) {
     [/^\/welcome\/websocket$/, welcomeWebsocket(parts)],
     [/^\/socket\.io\/$/, (request, name, upgrade, socket, head) => engine.upgrade(request, socket, head)],
   ];
-  server.on("upgrade", upgradesOf(settings, routes, parts.checkHost, app));
+  server.on("upgrade", upgradesOf(settings, routes, parts.checkHost, answer));
   // A body is asked for when it is wanted.
-  server.on("checkContinue", app);
+  server.on("checkContinue", answer);
   explainErrors(server, settings);
   endOnSignals(server, streams);
   server.on("error", (error) => {
