@@ -20,17 +20,31 @@ import { asRefused } from "./problems.js";
 import { BadRequest } from "./refusals.js";
 
 const AUTH = 'auth must be {"stream":…,"after":…}: a stream\'s name and a cursor, or no after to join at the head.';
+const JOINED = "This session has joined a stream already; leave it first.";
 const PUBLISH_ONLY = 'The only event that is taken is publish, with one argument, {"data":…}, as JSON.';
 /** Of a text or a binary event: the number of its attachments, its acknowledgement's id, its arguments. */
 const EVENT = /^[25](?:([0-9]{1,9})-)?([0-9]{0,16})(\[[^]*)$/;
+/** To the namespace that there is. */
+const CONNECT = /^0([^/]|$)/;
+const DISCONNECT = "1";
 const PUBLISH = /^\[\s*"publish"\s*,([^]*)\]\s*$/;
 const { Decoder, PacketType } = socketIoParser;
 
 /** Leaves an event's argument as the text that came: null if the event is none that is taken. */
 class RawDecoder extends Decoder {
+  /** While the client has joined a stream: refuses to join another. */
+  refuseToJoin = null;
+
   add(packet) {
     // An attachment of an event whose first packet was refused.
-    if (!Buffer.isBuffer(packet)) super.add(packet);
+    if (Buffer.isBuffer(packet)) return;
+    // socket.io would end the session for both.
+    if (packet === DISCONNECT && !this.refuseToJoin) return;
+    if (this.refuseToJoin && CONNECT.test(packet)) {
+      // What is no JSON ends the session.
+      JSON.parse(packet.slice(1) || "{}");
+      this.refuseToJoin();
+    } else super.add(packet);
   }
 
   decodeString(text) {
@@ -92,7 +106,12 @@ export function socketIoEngine(parts) {
       const answer = publish(session.stream, text);
       acknowledge?.(answer);
     });
+    const { client } = socket;
+    client.decoder.refuseToJoin = () => {
+      client._packet({ type: PacketType.CONNECT_ERROR, nsp: "/", data: { message: JOINED, data: { status: 400 } } });
+    };
     socket.on("disconnect", () => {
+      client.decoder.refuseToJoin = null;
       if (session.conn.readyState === "open") session.leave();
     });
     session.begin(PACKETS);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from bench.systems.node import packages
 from bench.systems.system import Options, System
