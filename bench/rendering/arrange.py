@@ -68,12 +68,12 @@ def series_key(cell: Settings, *without: str) -> str:
     return labels.series_key(asdict(cell), *without)
 
 
-def loads(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The cells with subscribers, without the noise floor's, grouped by load; loads and transports in their
-    usual order."""
+def loads(cells: Iterable[Cell], *, with_floor: bool = False) -> list[list[Cell]]:
+    """The cells with subscribers, without the noise floor's unless asked, grouped by load; loads and
+    transports in their usual order."""
     groups: dict[str, list[Cell]] = {}
     for cell in in_order(cells):
-        if cell.transport is not None and not is_floor(cell):
+        if cell.transport is not None and (with_floor or not is_floor(cell)):
             groups.setdefault(load_key(cell), []).append(cell)
     return list(groups.values())
 

@@ -64,6 +64,14 @@ def load_name(cell: Settings) -> str:
     return load_names([cell])[0]
 
 
+def group_name(group: Sequence[Settings]) -> str:
+    """The load that these cells share, in words. Servers without a choice of models may be several."""
+    words = load_name(group[0])
+    one = server_name(group[0].system, group[0].server_model)
+    several = {cell.system for cell in group if cell.server_model is None}
+    return f"other servers{words.removeprefix(one)}" if len(several) > 1 else words
+
+
 def load_names(cells: Sequence[Settings], *without: str) -> tuple[str, list[str]]:
     """What the loads of these cells have in common, and what each has of its own, in words; without the
     factors that an axis tells. What is as usual in all of them is not worth a word."""

@@ -43,6 +43,18 @@ def test_cells_under_different_loads_stand_apart(quick_run: Run) -> None:
     assert names.load_names([idle])[0] == "gevent, 20 subscribers, nothing published, on loopback"
 
 
+def test_servers_without_a_choice_of_models_share_a_load_but_no_name(quick_run: Run) -> None:
+    """The heading of several names none of them; the noise floor's cells are there where they are asked for."""
+    node, nchan = (cell_of(quick_run, id=name, system=name, server_model=None) for name in ("node", "nchan"))
+    floor = cell_of(quick_run, id="floor", server_model="asyncio")
+    (group,) = arrange.loads([node, nchan, floor])
+    load = "20 subscribers, 4 notifications/s, on loopback"
+    assert names.group_name(group) == f"other servers, {load}"
+    assert names.group_name([nchan]) == f"nginx + nchan, {load}"
+    groups = arrange.loads([node, nchan, floor], with_floor=True)
+    assert {names.group_name(each) for each in groups} == {f"other servers, {load}", f"asyncio, {load}"}
+
+
 def test_every_number_is_written_in_its_units() -> None:
     """Shares in percent, counts whole, absent as a dash."""
     assert names.value_text("empty_response_share", 0.1234) == "12 %"

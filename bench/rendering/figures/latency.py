@@ -207,7 +207,7 @@ def naive(summary: Summary) -> tuple[Figure | None, str]:
     plain_log(panel.yaxis)
     name_ends(figure, {panel: ends})
     return figure, (
-        f"{names.sentence(names.load_name(group[0]))} Thick, under the transport's name: latency from "
+        f"{names.sentence(names.group_name(group))} Thick, under the transport's name: latency from "
         "when a notification was due, which every other figure here shows. Dotted: the naive clock, which "
         "starts when the publisher has written it, and hides how late that was. Dash-dotted: request to "
         "answer, as a load generator prints it, which is no latency of a notification at all."

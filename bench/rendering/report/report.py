@@ -194,7 +194,7 @@ def _sentence(group: list[arrange.Cell]) -> str:
             bills.append(names.value_text("server_cpu_us_per_delivery", cpu.value))
     if not late:
         return ""
-    told = f"With {names.load_name(group[0])}, a delivery came on average {listed(late)} after it was due."
+    told = f"With {names.group_name(group)}, a delivery came on average {listed(late)} after it was due."
     if len(bills) == len(late):
         told += f" It cost the server, in the same order, {listed(bills)} µs of CPU."
     return told

@@ -45,7 +45,7 @@ def print_summary(run: dict[str, Any], summary: Summary, console: Console | None
         for group in groups:
             console.print(_load_table(group))
     elif groups:
-        _print_cells(console, groups)
+        _print_cells(console, arrange.loads(summary.cells, with_floor=True))
     _print_outside(console, summary)
     _print_saturation(console, summary)
     print_claims(summary, console)
@@ -65,7 +65,7 @@ def _print_head(console: Console, run: dict[str, Any], summary: Summary) -> None
 
 
 def _load_table(group: list[arrange.Cell]) -> Table:
-    title = names.load_name(group[0])
+    title = names.group_name(group)
     table = Table(
         box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
     )
@@ -93,7 +93,7 @@ def _print_cells(console: Console, groups: list[list[arrange.Cell]]) -> None:
     width = min(max(map(len, named.values())), room)
     console.print(_lines(metrics, width, heading=True))
     for group in groups:
-        console.print(Text(names.load_name(group[0]), style="bold"))
+        console.print(Text(names.group_name(group), style="bold"))
         lines = _lines(metrics, width, heading=False)
         for cell in group:
             values = [_value(metric, cell) for metric in metrics]
