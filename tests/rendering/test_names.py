@@ -44,7 +44,7 @@ def test_cells_under_different_loads_stand_apart(quick_run: Run) -> None:
 
 
 def test_servers_without_a_choice_of_models_share_a_load_but_no_name(quick_run: Run) -> None:
-    """The heading of several names none of them; the noise floor's cells are there where they are asked for."""
+    """The heading of several names none of them; the noise floor's cells are there if they are asked for."""
     node, nchan = (cell_of(quick_run, id=name, system=name, server_model=None) for name in ("node", "nchan"))
     floor = cell_of(quick_run, id="floor", server_model="asyncio")
     (group,) = arrange.loads([node, nchan, floor])
