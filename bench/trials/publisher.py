@@ -61,8 +61,8 @@ def await_acceptance(url: str) -> None:
     in the sample of the empty server.
 
     A server accepts connections in their order, so one answer on a later connection tells it, whatever the
-    answer is. The server closes that connection itself (RFC 9112, section 9.6) before this returns. Raises
-    OSError if no answer comes."""
+    answer is. The server has ended that connection when this returns, but may hold it for a moment longer
+    (RFC 9112, section 9.6). Raises OSError if no answer comes."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), ANSWER_TIMEOUT_S) as later:
         later.sendall(

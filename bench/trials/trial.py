@@ -43,7 +43,7 @@ JOIN_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 15.0
 COLLECT_TIMEOUT_S = 60.0
 COHORT_SUBSCRIBERS = 10
-COHORT_LEAVE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
 SAMPLE_EVERY_S = 1.0
 SETTLED_BEFORE_S = 0.15
 SETTLED_BEFORE_S_A_SUBSCRIBER = 0.0002
@@ -155,6 +155,7 @@ class _Course:
             if child:
                 child.tell(told)
                 child.expect("ready", START_TIMEOUT_S, self.check)
+        self.wait_while(self.tree.closing)
         self.sample("empty", pss=True)
 
     def start_python(self, name: str, module: str, side: str, precedence: int = 0) -> Child:
@@ -167,6 +168,13 @@ class _Course:
             inside=self.inside(side),
         )
 
+    def wait_while(self, held: Callable[[], int]) -> None:
+        """Wait for the server to let go of connections that have ended: one that lingers would be in the
+        sample of the empty server, and missing from what its subscribers cost."""
+        until_s = time.monotonic() + CLOSE_TIMEOUT_S
+        while time.monotonic() < until_s and held():
+            time.sleep(0.02)
+
     def inside(self, side: str) -> str:
         """Where a process of that side of the link runs."""
         return self.network.inside(side) if self.network else "here"
@@ -175,13 +183,11 @@ class _Course:
         """A few subscribers join and leave, so that the memory that the server keeps for good is not billed
         to the others."""
         assert self.generator is not None and self.tree is not None
-        empty = self.collected.samples[-1]["server"]["file_descriptors"]
+        tree, empty = self.tree, self.collected.samples[-1]["server"]["file_descriptors"]
         order = {"do": "cohort", "subscribers": COHORT_SUBSCRIBERS}
         if error := self.generator.ask(order, "cohort_left", JOIN_TIMEOUT_S, self.check)["error"]:
             raise ChildFailed(f"nothing could be published after the cohort: {error}")
-        until_s = time.monotonic() + COHORT_LEAVE_TIMEOUT_S
-        while time.monotonic() < until_s and self.tree.sample()["file_descriptors"] > empty:
-            time.sleep(0.02)
+        self.wait_while(lambda: tree.sample()["file_descriptors"] > empty)
         self.sample("warmed", pss=True)
 
     def measure(self) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -45,6 +46,35 @@ def test_a_process_that_is_gone_has_none() -> None:
     assert not resources.lives(child.pid)
     assert resources.waited_us(child.pid) is None
     assert resources.pss_kb([child.pid]) is None
+
+
+@pytest.mark.parametrize("ends_first", ["server", "client"])
+def test_a_connection_that_ended_is_held_until_it_is_closed(ends_first: str) -> None:
+    """Whichever side has ended it; an open one and the socket that listens are not counted."""
+    code = (
+        "import socket\n"
+        "server = socket.create_server(('127.0.0.1', 0)); print(server.getsockname()[1], flush=True)\n"
+        "held, _ = server.accept(); print('accepted', flush=True)\n"
+        "input(); held.shutdown(socket.SHUT_WR); print('ended', flush=True)\n"
+        "input(); held.close(); print('closed', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        tree = resources.ProcessTree(child.pid)
+        with socket.create_connection(("127.0.0.1", int(child.stdout.readline()))) as client:
+            child.stdout.readline()
+            assert tree.closing() == 0
+            if ends_first == "client":
+                client.shutdown(socket.SHUT_WR)
+                assert tree.closing() == 1
+            for closing in (1, 0):
+                child.stdin.write("\n")
+                child.stdin.flush()
+                child.stdout.readline()
+                assert tree.closing() == closing
+        child.communicate("\n")
 
 
 def test_threads_that_ended_still_count() -> None:

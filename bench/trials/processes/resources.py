@@ -32,6 +32,8 @@ PROC = Path("/proc")
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
+OPEN = (psutil.CONN_LISTEN, psutil.CONN_ESTABLISHED, psutil.CONN_NONE)
+
 _SWITCHES = re.compile(rb"\nvoluntary_ctxt_switches:\t(\d+)\nnonvoluntary_ctxt_switches:\t(\d+)")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -154,6 +156,11 @@ class ProcessTree:
         """Their process ids."""
         return [process.pid for process in self.processes()]
 
+    def closing(self) -> int:
+        """TCP connections of the tree that one side has ended, or both, and the tree still holds: a server
+        reads on after its last answer (RFC 9112, section 9.6). 0 elsewhere than on Linux."""
+        return sum(_closing(process) for process in self.processes()) if LINUX else 0
+
     def sample(self, *, pss: bool = False) -> dict[str, Any]:
         """What the tree uses now. Its CPU clocks are read before all the rest; `at_us` and `monotonic_us` say
         when."""
@@ -191,6 +198,21 @@ class ProcessTree:
         if pss:
             used_now["pss_kb"] = pss_kb([process.pid for process in processes])
         return used_now
+
+
+def _closing(process: psutil.Process) -> int:
+    """The sockets that a process holds, but for those that are open. The kernel lists none that both sides
+    have ended."""
+    descriptors = PROC / str(process.pid) / "fd"
+    try:
+        held = {str(entry.readlink()) for entry in descriptors.iterdir()}
+        connections = process.net_connections("all")
+        open_ = {str((descriptors / str(each.fd)).readlink()) for each in connections if each.status in OPEN}
+    except (psutil.Error, PermissionError):
+        return 0
+    except FileNotFoundError:
+        return 1  # One was let go while the others were looked at.
+    return len({target for target in held if target.startswith("socket:")} - open_)
 
 
 def pss_kb(pids: list[int]) -> int | None:
