@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from servers import socketio
+from servers.rules.engine_io import ON_POLLING
 from servers.stream import Streams
 
-TRANSPORT = socketio.ON_POLLING
+TRANSPORT = ON_POLLING
 
 
 def add_route(app: Flask, streams: Streams) -> None:
