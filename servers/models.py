@@ -26,7 +26,7 @@ class ServerModel(NamedTuple):
 SERVER_MODELS: dict[str, ServerModel] = {
     "gevent": ServerModel("a greenlet", "servers.gevent_worker.GeventWorker"),
     "gthread": ServerModel("a thread", "servers.thread_worker.ThreadWorker"),
-    "asyncio": ServerModel("a callback", None, can_compress=False, lacks=("socketio", "socketio-polling")),
+    "asyncio": ServerModel("a callback", None, can_compress=False),
 }
 WORKER_CLASSES = {
     name: model.worker_class for name, model in SERVER_MODELS.items() if model.worker_class is not None

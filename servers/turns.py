@@ -46,13 +46,21 @@ class Turn:
 
     def worked(self) -> None:
         """Count the time since the last call as work, and give way to others if it is due."""
+        if self.is_over():
+            _queue().give_way()
+            self.gave_way()
+
+    def is_over(self) -> bool:
+        """Count the time since the last call as work. Whether it is due to give way to others."""
         now_s = time.monotonic()
         self._worked_s += now_s - self._seen_s
         self._seen_s = now_s
-        if self._worked_s > SLICE_S:
-            _queue().give_way()
-            self._seen_s = time.monotonic()
-            self._worked_s = 0.0
+        return self._worked_s > SLICE_S
+
+    def gave_way(self) -> None:
+        """Others had their turn."""
+        self._seen_s = time.monotonic()
+        self._worked_s = 0.0
 
     def waited(self) -> None:
         """Count the time since the last call as a wait, in which others were served."""

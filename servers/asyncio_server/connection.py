@@ -3,14 +3,16 @@
 Rules:
 1. What can be served is served at once, a slice at a time (`turns.py`). Answers to what came in one piece
    leave in one write.
-2. While a poll is held, only the peer's end is looked for: who will send nothing more counts as gone. A peer
-   that sends much behind a held poll is answered at once, since his end could not be seen.
+2. While a request is held (a poll, or what an application answers), only the peer's end is looked for: who
+   will send nothing more counts as gone. A peer that sends much behind it is answered at once, since his end
+   could not be seen.
 3. A refusal by the head comes before the body is read; a body that nobody wanted is dropped if it is short
    and ends the connection if it is not. Then the peer has LINGER_S to take the answer.
 4. It is waited for as `servers/patience.py` says, and what came and is not accepted counts (`unaccepted.py`).
 """
 
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from servers.asyncio_server import answers, routes
@@ -33,10 +35,28 @@ if TYPE_CHECKING:
     from servers.asyncio_server.server import Server
 
 HEAD_IS_BROKEN = "A line of the head does not end with CRLF (RFC 9112, section 2.2)."
-MOST_BEHIND_A_POLL = FREE_BYTES
+MOST_BEHIND_HELD = FREE_BYTES
 
 
-class Poll:
+class Held(ABC):
+    """A request that is answered later, in somebody else's turn."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def depart(self) -> None:
+        """The client has gone, or cannot be seen to go: answer now."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """The connection is lost: there is nobody to answer."""
+
+    @abstractmethod
+    def written(self) -> None:
+        """The socket has taken all of the answer that it had not."""
+
+
+class Poll(Held):
     """A request that is held until there is news, its wait is over, or its client has gone."""
 
     __slots__ = ("address", "connection", "fan", "is_departed", "request", "stream", "wait_s")
@@ -52,6 +72,16 @@ class Poll:
         self.is_departed = False
         self.fan: Fan | None = None
 
+    def depart(self) -> None:
+        self.is_departed = True
+        self.connection.server.end_poll(self)
+
+    def abandon(self) -> None:
+        self.connection.server.abandon(self)
+
+    def written(self) -> None:
+        """Nothing is written while it is held."""
+
 
 class Connection(Writing):
     """See above."""
@@ -60,12 +90,12 @@ class Connection(Writing):
         "_body",
         "_claim",
         "_has_ended",
+        "_held",
         "_input",
         "_is_closing",
         "_is_served_later",
         "_linger",
         "_out",
-        "_poll",
         "_request",
         "_sent_claim",
         "_skip",
@@ -95,7 +125,7 @@ class Connection(Writing):
         self._body: Body | None = None
         self._skip = 0
         """So much of a body that nobody wanted is still to come."""
-        self._poll: Poll | None = None
+        self._held: Held | None = None
         self._claim: Claim | None = None
         """What is kept of what came."""
         self._sent_claim: Claim | None = None
@@ -127,9 +157,9 @@ class Connection(Writing):
                 return
         self.received += len(data)
         self._input = self._input + data if self._input else data
-        if self._poll is not None:
-            if len(self._input) > MOST_BEHIND_A_POLL:
-                self.depart(self._poll)
+        if self._held is not None:
+            if len(self._input) > MOST_BEHIND_HELD:
+                self.depart(self._held)
         elif not self.is_writing and not self._is_served_later:
             self.serve()
 
@@ -139,7 +169,7 @@ class Connection(Writing):
             answered = request.handler(self, request)
         except Refused as error:
             answered = problems.of(error)
-        if self._poll is not None:
+        if self._held is not None:
             return
         if answered is not None:
             self.answer_problem(request, answered)
@@ -180,7 +210,7 @@ class Connection(Writing):
             self._serve_later()
         elif self.is_writing:
             self.read_no_more()
-        elif self._poll is None and self._has_ended:
+        elif self._held is None and self._has_ended:
             self._end_of_input()
         else:
             self.read_again()
@@ -192,7 +222,7 @@ class Connection(Writing):
         self.server.turns.later(self.serve)
 
     def _is_free(self) -> bool:
-        return self._poll is None and not self._is_closing and not self.is_writing
+        return self._held is None and not self._is_closing and not self.is_writing
 
     def _serve_next(self) -> bool:
         """One step. False if more has to come for the next."""
@@ -284,8 +314,8 @@ class Connection(Writing):
     def eof_received(self) -> bool:
         """The peer will send nothing more; it may still read."""
         self._has_ended = True
-        if self._poll is not None:
-            self.depart(self._poll)
+        if self._held is not None:
+            self.depart(self._held)
         elif self._is_closing:
             self.transport.close()
         elif not self.is_writing and not self._is_served_later:
@@ -303,34 +333,53 @@ class Connection(Writing):
                 self._flush()
         self.transport.close()
 
-    # Held polls.
+    # Held requests.
 
-    def hold(self, request: Request, stream: Stream, wait_s: float) -> None:
+    def hold(self, held: Held) -> None:
+        """Serve nothing else until this one is answered."""
+        self._held = held
+        if self._has_ended or len(self._input) > MOST_BEHIND_HELD:
+            self.server.loop.call_soon(self.depart, held)
+
+    def hold_poll(self, request: Request, stream: Stream, wait_s: float) -> None:
         """Answer when there is news, or after so many seconds. Raises SubscribersFull or StreamsFull."""
         server = self.server
         address = server.address_of(self, request)
         server.streams.enter(stream, "long-poll", address)
-        poll = self._poll = Poll(self, request, stream, wait_s, address)
+        poll = Poll(self, request, stream, wait_s, address)
         poll.fan = server.fan(stream)
         poll.fan.polls[poll] = None
         server.deadlines.add(poll, wait_s)
-        if self._has_ended or len(self._input) > MOST_BEHIND_A_POLL:
-            server.loop.call_soon(self.depart, poll)
+        self.hold(poll)
 
-    def depart(self, poll: Poll) -> None:
+    def depart(self, held: Held) -> None:
         """The client has gone, or cannot be seen to go."""
-        if self._poll is poll:
-            poll.is_departed = True
-            self.server.end_poll(poll)
+        if self._held is held:
+            held.depart()
 
     def answer_poll(self, poll: Poll, batch: Batch, answer: bytes | None) -> None:
         """What was held is answered, in somebody else's turn; by `answer` if nothing speaks against it."""
-        self._poll = None
+        self._held = None
         if answer is not None and poll.request.is_plain and not poll.is_departed:
             self.transport.write(answer)
         else:
             self.answer_batch(poll.request, batch, closes=poll.is_departed)
             self._flush()
+        self._after_answer()
+
+    def answer_piece(self, piece: bytes) -> None:
+        """Write what was answered, and then this piece of a body whose head was."""
+        self._flush()
+        if piece:
+            self.transport.write(piece)
+
+    def answered(self) -> None:
+        """What was held is answered, and all of it is written."""
+        self._held = None
+        self.read_again()
+        self._after_answer()
+
+    def _after_answer(self) -> None:
         if self._is_closing:
             self._say_end()
         elif self.is_full or self._chunks is not None:
@@ -409,7 +458,9 @@ class Connection(Writing):
 
     def written(self) -> None:
         self._release_sent()
-        if self._is_closing:
+        if self._held is not None:
+            self._held.written()
+        elif self._is_closing:
             self._say_end()
         else:
             self.serve()
@@ -465,7 +516,7 @@ class Connection(Writing):
 
     def _wait(self) -> None:
         """Be waited for, unless it is our turn."""
-        if self._poll is not None:
+        if self._held is not None:
             self._begin(Phase.IDLE)
             return
         if self._body is None and not self._skip and not self._input and self.phase is not Phase.NEW:
@@ -488,6 +539,7 @@ class Connection(Writing):
 
     def leave_to(self, protocol: Any) -> bytes:
         """Another protocol takes the connection over. Returns what came and was not read."""
+        self._held = None
         self._flush()
         self.is_idle = False
         self._begin(Phase.IDLE)
@@ -497,11 +549,11 @@ class Connection(Writing):
         return early
 
     def connection_lost(self, error: Exception | None) -> None:
-        poll = self._poll
-        if poll is not None:
-            self.server.abandon(poll)
+        held = self._held
+        if held is not None:
+            held.abandon()
             # Each holds the other, and the garbage collector comes rarely.
-            self._poll = None
+            self._held = None
         self.is_idle = False
         self._begin(Phase.IDLE)
         self._is_closing = True

@@ -8,14 +8,14 @@ import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from servers.asyncio_server import answers
 from servers.asyncio_server.bodies import Body
 from servers.asyncio_server.events import CHUNKED, UNCHUNKED, EventStream
 from servers.asyncio_server.requests import Request
 from servers.asyncio_server.websocket import WebSocket
-from servers.rules import arguments, events, greeting, handshake
+from servers.rules import arguments, engine_io, events, greeting, handshake
 from servers.rules.bodies import ECHO_FIELDS
 from servers.rules.hosts import SERVED_METHODS, absolute_host
 from servers.rules.problems import Problem
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from servers.asyncio_server.bodies import Finish
     from servers.asyncio_server.connection import Connection
 
-TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket")
+TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket", *engine_io.TRANSPORTS)
 NOTHING_HERE = "There is nothing at this address; README.md names all that there are."
 OTHER_METHODS = "This address has other methods; Allow names them."
 OF_A_STREAM = re.compile(r"/streams/([^/]+)/([a-z-]+)")
@@ -118,7 +118,7 @@ def long_poll(connection: "Connection", request: Request) -> None:
         stream.count("long-poll", requests=1, notifications=batch.count)
         connection.answer_batch(request, batch)
     else:
-        connection.hold(request, stream, wait_s)
+        connection.hold_poll(request, stream, wait_s)
 
 
 def stats(connection: "Connection", request: Request) -> None:
@@ -187,7 +187,7 @@ def stream_by_websocket(connection: "Connection", request: Request) -> None:
     websocket.on_message = accept
     if heartbeat_s:
         websocket.heartbeat = server.heartbeats.watch(websocket, heartbeat_s)
-    _begin(connection, request, websocket, stream.batch(position))
+    websocket.open_on(connection, request, stream.batch(position))
 
 
 def event_stream(connection: "Connection", request: Request) -> None:
@@ -218,12 +218,12 @@ def event_stream(connection: "Connection", request: Request) -> None:
 def echo_by_websocket(connection: "Connection", request: Request) -> None:
     websocket = _open(connection, request)
     websocket.on_message = websocket.send
-    _begin(connection, request, websocket)
+    websocket.open_on(connection, request)
 
 
 def greet(connection: "Connection", request: Request) -> None:
     websocket = _open(connection, request)
-    _begin(connection, request, websocket)
+    websocket.open_on(connection, request)
     websocket.send(greeting.GREETING)
 
 
@@ -235,17 +235,17 @@ def _open(connection: "Connection", request: Request, stream: Stream | None = No
     return WebSocket(server, address, stream)
 
 
-def _begin(connection: "Connection", request: Request, websocket: WebSocket, batch: Any = None) -> None:
-    token = handshake.accept_token(request.fields.named["sec-websocket-key"])
-    answered = (
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {token}\r\n\r\n"
-    )
-    early = connection.leave_to(websocket)
-    websocket.begin(connection.transport, answered.encode(), batch)
-    if early:
-        # A client should wait for the answer (section 4.1); what came before is served all the same.
-        websocket.data_received(early)
+def socketio(connection: "Connection", request: Request) -> Body | None:
+    """A request of Engine.IO. Its body is read only for a session that there is."""
+    bridge = connection.server.bridge
+    if request.has_body and bridge.application.has_session(next(iter(_values(request, "sid")), None)):
+        return _body_of(connection, request, bridge.answer)
+    bridge.answer(connection, request)
+    return None
+
+
+def socketio_by_websocket(connection: "Connection", request: Request) -> None:
+    connection.server.bridge.answer_upgrade(connection, request)
 
 
 def _ask_for(sentence: str) -> Handler:
@@ -265,4 +265,5 @@ ROUTES = {
     "/healthz": Route({"GET": healthz}),
     "/echo": Route({"GET": _ask_for(handshake.ASK_FOR_ECHO), "POST": echo}, echo_by_websocket),
     greeting.PATH: Route({"GET": _ask_for(greeting.ASK)}, greet),
+    engine_io.PATH: Route(dict.fromkeys(engine_io.METHODS, socketio), socketio_by_websocket),
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 from servers.addresses import Addresses
 from servers.asyncio_server.answers import Starts
+from servers.asyncio_server.bridge import Bridge
 from servers.asyncio_server.connection import Connection, Poll
 from servers.asyncio_server.deadlines import Deadlines
 from servers.asyncio_server.fan import Fan, shared_answer
@@ -28,6 +29,7 @@ from servers.pinger import Pinger
 from servers.process import BACKLOG, GONE, GOODBYE_S, GRACEFUL_S, KEEPALIVE_S
 from servers.rules.hosts import Hosts
 from servers.settings import Settings
+from servers.socketio_asgi.application import Application
 from servers.stream import Batch, Position, Stream, Streams
 from servers.unaccepted import Unaccepted
 
@@ -83,8 +85,9 @@ class Server:
         self.hosts = Hosts(settings)
         self.starts = Starts()
         self.turns = Turns(loop)
-        self.deadlines = Deadlines(loop, self.end_poll)
         self.pinger = LoopPinger(settings.ping_interval_s, loop)
+        self.bridge = Bridge(Application(self.streams, self.pinger, self.unaccepted, self.turns))
+        self.deadlines = Deadlines(loop, self.end_poll)
         self.heartbeats = LoopHeartbeats(loop)
         self.patience = Patience(
             settings.request_timeout_s, KEEPALIVE_S, most_connections, most_bodies=most_connections

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from servers.turns import PAUSE_S, PROLONGED_S
+from servers.turns import PAUSE_S, PROLONGED_S, Turn
 
 
 class Turns:
@@ -26,6 +26,10 @@ class Turns:
         self._queue.append(go_on)
         if len(self._queue) == 1:
             self._glance()
+
+    def turn(self) -> "TaskTurn":
+        """A turn of a task that serves one peer."""
+        return TaskTurn(self)
 
     def _glance(self) -> None:
         self._since_s = time.monotonic()
@@ -46,3 +50,25 @@ class Turns:
             self._queue.popleft()
             if self._queue:
                 self._glance()
+
+
+class TaskTurn:
+    """How long a task has served one peer without a wait."""
+
+    __slots__ = ("_turn", "_turns")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._turn = Turn()
+
+    async def worked(self) -> None:
+        """Count the time since the last call as work, and give way to others if it is due."""
+        if self._turn.is_over():
+            gone_on = asyncio.get_running_loop().create_future()
+            self._turns.later(lambda: None if gone_on.done() else gone_on.set_result(None))
+            await gone_on
+            self._turn.gave_way()
+
+    def waited(self) -> None:
+        """Count the time since the last call as a wait, in which others were served."""
+        self._turn.waited()

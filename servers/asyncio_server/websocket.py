@@ -26,7 +26,7 @@ from servers.asyncio_server.messages import (
 from servers.incoming import Incoming
 from servers.process import LINGER_S
 from servers.refusals import Refused
-from servers.rules import frames
+from servers.rules import frames, handshake
 from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, short, text_frame
 from servers.settings import PONG_PATIENCE_S
 from servers.stream import Batch, Stream
@@ -34,6 +34,8 @@ from servers.turns import SLICE_S
 from servers.unaccepted import FREE_BYTES, Claim
 
 if TYPE_CHECKING:
+    from servers.asyncio_server.connection import Connection
+    from servers.asyncio_server.requests import Request
     from servers.asyncio_server.server import Server
 
 CLOSE_FRAME, PONG_FRAME = 0x88, 0x8A
@@ -80,6 +82,19 @@ class WebSocket(Follower):
         self._is_dropping = False
         self._linger: Any = None
 
+    def open_on(self, connection: "Connection", request: "Request", batch: Batch | None = None) -> None:
+        """Accept the handshake, and take the connection over."""
+        token = handshake.accept_token(request.fields.named["sec-websocket-key"])
+        answered = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {token}\r\n\r\n"
+        )
+        early = connection.leave_to(self)
+        self.begin(connection.transport, answered.encode(), batch)
+        if early:
+            # A client should wait for the answer (section 4.1); what came before is served all the same.
+            self.data_received(early)
+
     # What goes out.
 
     def send(self, message: str | bytes) -> None:
@@ -125,6 +140,11 @@ class WebSocket(Follower):
 
     # What comes in.
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether nothing more can be handled now."""
+        return self.is_writing
+
     def data_received(self, data: bytes) -> None:
         if not self._is_dropping:
             self._messages.add(data)
@@ -135,7 +155,7 @@ class WebSocket(Follower):
         began_s = time.monotonic()
         is_over = False
         try:
-            while not self.is_writing and not self._is_dropping and not is_over:
+            while not self._is_busy and not self._is_dropping and not is_over:
                 event = self._messages.next()
                 if event is None:
                     break
@@ -150,10 +170,12 @@ class WebSocket(Follower):
             self.transport.abort()
         if self.server.woken:
             self.server.deliver()
-        if is_over and not self._is_dropping:
+        if self._is_busy:
+            self.read_no_more()
+        elif is_over and not self._is_dropping:
             self.read_no_more()
             self.server.turns.later(self._read)
-        elif not self.is_writing:
+        else:
             self.read_again()
 
     def _note_unread(self) -> None:
@@ -176,12 +198,15 @@ class WebSocket(Follower):
         elif opcode == PONG:
             self._unanswered_since_s = None
         else:
-            if self.on_message:
-                self.on_message(bytes(data) if opcode == BINARY else data)
-            if self.is_writing:
-                self._message_is_held = True
-            else:
-                self._messages.incoming.handled()
+            self._handle_message(bytes(data) if opcode == BINARY else data)
+
+    def _handle_message(self, message: str | bytes) -> None:
+        if self.on_message:
+            self.on_message(message)
+        if self.is_writing:
+            self._message_is_held = True
+        else:
+            self._messages.incoming.handled()
 
     def _handle_close(self, payload: bytes) -> None:
         code, reason = close_reason(payload)

@@ -85,7 +85,7 @@ def in_python(url: str, engines: list[str]) -> Iterator[list[Any]]:
 
 @pytest.mark.parametrize("engines", ENGINES, ids="+".join)
 @pytest.mark.parametrize("client", [in_node, in_python])
-@pytest.mark.parametrize("model", ["gevent", "gthread", "node"])
+@pytest.mark.parametrize("model", ["gevent", "gthread", "asyncio", "node"])
 def test_gets_everything_and_resumes(
     tmp_path: Path, client: Callable[..., Any], engines: list[str], model: str
 ) -> None:

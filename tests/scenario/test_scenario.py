@@ -156,10 +156,6 @@ def test_joins_are_spread_over_the_wait_of_idle_subscribers() -> None:
         (POLLS + "poll_interval_s = 0.01\nwindow_s = 300", "requests"),
         (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 6", "whole multiple"),
         (CELL.replace("= 2", "= 0") + "wait_s = 4\nwindow_s = 2", "whole multiple"),
-        (
-            CELL.replace("websocket", "socketio") + 'server_model = "asyncio"',
-            "server_model asyncio speaks no socketio",
-        ),
         (CELL + "core_busy_share = 0.3", "core_busy_share takes one list of loads"),
         (CELL.replace("10", "[10, 20]") + "core_busy_share = 1.5", "core_busy_share must be a number"),
         (CELL.replace("10", "[10]") + "generator_cpu_share = 0.5", "core_busy_share, which is missing"),

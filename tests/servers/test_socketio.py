@@ -36,8 +36,8 @@ MIB = 1 << 20
 MODELS: list[Any] = [name for name in OURS if set(SOCKETIO) <= set(SPOKEN[name])]
 NODE = pytest.param("node", marks=pytest.mark.long)
 MODELS += [NODE]
-ONE_OF_EACH = [MODELS[0], NODE]
-"""For what is the same code on all of our models."""
+ONE_OF_EACH = ["gevent", "asyncio", NODE]
+"""For what is the same code on gevent and gthread."""
 ENGINES = {"socketio": RawEngineSocket, "socketio-polling": RawPolling}
 NODES_UNKNOWN_SESSION = {"code": 1, "message": "Session ID unknown"}
 """What engine.io says, and python-engineio says in a sentence."""
