@@ -4,8 +4,8 @@ Rules:
 - It is asked for each transport on each server model, and only of the cost model
   (`bench/analysis/costs/model.py`): a cost that missed its check at the held-out load, or had none, is not
   projected and decides nothing.
-- Idle: nothing is published. Held polls are renewed, WebSockets pinged, and short polls asked, as often as
-  `EVERY_S` says.
+- Idle: nothing is published. Held polls are renewed, what stays open is pinged, and short polls are asked, as
+  often as `EVERY_S` says.
 - It takes much if either resource does, and little only if both are known and neither does.
 """
 
@@ -55,7 +55,7 @@ def judge(measured: Measured) -> Judged:
             (missed if cpu["held_out"] else reasons).append(reason)
             if memory is None or not memory["checked"] or cpu["transport"] not in CONNECTED:
                 continue
-        comparisons.append(_projection(name, cpu, period_s, memory))
+        comparisons.append(_projection(name, cpu, period_s / upkeep.times, memory))
         if cpu["checked"]:
             projected.setdefault(cpu["server_model"], set()).add(cpu["transport"])
     lacks = None
@@ -72,13 +72,13 @@ def judge(measured: Measured) -> Judged:
     return Judged(tuple(comparisons), tuple(dict.fromkeys([*missed, *reasons])), lacks)
 
 
-def _projection(name: str, cpu: dict[str, Any], period_s: float, memory: dict[str, Any] | None) -> Comparison:
+def _projection(name: str, cpu: dict[str, Any], every_s: float, memory: dict[str, Any] | None) -> Comparison:
     """Whether a million idle subscribers of one transport on one server model take more than one ordinary
-    server."""
+    server, if each makes it do its operation every `every_s`."""
     outcomes: list[Outcome] = []
     shown, open_, entries = [], [], []
     for series, unit, factor, limit in (
-        (cpu, "cores", MILLION / period_s / 1e6, CORES),
+        (cpu, "cores", MILLION / every_s / 1e6, CORES),
         (memory, "GB", MILLION * 1024 / 1e9, MEMORY_GB),
     ):
         what = "CPU" if unit == "cores" else "memory"

@@ -31,7 +31,7 @@ from bench.analysis.summary import CostModel, CostSeries, Threads, Wire
 from bench.analysis.theory import THEORIES
 
 WAIT_S = 25.0
-"""How often an idle long poll is renewed and a WebSocket pinged, unless set otherwise."""
+"""How often an idle long poll is renewed, and what stays open is pinged, unless set otherwise."""
 PAYLOAD_TIMES = 100
 """A payload of more than so many times the measured one is not planned for: its CPU is another."""
 HEADER_BYTES = 52

@@ -4,12 +4,12 @@ done.
 An *operation* is what the server does over and over for a subscriber:
 
     request      an answered poll, with news or without: the work is the same
-    delivery     a notification written to a WebSocket
-    renewal      a WebSocket's ping and its pong
+    delivery     a notification written to a WebSocket or an event stream
+    renewal      a WebSocket's ping and its pong, an event stream's comment
     subscriber   memory, not CPU: one more subscriber that waits (by short poll: that asks)
 
 Waiting itself costs the server nothing (rule 6 of `servers/stream.py`; one thread pings everybody). So an
-idle subscriber costs no more than its upkeep: the request or the ping that is due every `wait_s`, or every T.
+idle subscriber costs no more than its upkeep: the requests, or the ping, due every `wait_s` or every T.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ class Work(NamedTuple):
 
 
 class Upkeep(NamedTuple):
-    """What an idle subscriber makes the server do, the setting that is its period (s), and that in words."""
+    """What an idle subscriber makes the server do, the setting that is its period (s), that in words, and how
+    often it does so in a period."""
 
     operation: Literal["request", "renewal"]
     every: Literal["wait_s", "poll_interval_s"]
     says: str
+    times: int = 1
 
 
 def is_idle(cell: Cell) -> bool:

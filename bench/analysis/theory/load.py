@@ -31,7 +31,8 @@ class Load:
 
     `publish_rate` is what was asked for, and `rate_share` how much of that came out. `turnaround_s` is g
     above without the time that a fresh connection takes; only long poll needs it. `service_s` is s, and
-    `accept_s` is a. `delay_alone` is False on a link that does more to packets than delay them.
+    `accept_s` is a. `delay_alone` is False on a link that does more to packets than delay them. `window_s` is
+    for how long it was measured.
     """
 
     transport: str
@@ -48,6 +49,7 @@ class Load:
     server_model: str = "gevent"
     delay_alone: bool = True
     rate_share: float = 1.0
+    window_s: float = math.inf
 
     @property
     def rate(self) -> float:
@@ -115,4 +117,5 @@ def load_of(cell: Cell) -> Load:
         server_model=str(settings["server_model"]),
         delay_alone=not any(settings[name] for name in ("jitter_ms", "loss_percent", "bandwidth_mbit")),
         rate_share=deliveries.value / asked if deliveries is not None and asked else 1.0,
+        window_s=float(settings["window_s"]),
     )

@@ -66,6 +66,16 @@ def test_a_million_takes_much_or_little_or_it_depends() -> None:
     assert all(one["low"] < one["value"] < one["high"] for one in projected)
 
 
+def test_an_idle_poll_of_socketio_costs_two_requests_a_ping() -> None:
+    """The poll that the ping ends, and the post of the pong."""
+    found = judged("million", idle("long-poll", 90.0) + idle("socketio-polling", 90.0))
+    cores = {one["cell"]: one["value"] for one in found["evidence"] if one["metric"] == "CPU × 10^6"}
+    assert {name: round(value, 1) for name, value in cores.items()} == {
+        "long poll renewed every 25 s, gevent": 3.6,
+        "Socket.IO polling pinged every 25 s, gevent": 7.2,
+    }
+
+
 def test_the_server_model_may_decide() -> None:
     """Each is asked by itself."""
     threads = {"server_model": "gthread"}

@@ -54,7 +54,7 @@ def test_theory_goes_by_the_rate_that_came_out() -> None:
 def test_a_distribution_and_its_mean_agree() -> None:
     """The mean is the area above the distribution function, for every transport."""
     grid = np.linspace(0, 3, 300_001)
-    for transport in ("short-poll", "long-poll", "websocket"):
+    for transport in theory.THEORIES:
         one = load(transport, service_s=0.001)
         share = theory.of(transport).latency_share_below(one, grid)
         assert share is not None
@@ -72,7 +72,7 @@ def test_what_cannot_be_known_is_not_predicted() -> None:
     assert theory.empty_response_share(load("carrier-pigeon", publish_rate=0.0)) is None
     assert ShortPoll().latency_quantiles_s(load("short-poll", schedule="constant")) is None
     assert theory.empty_response_share(load("short-poll", schedule="constant")) is None
-    for transport in ("short-poll", "long-poll", "websocket"):
+    for transport in theory.THEORIES:
         rough = load(transport, delay_alone=False)
         assert theory.mean_latency_s(rough) is None
         assert theory.requests_per_delivery(rough) is None
