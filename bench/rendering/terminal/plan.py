@@ -27,6 +27,9 @@ from bench.rendering.looks import look
 from bench.rendering.terminal.console import console as terminal
 from bench.words import number
 
+COLUMNS = 3
+"""Transports that fit into one table of 80 columns."""
+
 
 def print_plans(
     demand: Demand,
@@ -43,14 +46,16 @@ def print_plans(
         f"{demand.payload_bytes:,} bytes of data"
     )
     for server_model in dict.fromkeys(one.server_model for one in plans):
-        console.print(_on(server_model, demand, [one for one in plans if one.server_model == server_model]))
+        mine = [one for one in plans if one.server_model == server_model]
+        for first in range(0, len(mine), COLUMNS):
+            console.print(_on(server_model, demand, mine[first : first + COLUMNS]))
         accepting = added.get(server_model)
         if accepting is not None:
             console.print(_if_told_apart(accepting))
     console.print(_checks(plans, model))
     for told in (
-        "Assumed: a fan-out, all users told the same from one stream; long polls renewed and WebSockets "
-        f"pinged every {WAIT_S:g} s; connections kept, also between short polls; cost linear in cores.",
+        "Assumed: a fan-out, all users told the same from one stream; long polls renewed, and what stays "
+        f"open pinged, every {WAIT_S:g} s; connections kept, also between short polls; cost linear in cores.",
         f"Cores are CPU seconds a second on {machine.get('cpu_model') or 'an unnamed processor'}, as at the "
         "load that was held out. Intervals: bootstrap over trials, widened by the error at that load; with "
         f"an error beyond {model.most_error:.0%} nothing is projected.",

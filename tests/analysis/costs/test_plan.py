@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,8 @@ import bench
 from bench.analysis.cells import Cell
 from bench.analysis.costs import plan
 from bench.analysis.costs.plan import Demand, Plan, Refused
-from bench.analysis.theory import bill
+from bench.analysis.theory import THEORIES, bill
+from bench.rendering.terminal.plan import print_plans
 
 MILLION = Demand(1_000_000, rate=0.1, payload_bytes=200, poll_interval_s=5.0)
 
@@ -38,6 +41,9 @@ def test_what_a_user_asks_for() -> None:
     idle = Demand(1, 0.0, 1, 5.0)
     assert plan.rates("long-poll", idle) == {"request": 0.04}
     assert plan.rates("websocket", idle) == {"renewal": 0.04}
+    assert plan.rates("sse", MILLION) == plan.rates("socketio", MILLION) == {"delivery": 0.1, "renewal": 0.04}
+    assert plan.rates("socketio-polling", MILLION) == {"request": pytest.approx(0.18)}
+    assert plan.rates("socketio-polling", idle) == {"request": 0.08}
     rare = Demand(1, 1e-9, 1, 5.0)
     assert sum(plan.rates("long-poll", rare).values()) == pytest.approx(0.04)
 
@@ -237,6 +243,30 @@ def test_the_command_prints_the_plan_with_its_assumptions(run: Path) -> None:
     [cores] = [line for line in done.stdout.splitlines() if "cores busy" in line]
     assert cores.count("–") == 3
     assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_every_transport_is_planned_within_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few to a table: nothing is cut off."""
+    monkeypatch.setenv("COLUMNS", "80")
+    kin = {"sse": "websocket", "socketio": "websocket", "socketio-polling": "long-poll"}
+    cells = measured()
+    cells += [
+        dataclasses.replace(one, settings={**one.settings, "transport": name})
+        for name, like in kin.items()
+        for one in cells
+        if one.transport == like
+    ]
+    model = model_of(cells)
+    assert model is not None
+    plans = [one for one in plan.plan(model, MILLION, 4_000_000) if isinstance(one, Plan)]
+    assert {one.transport for one in plans} == set(THEORIES)
+    print_plans(MILLION, plans, {}, model, {})
+    told = capsys.readouterr().out
+    assert "…" not in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert re.findall("[0-9,]+: files", told) == ["1,048,576: files"] * len(THEORIES)
 
 
 @pytest.mark.parametrize(
