@@ -120,12 +120,12 @@ class Printer:
         self._line()
         self._line("Delivering one notification, by each transport", "bold")
         self._line(
-            f"   {'':<12}{'head':>7}{'framing':>9}{'payload':>9}   the price of one byte of payload", "dim"
+            f"   {'':<17}{'head':>7}{'framing':>9}{'payload':>9}   the price of one byte of payload", "dim"
         )
         for name in sorted(everybody, key=rank):
             sums = everybody[name].sums("deliver")
             price = names.ABSENT if sums.price is None else f"{sums.price:.2f} bytes of head or framing"
-            self._line(f"   {name:<12}{sums.head:>7}{sums.framing:>9}{sums.payload:>9}   {price}")
+            self._line(f"   {name:<17}{sums.head:>7}{sums.framing:>9}{sums.payload:>9}   {price}")
         self._text(
             "A frame's header is 2 bytes up to 125 bytes of payload, 4 up to 65,535, 10 beyond; a client's "
             "has 4 more, the masking key. An HTTP head is there in full for every request and answer.",
