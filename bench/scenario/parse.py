@@ -190,12 +190,13 @@ def _fit_to_system(cell: dict[str, Any], where: str) -> None:
         one_of("transport", (*system.transports, NO_TRANSPORT), cell["transport"], where)
     if system.server_models:
         one_of("server_model", system.server_models, cell["server_model"], where)
-        if cell["permessage_deflate"] and cell["server_model"] in system.uncompressed:
-            raise ScenarioError(f"{where}: server_model {cell['server_model']} offers no permessage_deflate")
         if cell["transport"] is not None and cell["transport"] not in system.spoken(cell["server_model"]):
             raise ScenarioError(f"{where}: server_model {cell['server_model']} speaks no {cell['transport']}")
     else:
         cell["server_model"] = None
+    if cell["permessage_deflate"] and cell["server_model"] in system.uncompressed:
+        who = f": server_model {cell['server_model']}" if cell["server_model"] else ""
+        raise ScenarioError(f"{where}{who} offers no permessage_deflate")
 
 
 def _calibrated(values: Mapping[str, Any], cells: list[Settings], where: str) -> Calibrated:

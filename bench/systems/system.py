@@ -58,8 +58,8 @@ class System(ABC):
     """What readers see."""
     server_models: ClassVar[tuple[str, ...]] = ()
     """The ways to wait that a scenario can choose from; none if there is no choice."""
-    uncompressed: ClassVar[tuple[str, ...]] = ()
-    """Those of them that offer no permessage-deflate."""
+    uncompressed: ClassVar[tuple[str | None, ...]] = ()
+    """Those of them that offer no permessage-deflate; None is a system without a choice."""
     transports: ClassVar[Mapping[str, type[Subscriber]]]
     """The client class of each transport that it speaks."""
     unreported: ClassVar[tuple[str, ...]] = ()

@@ -165,6 +165,8 @@ def test_compression_is_not_asked_of_a_server_model_that_has_none() -> None:
     assert parse(text).cells[0].permessage_deflate
     with pytest.raises(ScenarioError, match="server_model asyncio offers no permessage_deflate"):
         parse(text + 'server_model = "asyncio"')
+    with pytest.raises(ScenarioError, match="system nchan offers no permessage_deflate"):
+        parse(text + 'system = "nchan"')
 
 
 @pytest.mark.usefixtures("other")

@@ -29,6 +29,7 @@ class Nchan(System):
         "websocket": NchanWebSocketSubscriber,
     }
     unreported = ("accepted_us", "missed")
+    uncompressed = (None,)
 
     def missing(self) -> str | None:
         """Debian has both in packages."""
