@@ -61,9 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def port_number(text: str) -> int:
     """An option's value as a port; argparse tells the error."""
-    port = int(text)
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
     if not 0 <= port < 1 << 16:
-        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {port}")
+        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {text}")
     return port
 
 

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 
+from bench.commands.numbers import between
 from servers import models, serve
 
 SIOCGIFADDR = 0x8915
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--students",
-        type=_students,
+        type=between(0, MOST_STUDENTS, int),
         default=0,
         metavar="N",
         help=f"add simulated students, {MOST_STUDENTS} at the most: a rehearsal (default none)",
@@ -149,10 +150,3 @@ def lan_addresses() -> list[str]:
             if flags & IFF_UP and not flags & IFF_LOOPBACK and address not in found:
                 found.append(address)
     return found
-
-
-def _students(text: str) -> int:
-    count = int(text)
-    if not 0 <= count <= MOST_STUDENTS:
-        raise argparse.ArgumentTypeError(f"a class has 0 to {MOST_STUDENTS} students, not {count}")
-    return count

@@ -9,53 +9,36 @@ Rules:
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from bench.commands.numbers import between
 
 MOST_USERS = 10**10
-
-
-def _between(low: float, high: float, kind: type = float) -> Callable[[str], Any]:
-    """A converter for argparse that refuses what is no number from low to high, in a sentence."""
-    what = "a whole number" if kind is int else "a number"
-
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be {what} from {low:g} to {high:g}, not {text}")
-        return value
-
-    return convert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How many users, what each is told, and the run that tells what it costs."""
     parser.add_argument(
-        "--users", type=_between(1, MOST_USERS, int), required=True, metavar="N", help="how many users"
+        "--users", type=between(1, MOST_USERS, int), required=True, metavar="N", help="how many users"
     )
     parser.add_argument(
         "--rate",
-        type=_between(0, 1000),
+        type=between(0, 1000),
         required=True,
         metavar="R",
         help="notifications a second that each of them is told of, all of the same ones",
     )
     parser.add_argument(
         "--payload",
-        type=_between(1, 1_000_000, int),
+        type=between(1, 1_000_000, int),
         required=True,
         metavar="B",
         help="bytes of data in each",
     )
     parser.add_argument(
         "--poll-interval",
-        type=_between(0.01, 3600),
+        type=between(0.01, 3600),
         default=5.0,
         metavar="T",
         help="seconds between short polls (%(default)s)",

@@ -4,14 +4,14 @@ browser."""
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import threading
 
+from bench.commands.numbers import between
 from bench.systems.registry import OURS, SYSTEMS
 from clients.publisher import SCHEDULES
 
-MAXIMUM_RATE = 10_000.0
+NUMBER = between(0.001, 10_000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--system", choices=list(SYSTEMS), default=OURS.name, help="whose server it is (%(default)s)"
     )
-    parser.add_argument("--rate", type=_rate, default=10.0, help="notifications a second (%(default)s)")
+    parser.add_argument("--rate", type=NUMBER, default=10.0, help="notifications a second (%(default)s)")
     parser.add_argument(
         "--schedule", choices=SCHEDULES, default="poisson", help="gaps between them (%(default)s)"
     )
     parser.add_argument(
-        "--payload-bytes", type=_size, default=100, help="letters in each one's data (%(default)s)"
+        "--payload-bytes",
+        type=between(1, 1_000_000, int),
+        default=100,
+        help="letters in each one's data (%(default)s)",
     )
     parser.add_argument("--seed", type=int, default=1, help="what random gaps are drawn from (%(default)s)")
-    parser.add_argument("--seconds", type=_rate, help="stop after so long (until Ctrl-C)")
+    parser.add_argument("--seconds", type=NUMBER, help="stop after so long (until Ctrl-C)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from None
     except ClientError as error:
-        raise UsageError(f"{error}; start one with `wirelab serve`, or name it with --url") from None
+        start = "start one with `wirelab serve`" if args.system == OURS.name else "start it"
+        raise UsageError(f"{error}; {start}, or name it with --url") from None
     print(f"publishing {args.rate:g} a second to {args.stream} at {args.url}; Ctrl-C ends", file=sys.stderr)
     stop = threading.Event()
     try:
@@ -61,17 +65,3 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(f"{publisher.published} published", file=sys.stderr)
     return 0
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and 0 < value <= MAXIMUM_RATE):
-        raise argparse.ArgumentTypeError(f"must be more than 0 and at most {MAXIMUM_RATE:g}, not {text}")
-    return value
-
-
-def _size(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 1,000,000, not {text}")
-    return value

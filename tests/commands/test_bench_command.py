@@ -153,7 +153,11 @@ def test_too_few_file_descriptors_are_told_before_anything_starts(tiny: Path, tm
         (["bench", "quick", "--fast"], "--fast"),
         (["report", "nowhere"], "run.json"),
         (["claims", "full"], "run.json"),
-        (["publish", "--rate", "0"], "--rate"),
+        (["publish", "--rate", "fast"], "--rate: must be a number from 0.001 to 10,000, not fast"),
+        (
+            ["publish", "--system", "nchan", "--url", "http://127.0.0.1:9"],
+            "; start it, or name it with --url",
+        ),
         (["publish", "--url", "http://127.0.0.1:9"], "wirelab serve"),
         (["publish", "--stream", "No Such"], "a-z"),
         ([], "COMMAND"),

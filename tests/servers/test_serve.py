@@ -64,7 +64,7 @@ def test_a_taken_port_is_told_in_one_sentence(server: Server) -> None:
         (["--ping-interval-s", "nan"], "ping_interval_s must be at least"),
         (["--max-log-bytes", "1000"], "max_notification_bytes must not exceed max_log_bytes"),
         (["--max-unaccepted-bytes", "1000000"], "max_unaccepted_bytes must be at least 16777216"),
-        (["--port", "65536"], "port"),
+        (["--port", "http"], "a port is 0 to 65535, not http"),
         (["--server-model", "fork"], "gevent"),
         (["--server-model", "asyncio", "--permessage-deflate"], "asyncio offers no permessage-deflate"),
     ],
