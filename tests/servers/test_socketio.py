@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
+import psutil
 import pytest
 from conftest import Server, start_server, stop_server
 from models import MODELS as OURS
-from models import SPOKEN
+from models import SPOKEN, serving_process
 from raw import (
     ENGINE,
     READERS,
@@ -446,6 +447,34 @@ def test_stalled_readers_hold_no_copies_and_delay_nobody(
     assert not has_traceback(server)
     stalled.close()
     other.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", OURS)
+def test_stalled_sessions_hold_no_batch_of_their_own(serve: Callable[..., Server], model: str) -> None:
+    """Forty of them, two at each of twenty cursors, before a log of 40 MiB. (socket.io takes no bytes in pieces,
+    so on Node each holds its own.)"""
+    server = serve("--server-model", model)
+    for _ in range(40):
+        publish(server, "main", "x" * (MIB - 100))
+    epoch = stats(server, "main")["epoch"]
+    worker = psutil.Process(serving_process(server.process.pid))
+    before_mib = worker.memory_info().rss / MIB
+    stalled: list[RawWebSocket | RawPolling] = []
+    for number in range(20):
+        websocket = RawWebSocket(server, f"{ENGINE}websocket", receive_buffer=4096)
+        websocket.message()
+        websocket.send(connect_packet("main", f"{epoch}.{number}"))
+        polling = RawPolling(server)
+        polling.post(connect_packet("main", f"{epoch}.{number}"))
+        polling.polls.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        polling.polls.request("GET", polling.path)
+        stalled += [websocket, polling]
+    time.sleep(0.5)
+    assert ask(server, "GET", "/healthz").status == 200
+    assert worker.memory_info().rss / MIB - before_mib < 80, "a batch each would be 320 MiB"
+    for session in stalled:
+        session.close()
 
 
 @pytest.mark.parametrize("transport", SOCKETIO)
