@@ -452,8 +452,8 @@ def test_stalled_readers_hold_no_copies_and_delay_nobody(
 @pytest.mark.long
 @pytest.mark.parametrize("model", OURS)
 def test_stalled_sessions_hold_no_batch_of_their_own(serve: Callable[..., Server], model: str) -> None:
-    """Forty of them, two at each of twenty cursors, before a log of 40 MiB. (socket.io takes no bytes in pieces,
-    so on Node each holds its own.)"""
+    """Forty of them, two at each of twenty cursors, before a log of 40 MiB. (socket.io takes no bytes in
+    pieces, so on Node each holds its own.)"""
     server = serve("--server-model", model)
     for _ in range(40):
         publish(server, "main", "x" * (MIB - 100))
