@@ -42,13 +42,26 @@ class Ending:
         if ends and self.streams is not None:
             worker: Any = self
             signal.setitimer(signal.ITIMER_REAL, worker.cfg.graceful_timeout + MASTER_FIRST_S)
-            # Not here: a signal may have interrupted the holder of a lock that is needed.
-            _thread.start_new_thread(self._say_goodbye, ())
+            self._begin_goodbye()
+
+    def _begin_goodbye(self) -> None:
+        # Not here: a signal may have interrupted the holder of a lock that is needed.
+        _thread.start_new_thread(self._say_goodbye, ())
 
     def _say_goodbye(self) -> None:
         self.streams.stop()
         time.sleep(GOODBYE_S)
         self.patience.cut_all()
+
+    def begin(self) -> None:
+        """The application is loaded; serve it."""
+        worker: Any = self
+        self.streams = worker.wsgi.extensions["streams"]
+        worker.wsgi.extensions["departures"].begin()
+
+    def take_hang_up(self, *, ends: bool) -> None:
+        """Let SIGHUP be the end, or nothing."""
+        signal.signal(signal.SIGHUP, self.handle_exit if ends else signal.SIG_IGN)
 
     def beat(self) -> None:
         """A heartbeat, once a second, by whoever serves: no worker that serves is killed for silence."""

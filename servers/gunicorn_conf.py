@@ -1,7 +1,7 @@
 """gunicorn's configuration: `gunicorn -c python:servers.gunicorn_conf`, and what `wirelab serve` uses.
 
 Settings come from `WIRELAB_…` environment variables (see `settings.py`); `WIRELAB_SERVER_MODEL` is
-`gevent` or `gthread`. What is set, and why:
+`gevent`, `gthread` or `asgi`. What is set, and why:
 - Room for more connections than subscribers, so that refusals, publishes and /healthz are answered
   when no subscriber has a place left. Short polls are not subscribers, but their kept-alive
   connections take room, so there is twice as much.
@@ -21,13 +21,12 @@ import gc
 import logging
 import os
 import resource
-import signal
 import sys
 from typing import Any
 
 from servers import parsing, responses, ways_to_start
 from servers.descriptors import within_limit
-from servers.models import WORKER_CLASSES
+from servers.models import WITH_WORKERS
 from servers.patience import Patience
 from servers.process import (
     BACKLOG,
@@ -50,7 +49,7 @@ def _from_environ() -> tuple[Settings, str, str]:
     hang_up = os.environ.get("WIRELAB_HANGUP", "reload")
     try:
         for name, value, known in (
-            ("WIRELAB_SERVER_MODEL", server_model, WORKER_CLASSES),
+            ("WIRELAB_SERVER_MODEL", server_model, WITH_WORKERS),
             ("WIRELAB_HANGUP", hang_up, HANG_UPS),
         ):
             if value not in known:
@@ -67,11 +66,11 @@ if too_few:
     # The application reads them for itself.
     os.environ.update(to_environ(settings))
 
-wsgi_app = "servers.app:app()"
+wsgi_app = WITH_WORKERS[server_model].application
 bind = "127.0.0.1:8000"
 workers = 1
-worker_class = WORKER_CLASSES[server_model]
-threads = 1 if server_model == "gevent" else settings.max_subscribers + SPARE_CONNECTIONS
+worker_class = WITH_WORKERS[server_model].worker_class
+threads = settings.max_subscribers + SPARE_CONNECTIONS if server_model == "gthread" else 1
 worker_connections = min(
     2 * settings.max_subscribers + 2 * SPARE_CONNECTIONS,
     resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_CONNECTIONS,
@@ -83,6 +82,8 @@ backlog = BACKLOG
 limit_request_line = limit_request_field_size = heads.MAX_FIELD_BYTES
 limit_request_fields = heads.MAX_FIELDS
 http_parser = "python"
+asgi_loop = "uvloop"
+asgi_lifespan = "off"
 loglevel = "warning"
 control_socket_disable = True
 forwarded_allow_ips = "*"
@@ -128,8 +129,7 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 def post_worker_init(worker: Any) -> None:
     """Hand the worker what it ends and, for the first one, say that the server answers."""
-    worker.streams = worker.wsgi.extensions["streams"]
-    worker.wsgi.extensions["departures"].begin()
+    worker.begin()
     worker.patience = parsing.Parser.patience = Patience(
         settings.request_timeout_s,
         worker.cfg.keepalive,
@@ -138,7 +138,7 @@ def post_worker_init(worker: Any) -> None:
     )
     if hang_up != "reload":
         # A terminal that closes tells the worker too, not only its master.
-        signal.signal(signal.SIGHUP, worker.handle_exit if hang_up == "end" else signal.SIG_IGN)
+        worker.take_hang_up(ends=hang_up == "end")
     if worker.age == 1:
         for listener in worker.sockets:
             print(f"wirelab: serving on {url_of(listener)} ({server_model})", flush=True)

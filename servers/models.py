@@ -12,25 +12,35 @@ class ServerModel(NamedTuple):
     """What each waiting client takes, for help texts."""
     worker_class: str | None
     """gunicorn's; None: it runs without gunicorn."""
-    can_compress: bool = True
+    application: str | None
+    """What gunicorn is told to serve."""
+    has_pages: bool = False
+    """Whether it can serve the demo, whose pages are a Flask application."""
+    can_compress: bool = False
     """Whether it has permessage-deflate to offer."""
     lacks: tuple[str, ...] = ()
     """Transports of the registry that it does not speak."""
 
-    @property
-    def has_pages(self) -> bool:
-        """Whether it can serve the demo, whose pages are a Flask application."""
-        return self.worker_class is not None
 
-
+FLASK = "servers.app:app()"
+SOCKET_IO = ("socketio", "socketio-polling")
 SERVER_MODELS: dict[str, ServerModel] = {
-    "gevent": ServerModel("a greenlet", "servers.gevent_worker.GeventWorker"),
-    "gthread": ServerModel("a thread", "servers.thread_worker.ThreadWorker"),
-    "asyncio": ServerModel("a callback", None, can_compress=False),
+    "gevent": ServerModel(
+        "a greenlet", "servers.gevent_worker.GeventWorker", FLASK, has_pages=True, can_compress=True
+    ),
+    "gthread": ServerModel(
+        "a thread", "servers.thread_worker.ThreadWorker", FLASK, has_pages=True, can_compress=True
+    ),
+    "asgi": ServerModel(
+        "a task",
+        "servers.asgi_server.worker.AsgiWorker",
+        "servers.asgi_server.application:app()",
+        lacks=SOCKET_IO,
+    ),
+    "asyncio": ServerModel("a callback", None, None),
 }
-WORKER_CLASSES = {
-    name: model.worker_class for name, model in SERVER_MODELS.items() if model.worker_class is not None
-}
+WITH_WORKERS = {name: model for name, model in SERVER_MODELS.items() if model.worker_class is not None}
+"""Those on gunicorn."""
 
 
 def help_text(names: list[str]) -> str:

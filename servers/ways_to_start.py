@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from servers.ending import Ending
 
+KNOWN = ("gunicorn.workers.gthread.ThreadWorker", "servers.asgi_server.worker.AsgiWorker")
 EXIT_CODE = 4
 """By which gunicorn's master gives up instead of trying again."""
 
@@ -44,7 +45,7 @@ def _serves_gevent(arbiter: Any) -> bool:
 
 def _is_known(worker_class: type) -> bool:
     names = {f"{each.__module__}.{each.__name__}" for each in worker_class.__mro__}
-    return "gunicorn.workers.gthread.ThreadWorker" in names or (
+    return not names.isdisjoint(KNOWN) or (
         "gunicorn.workers.ggevent.GeventWorker" in names
         and getattr(worker_class, "server_class", None) is None
     )
@@ -89,7 +90,7 @@ REFUSALS = (
     Refusal(
         lambda arbiter: not issubclass(arbiter.worker_class, Ending),
         "with -c python:servers.gunicorn_conf the server model is chosen by WIRELAB_SERVER_MODEL "
-        "(gevent or gthread); leave --worker-class out.",
+        "(gevent, gthread or asgi); leave --worker-class out.",
         under_own_configuration_only=True,
     ),
     Refusal(

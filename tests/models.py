@@ -13,6 +13,8 @@ from servers.transports import TRANSPORTS
 MODELS = list(SERVER_MODELS)
 WITH_WORKERS = [name for name, model in SERVER_MODELS.items() if model.worker_class]
 """gunicorn's, which forks what serves; the others serve themselves."""
+WITH_PAGES = [name for name, model in SERVER_MODELS.items() if model.has_pages]
+DEFLATING = [name for name, model in SERVER_MODELS.items() if model.can_compress]
 
 OTHERS = {"node": "bench.systems.node.start"}
 """Servers that `wirelab serve` does not have, and the module that starts each with the same options."""

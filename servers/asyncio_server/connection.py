@@ -24,7 +24,6 @@ from servers.patience import CONTINUE, SAYING_NOTHING, Phase
 from servers.process import LINGER_S
 from servers.refusals import Refused
 from servers.rules import problems
-from servers.rules.bodies import SHORT_BYTES
 from servers.rules.heads import END, LINE_TOO_LARGE, MAX_HEAD_BYTES, TOO_LARGE
 from servers.rules.problems import SERVER_FAILED, Problem
 from servers.stream import Batch, Stream
@@ -393,26 +392,12 @@ class Connection(Writing):
 
     def connection_word(self, request: Request, closes: bool = False, told: str | None = None) -> str:
         """The value of Connection. The body that nobody reads is seen to."""
-        if (
-            told == "close"
-            or closes
-            or request.closes
-            or self.server.streams.stopping
-            or self._leave_body(request)
-        ):
+        if told == "close" or closes or request.closes or self.server.streams.stopping or request.leaves_body:
             self._is_closing = True
             return "close" if told in (None, "close") else f"{told}, close"
+        if request.has_body and not request.is_read:
+            self._skip = request.fields.length
         return told or "keep-alive"
-
-    def _leave_body(self, request: Request) -> bool:
-        """Whether the connection has to end for a body that nobody has read."""
-        fields = request.fields
-        if not request.has_body or request.is_read:
-            return False
-        if fields.is_chunked or fields.length > SHORT_BYTES or request.expects_continue:
-            return True
-        self._skip = fields.length
-        return False
 
     def answer(
         self, request: Request, status: int, rest: bytes, told: str | None = None, closes: bool = False

@@ -71,7 +71,6 @@ class Fan:
             self.last_id = batch.last_id
             polls, self.polls = self.polls, {}
             if polls:
-                stream.count("long-poll", requests=len(polls), notifications=batch.count * len(polls))
                 self._answer(polls, batch)
             if not batch.news:
                 # The server stops.

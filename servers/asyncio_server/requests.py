@@ -8,12 +8,16 @@ Rules:
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from servers.rules.bodies import SHORT_BYTES
 from servers.rules.handshake import members, wants_websocket
 from servers.rules.heads import LINE_TOO_LARGE, MAX_FIELD_BYTES, MAX_FIELDS, TOO_LARGE
+from servers.rules.hosts import Hosts, absolute_host
+from servers.rules.problems import Problem
 
 LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Z]+) ([\x21-\x7e]+) HTTP/1\.([0-9])")
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -96,9 +100,21 @@ def _read_fields(block: bytes) -> Fields:
     lines = block.split(b"\r\n")
     if len(lines) - 1 > MAX_FIELDS:
         raise BadHead(431, TOO_LARGE)
+    return _understood(read_field(line) for line in lines[:-1])
+
+
+def fields_of(pairs: tuple[tuple[bytes, bytes], ...], size: int) -> Fields:
+    """The same of fields that somebody else has read, names in lower case, `size` bytes. Raises BadHead."""
+    return _pairs_once(pairs) if size <= REMEMBERED_BYTES else _read_pairs(pairs)
+
+
+def _read_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
+    return _understood((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs)
+
+
+def _understood(pairs: Iterable[tuple[str, str]]) -> Fields:
     named: dict[str, str] = {}
-    for line in lines[:-1]:
-        name, value = read_field(line)
+    for name, value in pairs:
         if name not in named:
             named[name] = value
         elif name in SINGLE:
@@ -122,6 +138,7 @@ def _read_fields(block: bytes) -> Fields:
 
 _line_once = lru_cache(maxsize=REMEMBERED)(_read_line)
 _fields_once = lru_cache(maxsize=REMEMBERED)(_read_fields)
+_pairs_once = lru_cache(maxsize=REMEMBERED)(_read_pairs)
 
 
 def read_field(line: bytes) -> tuple[str, str]:
@@ -189,3 +206,27 @@ class Request:
     def expects_continue(self) -> bool:
         """Whether the peer holds its body back until it is asked for."""
         return self.fields.expects_continue and self.line.minor > 0 and self.has_body
+
+    @property
+    def leaves_body(self) -> bool:
+        """Whether the connection has to end for a body that nobody has read."""
+        if not self.has_body or self.is_read:
+            return False
+        return self.fields.is_chunked or self.fields.length > SHORT_BYTES or self.expects_continue
+
+    def field(self, name: str) -> str | None:
+        """A field's value by its name in lower case; Host is that of an absolute target."""
+        return self.host if name == "host" else self.fields.named.get(name)
+
+
+def misdirected(request: Request, hosts: Hosts, bound: str) -> Problem | None:
+    """What is wrong with a request's target and host; `bound` is the address that the server listens on."""
+    line = request.line
+    target = line.target
+    if target[0] != "/" and target != "*":
+        host = absolute_host(target)
+        if isinstance(host, Problem):
+            return host
+        if request.host is not None:
+            request.host = host
+    return hosts.refusal(target, line.path, request.host, line.minor > 0, bound)

@@ -5,21 +5,20 @@ read first. It may raise Refused.
 """
 
 import json
-import re
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servers.asyncio_server import answers
 from servers.asyncio_server.bodies import Body
 from servers.asyncio_server.events import CHUNKED, UNCHUNKED, EventStream
-from servers.asyncio_server.requests import Request
+from servers.asyncio_server.requests import Request, misdirected
 from servers.asyncio_server.websocket import WebSocket
 from servers.rules import arguments, engine_io, events, greeting, handshake
 from servers.rules.bodies import ECHO_FIELDS
-from servers.rules.hosts import SERVED_METHODS, absolute_host
+from servers.rules.hosts import SERVED_METHODS
 from servers.rules.problems import Problem
 from servers.rules.publishing import publish_body, publish_message, refuse_by_head
+from servers.rules.routing import NOTHING_HERE, OTHER_METHODS, Route, finder
 from servers.stream import Stream
 
 if TYPE_CHECKING:
@@ -27,53 +26,32 @@ if TYPE_CHECKING:
     from servers.asyncio_server.connection import Connection
 
 TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket", *engine_io.TRANSPORTS)
-NOTHING_HERE = "There is nothing at this address; README.md names all that there are."
-OTHER_METHODS = "This address has other methods; Allow names them."
-OF_A_STREAM = re.compile(r"/streams/([^/]+)/([a-z-]+)")
 NO_STORE = {"Cache-Control": "no-store"}
 HEALTHY = answers.rest({"Content-Type": "text/plain"} | NO_STORE, b"ok\n")
 
 Handler = Callable[["Connection", Request], Problem | Body | None]
 
 
-class Route(NamedTuple):
-    """One address."""
-
-    methods: dict[str, Handler]
-    upgrade: Handler | None = None
-    """If a WebSocket is asked for."""
-
-    @property
-    def allow(self) -> str:
-        also = {"HEAD"} if "GET" in self.methods else set()
-        return ", ".join(sorted({*self.methods, *also, "OPTIONS"}))
-
-
 def answer(connection: "Connection", request: Request) -> Problem | Body | None:
     """Answer a request by its route."""
     line = request.line
-    target = line.target
-    if target[0] != "/" and target != "*":
-        host = absolute_host(target)
-        if isinstance(host, Problem):
-            return host
-        if request.host is not None:
-            request.host = host
     server = connection.server
-    refused = server.hosts.refusal(target, line.path, request.host, line.minor > 0, server.bound)
+    refused = misdirected(request, server.hosts, server.bound)
     if refused:
         return refused
-    if target == "*":
+    if line.target == "*":
         connection.answer(request, 204, answers.head({"Allow": SERVED_METHODS}, None))
         return None
     route, request.name = find(line.path)
     if route is None:
         return Problem(404, NOTHING_HERE)
     if route.upgrade and request.fields.asks_for_websocket and line.method == "GET":
-        fields = request.fields.named | ({"host": request.host} if request.host else {})
-        refused = handshake.refusal(fields.get, line.minor == 0, server.settings)
-        return refused or route.upgrade(connection, request)
-    handler = route.methods.get("GET" if line.method == "HEAD" else line.method)
+        refused = handshake.refusal(request.field, line.minor == 0, server.settings)
+        if refused:
+            return refused
+        route.upgrade(connection, request)
+        return None
+    handler: Handler | None = route.methods.get("GET" if line.method == "HEAD" else line.method)
     if handler:
         if request.is_plain:
             request.handler = handler
@@ -82,13 +60,6 @@ def answer(connection: "Connection", request: Request) -> Problem | Body | None:
         connection.answer(request, 200, answers.rest({"Allow": route.allow}, b""))
         return None
     return Problem(405, OTHER_METHODS, (("Allow", route.allow),))
-
-
-@lru_cache(maxsize=1024)
-def find(path: str) -> tuple[Route | None, str]:
-    """The route of a path, and the stream's name in it."""
-    match = OF_A_STREAM.fullmatch(path)
-    return (STREAM_ROUTES.get(match[2]), match[1]) if match else (ROUTES.get(path), "")
 
 
 def _values(request: Request, name: str) -> list[str]:
@@ -267,3 +238,4 @@ ROUTES = {
     greeting.PATH: Route({"GET": _ask_for(greeting.ASK)}, greet),
     engine_io.PATH: Route(dict.fromkeys(engine_io.METHODS, socketio), socketio_by_websocket),
 }
+find = finder(STREAM_ROUTES, ROUTES)

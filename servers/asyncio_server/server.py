@@ -202,12 +202,13 @@ class Server:
         answer = self.starts.start(200, "keep-alive") + shared_answer(batch) if batch.is_small else None
         if self.streams.stopping:
             answer = None
-        addresses = []
+        addresses: list[str | None] = []
         for poll in polls:
             stream = poll.stream
             addresses.append(poll.address)
             self.deadlines.remove(poll, poll.wait_s)
             poll.connection.answer_poll(poll, batch, answer)
+        stream.count("long-poll", requests=len(addresses), notifications=batch.count * len(addresses))
         self.streams.leave(stream, "long-poll", *addresses)
 
     def end_poll(self, poll: Poll) -> None:
@@ -215,7 +216,6 @@ class Server:
         self.deliver()
         if self.abandon(poll, is_answered=True):
             batch = poll.stream.batch(Position(True, poll.stream.head_id))
-            poll.stream.count("long-poll", requests=1, notifications=batch.count)
             self.answer_polls([poll], batch)
 
     def abandon(self, poll: Poll, is_answered: bool = False) -> bool:

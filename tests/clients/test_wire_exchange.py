@@ -15,7 +15,7 @@ import pytest
 from conftest import Server
 from hypothesis import given
 from hypothesis import strategies as st
-from models import WITH_WORKERS
+from models import WITH_PAGES
 from raw import ask
 from wsproto.frame_protocol import CloseReason, FrameProtocol
 
@@ -528,7 +528,7 @@ def test_the_command_says_what_to_mend(arguments: list[str], code: int, told: st
 # --- the page's data ---
 
 
-@pytest.fixture(params=WITH_WORKERS)
+@pytest.fixture(params=WITH_PAGES)
 def classroom(request: pytest.FixtureRequest, demo: Callable[..., Server]) -> Server:
     """A server with the pages, in LAN mode: the strictest."""
     return demo("--lan", "--server-model", request.param)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server, start_server, stop_server
-from models import MODELS, WITH_WORKERS, serving_process
+from models import MODELS, WITH_PAGES, serving_process
 from raw import Answer, RawWebSocket, ask, publish, stats
 
 from servers.unaccepted import FREE_BYTES
@@ -29,7 +29,7 @@ SMALL = {
 names = (f"bodies-{number}" for number in itertools.count())
 
 
-@pytest.fixture(scope="module", params=WITH_WORKERS)
+@pytest.fixture(scope="module", params=WITH_PAGES)
 def small_demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A demo whose limits are reached with little, by a server of each model that has pages."""
     log = tmp_path_factory.mktemp("small") / "server.log"
@@ -248,7 +248,7 @@ def test_answers_that_nobody_takes_count_too(small: Server) -> None:
     assert refusals < 12
 
 
-@pytest.mark.parametrize("model", WITH_WORKERS)
+@pytest.mark.parametrize("model", WITH_PAGES)
 def test_a_students_publish_is_refused_before_it_is_read(demo: Callable[..., Server], model: str) -> None:
     server = demo("--lan", "--server-model", model)
     path = "/streams/chat/notifications"

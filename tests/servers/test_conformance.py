@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server
-from models import OTHERS, WITH_WORKERS
+from models import DEFLATING, OTHERS
 
 pytestmark = pytest.mark.long
 
@@ -36,7 +36,7 @@ def test_every_case(wire_server: Server, tmp_path: Path) -> None:
     assert "301 cases passed" in run_cases(wire_server, tmp_path, *UNCOMPRESSED)
 
 
-@pytest.mark.parametrize("model", [*WITH_WORKERS, *OTHERS])
+@pytest.mark.parametrize("model", [*DEFLATING, *OTHERS])
 def test_permessage_deflate(serve: Callable[..., Server], tmp_path: Path, model: str) -> None:
     server = serve("--server-model", model, "--permessage-deflate")
     selection = [word for case in COMPRESSED for word in ("--include", case)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import Server, start_server, stop_server
 from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, Wire, close, connected, frame, head
-from models import WITH_WORKERS
+from models import DEFLATING
 from raw import publish
 
 MIB = 1 << 20
@@ -17,7 +17,7 @@ NAME = "permessage-deflate"
 OFFER: dict[str, str | list[str] | None] = {"Sec-WebSocket-Extensions": NAME}
 
 
-@pytest.fixture(scope="module", params=WITH_WORKERS)
+@pytest.fixture(scope="module", params=DEFLATING)
 def deflating(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of each model that compresses."""
     log = tmp_path_factory.mktemp("deflating") / "server.log"

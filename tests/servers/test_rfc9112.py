@@ -396,3 +396,9 @@ def test_names_that_are_none_stay_so_encoded(wire_server: Server, name: str) -> 
 def test_an_upgrade_where_there_is_none_is_answered_as_it_is(wire_server: Server) -> None:
     """RFC 9110, section 7.8."""
     assert refused_upgrade(wire_server, "/healthz").status == 200
+
+
+@pytest.mark.parametrize("before", [b"", GET + b"\r\n", sized(b"3")])
+def test_what_is_no_request_is_told_so_whatever_came_before(wire_server: Server, before: bytes) -> None:
+    came = answers(exchange(wire_server, before + b"nonsense\r\n\r\n" + AGAIN))
+    assert [status for status, _, _ in came] == [200] * bool(before) + [400]

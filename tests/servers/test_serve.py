@@ -16,7 +16,7 @@ from unittest.mock import Mock
 
 import pytest
 from conftest import Server
-from models import MODELS, WITH_WORKERS
+from models import MODELS, WITH_PAGES
 from raw import ask, publish, stats
 
 from servers.thread_worker import ThreadWorker
@@ -67,6 +67,7 @@ def test_a_taken_port_is_told_in_one_sentence(server: Server) -> None:
         (["--port", "http"], "a port is 0 to 65535, not http"),
         (["--server-model", "fork"], "gevent"),
         (["--server-model", "asyncio", "--permessage-deflate"], "asyncio offers no permessage-deflate"),
+        (["--server-model", "asgi", "--permessage-deflate"], "asgi offers no permessage-deflate"),
     ],
 )
 def test_bad_options_are_told(options: list[str], words: str) -> None:
@@ -93,7 +94,7 @@ def test_more_than_one_process_is_refused_with_the_way_out(how: list[str]) -> No
         assert "shared log" in result.stderr
 
 
-@pytest.mark.parametrize("model", WITH_WORKERS)
+@pytest.mark.parametrize("model", WITH_PAGES)
 def test_plain_gunicorn_serves_it_too(model: str, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         command = [sys.executable, "-m", "gunicorn", "servers.app:app()", "-k", model, "--threads", "8"]

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 from conftest import Server
-from models import ON_THE_WIRE, WITH_WORKERS
+from models import ON_THE_WIRE, WITH_PAGES
 from raw import RawWebSocket, ask, publish, refused_upgrade
 
 from servers import stream as stream_module
@@ -137,7 +137,7 @@ class TestWhatMakesWay:
         assert [streams.find(name).head_id for name in ["a", "c", "new"]] == [2, 1, 0]
 
 
-@pytest.mark.parametrize("model", WITH_WORKERS)
+@pytest.mark.parametrize("model", WITH_PAGES)
 def test_in_lan_mode_there_are_the_demos_own_streams_only(demo: Callable[..., Server], model: str) -> None:
     server = demo("--lan", "--server-model", model)
     for name in ["whiteboard", "chat", "sensors", "game", "race", "control", "wire"]:

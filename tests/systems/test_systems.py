@@ -150,8 +150,14 @@ def test_the_url_is_found_in_the_line_that_says_ready() -> None:
     ("more", "told"),
     [
         ('system = "nobody"', "system must be one of wirelab, .*other, not 'nobody'"),
-        ("server_model = 'three'", "server_model must be one of gevent, gthread, asyncio, one, two, not"),
-        ("server_model = 'one'", "wirelab: server_model must be one of gevent, gthread, asyncio, not 'one'"),
+        (
+            "server_model = 'three'",
+            "server_model must be one of gevent, gthread, asgi, asyncio, one, two, not",
+        ),
+        (
+            "server_model = 'one'",
+            "wirelab: server_model must be one of gevent, gthread, asgi, asyncio, not 'one'",
+        ),
         ('system = "other"', "system other: server_model must be one of one, two, not 'gevent'"),
     ],
 )

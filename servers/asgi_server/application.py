@@ -1,0 +1,158 @@
+"""The ASGI application: what all requests of one server share, and its end.
+
+`servers.asgi_server.application:app()` is what gunicorn is told to serve, on `AsgiWorker`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from servers.addresses import Addresses
+from servers.asgi_server.events import NEWS, OVER, Event
+from servers.asgi_server.exchange import Exchange
+from servers.asgi_server.following import Held
+from servers.asgi_server.routes import answer, answer_upgrade, find
+from servers.asyncio_server.deadlines import Deadlines
+from servers.asyncio_server.fan import Fan
+from servers.asyncio_server.server import LoopHeartbeats, LoopPinger
+from servers.asyncio_server.turns import Turns
+from servers.names import is_loopback
+from servers.refusals import Refused
+from servers.rules import problems
+from servers.rules.hosts import Hosts
+from servers.settings import Settings, from_environ
+from servers.stream import Batch, Stream, Streams
+from servers.unaccepted import Unaccepted
+
+
+class Application:
+    """One server's. `begin` comes before the first request."""
+
+    loop: asyncio.AbstractEventLoop
+    turns: Turns
+    deadlines: Deadlines
+    pinger: LoopPinger
+    heartbeats: LoopHeartbeats
+    bound: str
+    """The address that it listens on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.streams = Streams(settings)
+        self.unaccepted = Unaccepted(settings.max_unaccepted_bytes)
+        self.hosts = Hosts(settings)
+        self._addresses = Addresses(settings.trusted_proxy)
+        self._woken = _Woken(self._wake)
+        self._fans: dict[Stream, Fan] = {}
+
+    def begin(self, loop: asyncio.AbstractEventLoop, bound: list[str]) -> None:
+        """Serve on this loop, at these addresses."""
+        self.loop = loop
+        self.bound = next((each for each in bound if not is_loopback(each)), bound[0])
+        self.turns = Turns(loop)
+        self.deadlines = Deadlines(loop, lambda held: held.client.tell({"type": OVER}))
+        self.pinger = LoopPinger(self.settings.ping_interval_s, loop)
+        self.heartbeats = LoopHeartbeats(loop)
+
+    async def __call__(
+        self,
+        scope: Event,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        """ASGI's."""
+        exchange = Exchange(self, scope, receive, send)
+        if scope["type"] == "websocket":
+            try:
+                refused = await answer_upgrade(exchange)
+            except Refused as error:
+                refused = problems.of(error)
+            if refused is not None:
+                await exchange.refuse_upgrade(refused)
+            return
+        try:
+            refused = await answer(exchange)
+        except Refused as error:
+            refused = problems.of(error)
+        if refused is not None:
+            await exchange.answer_problem(refused)
+        await exchange.drop_body()
+
+    def upgrades(self, path: str) -> bool:
+        """Whether there is a WebSocket at this address."""
+        route, _ = find(path)
+        return route is not None and route.upgrade is not None
+
+    def address_of(self, exchange: Exchange) -> str | None:
+        """Whose share a subscriber takes."""
+        return self._addresses.share_of(
+            exchange.client.peer, exchange.request.fields.named.get("x-forwarded-for", "")
+        )
+
+    async def turn(self) -> None:
+        """Let others have theirs."""
+        called: asyncio.Future[None] = self.loop.create_future()
+        self.turns.later(lambda: None if called.done() else called.set_result(None))
+        await called
+
+    # Who waits for news.
+
+    def fan(self, stream: Stream) -> Fan:
+        """Where to wait for news of a stream, for who has seen all that there is."""
+        fan = self._fans.get(stream)
+        if fan is None:
+            fan = self._fans[stream] = Fan(stream, self._woken, self._tell)
+        return fan
+
+    def leave(self, held: Held) -> None:
+        """Wait there no longer."""
+        fan = self._fans.get(held.stream)
+        if fan is not None and held in fan.polls:
+            del fan.polls[held]
+            self._drop_if_empty(fan)
+
+    def _drop_if_empty(self, fan: Fan) -> None:
+        if fan.is_empty:
+            if self._fans.get(fan.stream) is fan:
+                del self._fans[fan.stream]
+            fan.end()
+
+    def _wake(self) -> None:
+        """Several notifications of one turn of the loop are one batch."""
+        self.loop.call_soon(self.deliver)
+
+    def deliver(self) -> None:
+        """Tell what was published to all who wait for it."""
+        while self._woken:
+            fan = self._woken.pop()
+            fan.deliver()
+            self._drop_if_empty(fan)
+
+    def _tell(self, waiting: Iterable[Held], batch: Batch) -> None:
+        event = {"type": NEWS, "batch": batch}
+        for held in waiting:
+            held.is_waiting = False
+            held.client.tell(event)
+
+    def stop(self) -> None:
+        """The server stops: held polls are answered, event streams end."""
+        self.streams.stop()
+        self.deliver()
+
+
+class _Woken(list[Fan]):
+    """Fans with something to look at; the first of them has it looked at soon."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self._wake_once = wake
+
+    def append(self, fan: Fan) -> None:
+        super().append(fan)
+        if len(self) == 1:
+            self._wake_once()
+
+
+def app() -> Application:
+    """The application that gunicorn serves, with settings from the environment."""
+    return Application(from_environ())
