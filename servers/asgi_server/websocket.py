@@ -61,6 +61,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         self._unread: Claim | None = None
         self._queued = 0
         """What the application was given and has not handled."""
+        self._resumed_s = time.monotonic()
+        """Since when the application has worked without a wait."""
         self._is_sending = False
         self._is_dropping = False
         self._unanswered_since_s: float | None = None
@@ -103,8 +105,15 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         if self._queued and queue.empty():
             self._queued = 0
             self._messages.incoming.handled()
+            if time.monotonic() - self._resumed_s > SLICE_S:
+                await self._app.turn()
+                self._resumed_s = time.monotonic()
             self._read()
-        return await queue.get()  # type: ignore[no-any-return]
+        if queue.empty():
+            event = await queue.get()
+            self._resumed_s = time.monotonic()
+            return event  # type: ignore[no-any-return]
+        return queue.get_nowait()  # type: ignore[no-any-return]
 
     async def _send(self, message: Event) -> None:
         kind = message["type"]

@@ -218,26 +218,29 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         except UnacceptedFull as error:
             self._refuse_full(error)
             return
-        if parser.is_interrupted:
-            self._pause_reading()
-            self.worker.asgi.turns.later(lambda: self._feed(KEPT))
-        elif self._http1_buffered() > MOST_KEPT_BYTES:
+        if parser.is_interrupted or self._http1_buffered() > MOST_KEPT_BYTES:
             self._pause_reading()
         else:
             self._maybe_resume_reading()
-            if self._has_ended and self._body_receiver is not None:
-                self._body_receiver.depart()
-        self._wait()
+            if self._has_ended and receiver is not None:
+                receiver.depart()
 
     def _feed_callback_parser(self, data: bytes) -> bool:
+        """Read what came, or go on with what came before."""
         try:
-            return bool(super()._feed_callback_parser(data))
+            is_fed = bool(super()._feed_callback_parser(data))
         except BadHead as error:
             self._refuse(Problem(error.status, str(error)))
+            return False
         except ValueError as error:
             # A number of more digits than Python reads.
             self._refuse(Problem(400, NOT_HTTP.format(error)))
-        return False
+            return False
+        if is_fed:
+            if self._callback_parser.is_interrupted:
+                self.worker.asgi.turns.later(lambda: self._feed(KEPT))
+            self._wait()
+        return is_fed
 
     def _on_headers_complete(self) -> bool:
         parser = self._callback_parser
