@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from deviations import is_left_out
-from models import LACKS, MODELS, ON_THE_WIRE, SPOKEN, start_line
+from models import LACKS, MODELS, SHARED_ON_THE_WIRE, SPOKEN, start_line
 from playwright.sync_api import Browser, Page, sync_playwright
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     stop_server(started)
 
 
-@pytest.fixture(scope="session", params=ON_THE_WIRE)
+@pytest.fixture(scope="session", params=SHARED_ON_THE_WIRE)
 def wire_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The same, and also servers that `wirelab serve` does not have: for what speaks only the contract."""
     log = tmp_path_factory.mktemp(request.param) / "server.log"

@@ -24,9 +24,15 @@ LACKS: dict[str, tuple[str, ...]] = {
 }
 SPOKEN = {name: [each for each in TRANSPORTS if each not in lacks] for name, lacks in LACKS.items()}
 """The transports of each server."""
-ON_THE_WIRE = [*MODELS, *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)]
+STARTED = [pytest.param(name, marks=pytest.mark.long) if name == "asgi" else name for name in MODELS]
+"""Ours, where a test starts a server of its own, and takes seconds: the model between the others in
+`make test-long`."""
+_OTHERS = [pytest.param(name, marks=pytest.mark.long) for name in OTHERS]
+ON_THE_WIRE = [*STARTED, *_OTHERS]
 """Who serves wherever a test speaks nothing but the contract on the wire. What needs more than Python is left
 to `make test-long`."""
+SHARED_ON_THE_WIRE = [*MODELS, *_OTHERS]
+"""The same, where many quick tests share a server."""
 
 each_transport = pytest.mark.parametrize(
     "transport",

@@ -145,7 +145,7 @@ def test_joins_are_spread_over_the_wait_of_idle_subscribers() -> None:
         (CELL.replace("= 2", "= -1"), "publish_rate"),
         (CELL.replace("= 2", '= "fast"'), "publish_rate"),
         (CELL.replace("= 2", "= nan"), "publish_rate"),
-        (CELL + 'server_model = "asgi"', "server_model must be one of gevent, gthread"),
+        (CELL + 'server_model = "fork"', "server_model must be one of gevent, gthread"),
         (CELL + 'schedule = "bursty"', "schedule"),
         (CELL + 'headers = "all"', "headers"),
         (CELL + 'permessage_deflate = "yes"', "true or false"),

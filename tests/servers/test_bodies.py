@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server, start_server, stop_server
-from models import MODELS, WITH_PAGES, serving_process
+from models import STARTED, WITH_PAGES, serving_process
 from raw import Answer, RawWebSocket, ask, publish, stats
 
 from servers.unaccepted import FREE_BYTES
@@ -45,7 +45,7 @@ def small_demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     stop_server(started)
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=STARTED)
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of each model with the same limits."""
     log = tmp_path_factory.mktemp("small") / "server.log"
@@ -207,7 +207,7 @@ def test_who_only_says_that_much_will_come_takes_no_room(small: Server, stream: 
         connection.close()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", STARTED)
 def test_unfinished_bodies_do_not_fill_the_memory(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model, "--max-unaccepted-bytes", str(16 * MIB))
     worker = serving_process(server.process.pid)
