@@ -89,12 +89,6 @@ class Application:
             exchange.client.peer, exchange.request.fields.named.get("x-forwarded-for", "")
         )
 
-    async def turn(self) -> None:
-        """Let others have theirs."""
-        called: asyncio.Future[None] = self.loop.create_future()
-        self.turns.later(lambda: None if called.done() else called.set_result(None))
-        await called
-
     # Who waits for news.
 
     def fan(self, stream: Stream) -> Fan:

@@ -1,7 +1,6 @@
 """One request, as its handler sees it: ASGI's scope, `receive` and `send`, and how answers are written."""
 
 import io
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,7 +10,6 @@ from servers.asgi_server.events import EXTENSION, Client, Event
 from servers.rules.bodies import incomplete, too_large
 from servers.rules.problems import MEDIA_TYPE, Problem
 from servers.stream import Batch
-from servers.turns import SLICE_S
 from servers.unaccepted import Claim
 
 if TYPE_CHECKING:
@@ -132,7 +130,7 @@ class Exchange:
         self.request.is_read = True
         kept = io.BytesIO()
         size = 0
-        began_s = time.monotonic()
+        turn = self.app.turns.turn()
         is_whole = False
         try:
             while not is_whole:
@@ -147,9 +145,7 @@ class Exchange:
                 if is_whole and size == len(event["body"]):
                     return event["body"], claim
                 kept.write(event["body"])
-                if time.monotonic() - began_s > SLICE_S:
-                    await self.app.turn()
-                    began_s = time.monotonic()
+                await turn.worked()
         except BaseException:
             self.request.is_read = is_whole
             claim.release()

@@ -11,7 +11,6 @@ from servers.asgi_server.events import COMMENT_DUE, FRAMES, NEWS
 from servers.asgi_server.exchange import headers_of, sized
 from servers.asgi_server.following import Held, following
 from servers.asyncio_server.requests import misdirected
-from servers.asyncio_server.routes import TRANSPORTS
 from servers.asyncio_server.websocket import message_pieces
 from servers.refusals import Refused
 from servers.rules import arguments, events, greeting, handshake
@@ -26,6 +25,7 @@ from servers.stream import Batch, Position, Stream
 if TYPE_CHECKING:
     from servers.asgi_server.exchange import Exchange
 
+TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket")
 JSON = {"Content-Type": "application/json"}
 NO_STORE = {"Cache-Control": "no-store"}
 

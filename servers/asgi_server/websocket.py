@@ -61,8 +61,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         self._unread: Claim | None = None
         self._queued = 0
         """What the application was given and has not handled."""
-        self._resumed_s = time.monotonic()
-        """Since when the application has worked without a wait."""
+        self._turn = app.turns.turn()
+        """The application's."""
         self._is_sending = False
         self._is_dropping = False
         self._unanswered_since_s: float | None = None
@@ -105,13 +105,11 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         if self._queued and queue.empty():
             self._queued = 0
             self._messages.incoming.handled()
-            if time.monotonic() - self._resumed_s > SLICE_S:
-                await self._app.turn()
-                self._resumed_s = time.monotonic()
+            await self._turn.worked()
             self._read()
         if queue.empty():
             event = await queue.get()
-            self._resumed_s = time.monotonic()
+            self._turn.waited()
             return event  # type: ignore[no-any-return]
         return queue.get_nowait()  # type: ignore[no-any-return]
 
