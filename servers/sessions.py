@@ -84,6 +84,11 @@ class BaseSession:
                 self._joining = stream, position
         self.server.unjoined.remove(self)
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether it has a subscriber's place."""
+        return self._joining is not None
+
     def begin(self) -> None:
         """Follow the stream that was joined, now that the client has been told so. Again: nothing."""
         if self._joining and self.stream is None:
@@ -127,8 +132,12 @@ class BaseSession:
         # Before the ping leaves: its pong may be read before this goes on.
         self._is_pinged = True
         self.server.pinger.ping_in(self, self.server.ping_timeout)
+        self.tell(PING)
+
+    def tell(self, packet: str) -> None:
+        """Send a packet unasked, or close the session if it has left too many unread. Never blocks."""
         try:
-            self._queue(PING)
+            self._queue(packet)
         except (EngineIOError, UnacceptedFull):
             self.close()
 

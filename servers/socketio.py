@@ -4,7 +4,7 @@ The client chooses the engine: on a WebSocket its transport is `socketio`, on po
 session that is upgraded moves from one to the other.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
@@ -27,22 +27,29 @@ TRANSPORT = ON_WEBSOCKET
 
 def add_route(app: Flask, streams: Streams) -> None:
     """`GET` and `POST /socket.io/?EIO=4&transport=<engine>`, for both transports."""
-    settings: Settings = app.extensions["settings"]
-    bodies: Bodies = app.extensions["bodies"]
+    server = app.extensions["socketio"] = SocketIO(Engine, streams, **engine_options(app))
+    serve_engine(app, streams, server.eio, PATH, TRANSPORT)
+
+
+def engine_options(app: Flask) -> dict[str, Any]:
+    """What an engine of this application is made with, beside its streams."""
 
     def connect(environ: "WSGIEnvironment") -> Connection:
         options = app.config["SOCK_SERVER_OPTIONS"] | {"permessage_deflate": False}
         return Connection(environ, **options)
 
-    server = app.extensions["socketio"] = SocketIO(
-        Engine,
-        streams,
-        pinger=app.extensions["pinger"],
-        unaccepted=bodies.unaccepted,
-        departures=app.extensions["departures"],
-        connect=connect,
-    )
-    engine: Engine = server.eio
+    return {
+        "pinger": app.extensions["pinger"],
+        "unaccepted": app.extensions["bodies"].unaccepted,
+        "departures": app.extensions["departures"],
+        "connect": connect,
+    }
+
+
+def serve_engine(app: Flask, streams: Streams, engine: Engine, path: str, endpoint: str) -> None:
+    """`GET` and `POST` at this path, by Engine.IO."""
+    settings: Settings = app.extensions["settings"]
+    bodies: Bodies = app.extensions["bodies"]
 
     def answer() -> Response:
         origin = request.headers.get("Origin")
@@ -64,8 +71,8 @@ def add_route(app: Flask, streams: Streams) -> None:
                 return _response(engine.answer(environ))
         return _response(engine.answer(environ))
 
-    app.add_url_rule(PATH, TRANSPORT, answer, methods=METHODS, provide_automatic_options=False)
-    app.add_url_rule(PATH, f"{TRANSPORT} with upgrade", answer, websocket=True)
+    app.add_url_rule(path, endpoint, answer, methods=METHODS, provide_automatic_options=False)
+    app.add_url_rule(path, f"{endpoint} with upgrade", answer, websocket=True)
 
 
 def _response(answer: Response | tuple[str, list[tuple[str, str]], list[bytes]]) -> Response:

@@ -89,12 +89,7 @@ class SocketIO(socketio.Server):  # type: ignore[misc]
         """A packet of Socket.IO; raises EngineIOError for what is none, and as the session's `reply` does."""
         kind = text[:1]
         if kind == CONNECT:
-            if len(text) > MAX_AUTH_CHARACTERS:
-                raise EngineIOError
-            try:
-                self._handle_eio_message(session.sid, text)
-            except (ValueError, RecursionError, KeyError):
-                raise EngineIOError from None
+            self.take_connect(session, text)
             session.begin()
         elif kind == DISCONNECT:
             self._handle_disconnect(session.sid, "/", self.reason.CLIENT_DISCONNECT)
@@ -103,6 +98,15 @@ class SocketIO(socketio.Server):  # type: ignore[misc]
             self._take_event(session, text)
         elif kind not in ACKNOWLEDGEMENTS:
             raise EngineIOError
+
+    def take_connect(self, session: BaseSession, text: str) -> None:
+        """Answer who asks to connect; raises EngineIOError for what is no such packet."""
+        if len(text) > MAX_AUTH_CHARACTERS:
+            raise EngineIOError
+        try:
+            self._handle_eio_message(session.sid, text)
+        except (ValueError, RecursionError, KeyError):
+            raise EngineIOError from None
 
     def _join(self, sid: str, environ: dict[str, Any], auth: object) -> None:
         """python-socketio's event: whether a session may connect."""

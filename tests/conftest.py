@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import pytest
 from deviations import is_left_out
 from models import LACKS, MODELS, SHARED_ON_THE_WIRE, SPOKEN, start_line
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 if TYPE_CHECKING:
     from bench.analysis.store import Run
@@ -230,6 +230,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 BROWSER_TIMEOUT_MS = 15_000
+ARTICLE_SAYS = "data web Socket Works"
+"""What the article's own page, in a frame of ours, tells the console. It is as the article prints it."""
 
 
 @pytest.fixture(scope="session")
@@ -257,10 +259,15 @@ class Visits:
         opened = beside.context if beside else self.browser.new_context(**context)
         page = opened.new_page()
         page.set_default_timeout(BROWSER_TIMEOUT_MS)
-        page.on("console", lambda message: self.console.append(f"{page.url} {message.type}: {message.text}"))
+        page.on("console", lambda message: self._note(page, message))
         page.on("pageerror", lambda error: self.console.append(f"{page.url} threw {error}"))
         page.goto(url)
         return page
+
+    def _note(self, page: Page, message: ConsoleMessage) -> None:
+        is_framed = urlsplit(message.location["url"]).netloc != urlsplit(page.url).netloc
+        if not (is_framed and message.text == ARTICLE_SAYS):
+            self.console.append(f"{page.url} {message.type}: {message.text}")
 
 
 @pytest.fixture

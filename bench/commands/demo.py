@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import io
+import json
 import os
 import secrets
 import socket
@@ -29,6 +30,8 @@ ANY_ADDRESS = "192.0.2.1"
 """An address of nobody (RFC 5737): asking which way leads there sends nothing."""
 MOST_STUDENTS = 200
 
+ARTICLE = [sys.executable, "-m", "bench.systems.node.article"]
+"""What becomes the article's own server, when the page asks for it (`servers/demo/article.py`)."""
 WITH_PAGES = [name for name, model in models.SERVER_MODELS.items() if model.has_pages]
 HELP_REACHING = """\
 Can they reach it? Open the join address on one phone before the lesson.
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     served = ["--host", host, "--port", str(args.port), "--server-model", args.server_model]
 
     def listening(port: int) -> dict[str, str]:
-        environ = {"WIRELAB_DEMO": "1"}
+        environ = {"WIRELAB_DEMO": "1", "WIRELAB_ARTICLE": json.dumps(ARTICLE)}
         token = None
         if args.lan:
             token = secrets.token_urlsafe(16)

@@ -29,6 +29,8 @@ For the class (see `classroom.py`; `participants.py` says who counts as one):
 
 For the page /wire (see `wire_page.py`): `GET /wire/<transport>.json`, `GET /wire/as-printed.json`
 
+For the page /welcome: the article's own server (`article.py`), and ours that does the same (`greeting.py`)
+
 A new state is published on the stream `control` too, as `{"state":{…}}`, and a cut as `{"cut":…}`.
 """
 
@@ -45,7 +47,7 @@ from flask import Flask, Response, current_app, jsonify, request
 
 from clients.explain.story import STREAM as WIRE_STREAM
 from servers.bodies import Bodies
-from servers.demo import classroom, wire_page
+from servers.demo import article, classroom, greeting, wire_page
 from servers.demo.classroom import BadReport, ClassFull, Classroom, TooLate, TooSoon
 from servers.demo.guard import COOKIE, PLAY_STREAMS, TEACHERS_ONLY, Guard
 from servers.demo.pages import PAGE_ENDPOINT, add_pages
@@ -60,7 +62,7 @@ from servers.stream import Streams, now_us
 from servers.transports import TRANSPORTS
 
 CONTROL = "control"
-OWN_STREAMS = (*PLAY_STREAMS, RACE_STREAM, CONTROL, WIRE_STREAM)
+OWN_STREAMS = (*PLAY_STREAMS, RACE_STREAM, CONTROL, WIRE_STREAM, greeting.STREAM)
 MAX_BODY_BYTES = 16 * 1024
 COOKIE_S = 12 * 3600
 
@@ -90,6 +92,8 @@ def add_demo(app: Flask) -> None:
     if lan:
         _sign_pages(app, guard, participants)
     wire_page.add_routes(app)
+    article.add_routes(app)
+    greeting.add_routes(app, streams, guard)
     race = Race(streams)
     cuts = Cuts()
     _add_race(app, streams, race, guard, cuts, {"lan": lan, "join_url": join_url})

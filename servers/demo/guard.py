@@ -43,8 +43,9 @@ PUBLISH_BURST = 90
 ASKS_PER_S = 10.0
 ASK_BURST = 60
 MAX_CLIENTS = 1000
-# Socket.IO's events are held against the rules one by one (`refuse_event`), and its Origin by its own route.
-NOT_JSON = ("/echo", "/socket.io/")
+# Socket.IO's events are held against the rules one by one (`refuse_event`), its greetings' connections too
+# (`refuse_too_fast`), and its Origin by its own route.
+NOT_JSON = ("/echo", "/socket.io/", "/welcome/socket.io/")
 STREAM_PATH = re.compile(r"/streams/([^/]+)/")
 
 TEACHERS_ONLY = "This is the teacher's to change; open the teacher's link that `wirelab demo` printed."
@@ -124,6 +125,11 @@ class Guard:
                 f"A message may take {MAX_PUBLISH_BYTES} bytes at the most ({STUDENTS_LIMIT}).",
             )
         self.refuse_publish(stream, text, environ)
+
+    def refuse_too_fast(self, environ: dict[str, Any]) -> None:
+        """Raises CloseWith where a student asks for more than the rate allows."""
+        if not self.is_teacher(environ) and self.asks.take(self._client(environ)):
+            raise CloseWith(TRY_AGAIN_LATER, self.asks.sentence)
 
     def refuse_stream(self, stream: str) -> None:
         """Raises CloseWith where students may not publish to this stream at all."""

@@ -4,6 +4,7 @@ Rules:
 1. A page is one line in `PAGES` and one template; the navigation is drawn from the same lines.
 2. Every answer to a browser says what it is and may not be guessed at (nosniff), and a page runs only
    scripts and styles that are files of this server: nothing inline, nothing from elsewhere. It works offline.
+   One page has the article's own in a frame, from a server of this machine.
 3. Nothing is kept without asking again (`no-cache`): a class must not see yesterday's script.
 4. The browser's clients are served from where their twins are: `clients/browser/`.
 """
@@ -38,19 +39,19 @@ CONTENT_TYPES = {
     ".txt": "text/plain; charset=utf-8",
     ".woff2": "font/woff2",
 }
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+# Its port is not known yet.
+BESIDE_ARTICLE = {"connect-src": "'self' ws://127.0.0.1:*", "frame-src": "http://127.0.0.1:*"}
 
 
 class Page(NamedTuple):
@@ -59,6 +60,8 @@ class Page(NamedTuple):
     path: str
     template: str
     name: str
+    beside_article: bool = False
+    """Whether it shows, and listens to, the article's own server on this machine (`article.py`)."""
 
 
 PAGES = (
@@ -68,7 +71,7 @@ PAGES = (
     Page("/chat", "chat.html", "Chat"),
     Page("/sensors", "sensors.html", "Sensors"),
     Page("/game", "game.html", "Game"),
-    Page("/welcome", "welcome.html", "Welcome"),
+    Page("/welcome", "welcome.html", "Welcome", beside_article=True),
     Page("/class", "class.html", "Class"),
 )
 
@@ -124,17 +127,21 @@ def add_pages(app: Flask, **known: Any) -> None:
     def protect(response: Response) -> Response:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
-        if request.endpoint and request.endpoint.startswith(PAGE_ENDPOINT):
-            response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return response
 
 
 def _view(page: Page, known: dict[str, Any]) -> Callable[[], Response]:
+    policy = POLICY | (BESIDE_ARTICLE if page.beside_article else {})
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": "; ".join(f"{what} {whence}" for what, whence in policy.items()),
+    }
+
     def show() -> Response:
         return Response(
             render_template(page.template, page=page, pages=PAGES, **known),
             content_type=CONTENT_TYPES[".html"],
-            headers={"Cache-Control": "no-cache"},
+            headers=headers,
         )
 
     return show
