@@ -5,6 +5,7 @@ import itertools
 import json
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from typing import Any
 import psutil
 import pytest
 from conftest import Server, start_server, stop_server
+from frames import TEXT, frame
 from models import MODELS as OURS
 from models import SPOKEN, serving_process
 from raw import (
     ENGINE,
+    KEY,
     READERS,
     SOCKETIO,
     Answer,
@@ -475,6 +478,46 @@ def test_stalled_sessions_hold_no_batch_of_their_own(serve: Callable[..., Server
     assert worker.memory_info().rss / MIB - before_mib < 80, "a batch each would be 320 MiB"
     for session in stalled:
         session.close()
+
+
+def test_rude_clients_leave_no_traceback_and_no_subscriber(any_server: Server, stream: str) -> None:
+    """They reset their connections in the middle of everything, having joined."""
+    host = "Host: localhost\r\n"
+    upgrade = (
+        f"{host}Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    )
+    joining = frame(TEXT, connect_packet(stream).encode())
+    opening = f"GET {ENGINE}websocket HTTP/1.1\r\n{upgrade}".encode()
+    sessions = []
+
+    def rude(beginning: bytes, pause_s: float) -> None:
+        with closing(socket.create_connection(any_server.address)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(beginning)
+            time.sleep(pause_s)
+        publish(any_server, stream, "x" * 100_000)
+
+    for pause_s in (0, 0.05):
+        for beginning in (opening, opening + joining, opening + joining * 2, opening + joining[:9]):
+            rude(beginning, pause_s)
+        for beginning in (
+            "GET {path} HTTP/1.1\r\n{host}\r\n",
+            "GET {path} HTTP/1.1\r\n{host}\r\n" * 2,
+            "POST {path} HTTP/1.1\r\n{host}Content-Length: 9\r\n\r\n42[",
+            'POST {path} HTTP/1.1\r\n{host}Content-Length: 25\r\n\r\n42["publish",{{"data":"x"}}]',
+            "GET {websocket} HTTP/1.1\r\n{upgrade}",
+        ):
+            raw = RawPolling(any_server)
+            raw.post(connect_packet(stream))
+            websocket = raw.path.replace("=polling", "=websocket")
+            words = {"path": raw.path, "host": host, "upgrade": upgrade, "websocket": websocket}
+            rude(beginning.format(**words).encode(), pause_s)
+            sessions.append(raw)
+    for raw in sessions:
+        raw.post("41")
+        raw.close()
+    until(lambda: subscribers(any_server, stream) == {"socketio": 0, "socketio-polling": 0})
 
 
 @pytest.mark.parametrize("transport", SOCKETIO)
