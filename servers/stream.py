@@ -38,7 +38,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from servers.drafts import ENVELOPE_BYTES, Draft
 from servers.refusals import (
@@ -64,6 +64,7 @@ NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 CURSOR = re.compile(r"([a-z0-9]{1,16})\.(0|[1-9][0-9]{0,15})", re.ASCII)
 DATA = b'"data":'
 EPOCH_ALPHABET = string.ascii_lowercase + string.digits
+Framed = TypeVar("Framed", bytes, str)
 
 
 class Position(NamedTuple):
@@ -151,7 +152,7 @@ class Batch:
         self.last_id = last_id
         self.cursor = cursor
         self.news = news
-        self._shared: dict[Callable[[Batch], bytes], bytes] = {}
+        self._shared: dict[Callable[[Batch], Any], Any] = {}
 
     @property
     def is_small(self) -> bool:
@@ -179,9 +180,9 @@ class Batch:
             size += len(piece)
         yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
 
-    def shared(self, frame: "Callable[[Batch], bytes]") -> bytes:
+    def shared(self, frame: "Callable[[Batch], Framed]") -> Framed:
         """This small batch as `frame` wraps it."""
-        framed = self._shared.get(frame)
+        framed: Framed | None = self._shared.get(frame)
         if framed is None:
             framed = self._shared[frame] = frame(self)
         return framed

@@ -4,27 +4,30 @@ Rules:
 1. A connection serves nothing else until the application has answered. Then its next request is begun.
 2. Whoever sends waits until the socket has taken all; if the client has gone, that raises OSError.
 3. A message of a WebSocket is read when the application asks for it, so TCP slows a client that sends faster.
-4. The application counts its own subscribers, pings them, and ends its own WebSockets.
+4. A text that is sent to many is put into a frame once: it is known by being the same object.
+5. The application counts its own subscribers, pings them, and ends its own WebSockets.
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from servers.asgi_server.events import FRAMES
 from servers.asyncio_server.bodies import Body
 from servers.asyncio_server.connection import Connection, Held
 from servers.asyncio_server.requests import Request
 from servers.asyncio_server.websocket import WebSocket
-from servers.rules.frames import CloseWith
+from servers.rules import frames
+from servers.rules.frames import CloseWith, frame_header
 from servers.rules.heads import END
 from servers.rules.problems import SERVER_FAILED, Problem
 from servers.socketio_asgi.application import Application
+from servers.socketio_asgi.requests import PIECES
 from servers.stream import Batch
 
 if TYPE_CHECKING:
     from servers.asyncio_server.server import Server
 
-EXTENSIONS: dict[str, dict[str, Any]] = {"websocket.http.response": {}}
+EXTENSIONS: dict[str, dict[str, Any]] = {"websocket.http.response": {}, PIECES: {}}
 VERSION = {"version": "3.0", "spec_version": "2.5"}
 DISCONNECTED = {"type": "http.disconnect"}
 CLOSED = {"type": "websocket.disconnect", "code": 1006, "reason": ""}
@@ -35,6 +38,8 @@ class Bridge:
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self._text = ""
+        self._frame = b""
 
     def answer(self, connection: Connection, request: Request, body: Body | None = None) -> None:
         """Let the application answer a request."""
@@ -43,6 +48,13 @@ class Bridge:
     def answer_upgrade(self, connection: Connection, request: Request) -> None:
         """Let the application answer who asks for a WebSocket, and whose handshake is good."""
         Upgrade(self, connection, request, None).begin()
+
+    def frame(self, text: str) -> bytes:
+        """A text message as a frame."""
+        if text is not self._text:
+            body = text.encode()
+            self._text, self._frame = text, frame_header(frames.TEXT, len(body)) + body
+        return self._frame
 
 
 class Exchange(Held):
@@ -239,7 +251,7 @@ class Upgrade(Exchange):
         else:
             connection = self._connection
             self._is_answered = self._is_done = True
-            self._websocket = ApplicationSocket(connection.server, self._task)
+            self._websocket = ApplicationSocket(connection.server, self._bridge, self._task)
             self._websocket.open_on(connection, self._request)
 
     def _fail(self) -> None:
@@ -252,10 +264,11 @@ class Upgrade(Exchange):
 class ApplicationSocket(WebSocket):
     """A WebSocket whose messages an application takes."""
 
-    __slots__ = ("_came", "_is_asked", "_is_left", "_message", "_room", "_task")
+    __slots__ = ("_bridge", "_came", "_is_asked", "_is_left", "_message", "_room", "_task")
 
-    def __init__(self, server: "Server", task: Any) -> None:
+    def __init__(self, server: "Server", bridge: Bridge, task: Any) -> None:
         super().__init__(server, None)
+        self._bridge = bridge
         self._task = task
         """The application's; it lasts as long as this."""
         self._message: str | bytes | None = None
@@ -273,7 +286,7 @@ class ApplicationSocket(WebSocket):
         transport.write(answer)
 
     def go_away(self) -> None:
-        """See rule 4."""
+        """See rule 5."""
 
     def leave(self) -> None:
         self._is_left = True
@@ -311,11 +324,10 @@ class ApplicationSocket(WebSocket):
                 self.end(CloseWith(event["code"], event["reason"]))
             return
         await self._until_written()
-        pieces = event.get(FRAMES)
-        if pieces is None:
-            self.send(event["text"])
+        if event["type"] == PIECES:
+            self.write_chunks(_with_header(event))
         else:
-            self.write_chunks(iter(pieces))
+            self.transport.write(self._bridge.frame(event["text"]))
         await self._until_written()
 
     async def _until_written(self) -> None:
@@ -328,3 +340,8 @@ class ApplicationSocket(WebSocket):
     def written(self) -> None:
         self._room.set()
         super().written()
+
+
+def _with_header(event: dict[str, Any]) -> Iterator[bytes]:
+    yield frame_header(frames.TEXT, event["size"])
+    yield from event["pieces"]

@@ -110,9 +110,9 @@ def event_frame(batch: Batch) -> bytes:
     return frame_header(TEXT, len(packet)) + packet
 
 
-def event_pieces(batch: Batch) -> Iterator[bytes]:
-    """A large batch as a WebSocket's message, in the log's own pieces."""
-    return around(frame_header(TEXT, event_size(batch)) + BEFORE, batch.chunks(), AFTER)
+def event_text(batch: Batch) -> str:
+    """The same as text."""
+    return event_packet(batch).decode()
 
 
 def event_size(batch: Batch) -> int:

@@ -5,8 +5,7 @@ Rules:
    handshake is the server's to check, and whether it answers under this name.
 2. A body is read only for a session that there is.
 3. A WebSocket is refused by HTTP, so the server has ASGI's extension `websocket.http.response`.
-4. Whoever sends waits until the socket has taken all, and raises OSError if the client has gone (ASGI 2.4).
-5. Batches go over a WebSocket as `FRAMES` (`servers/asgi_server/events.py`).
+4. Whoever sends raises OSError if the client has gone (ASGI 2.4).
 """
 
 from servers.addresses import Addresses

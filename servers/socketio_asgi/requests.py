@@ -1,7 +1,7 @@
 """One request as ASGI tells it, and the WebSocket that it may become.
 
-Batches go over a WebSocket as `FRAMES`, which our servers take beside ASGI's own. So a small one is put into
-a frame once for all, and of a large one no slow reader holds a copy.
+A large batch goes over a WebSocket as `PIECES` if the server can take it so: otherwise each slow reader would
+hold a copy of its own.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from servers.asgi_server.events import FRAMES
-from servers.rules.engine_io import event_frame, event_pieces
+from servers.rules.engine_io import AFTER, BEFORE, around, event_size, event_text
 from servers.rules.problems import MEDIA_TYPE, Problem
 from servers.stream import Batch
 
@@ -20,6 +19,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 REQUEST, BODY, ADDRESS = "wirelab.request", "wirelab.body", "wirelab.address"
 """Where python-engineio is handed a request of ours, its body, and whose share of the places it takes."""
+PIECES = "wirelab.websocket.pieces"
+"""An extension of ours, and its event: one text message of `size` bytes of UTF-8, given in `pieces`."""
 
 
 class Answer(NamedTuple):
@@ -106,9 +107,15 @@ class Request:
         await self._send({"type": "websocket.send", "text": text})
 
     async def send_batch(self, batch: Batch) -> None:
-        """Send a batch as an event."""
-        pieces = (batch.shared(event_frame),) if batch.is_small else event_pieces(batch)
-        await self._send({"type": "websocket.send", FRAMES: pieces})
+        """Send a batch as an event, which is encoded once for all if it is small."""
+        if batch.is_small:
+            await self.send_text(batch.shared(event_text))
+            return
+        pieces = around(BEFORE, batch.chunks(), AFTER)
+        if PIECES in (self.scope.get("extensions") or {}):
+            await self._send({"type": PIECES, "size": event_size(batch), "pieces": pieces})
+        else:
+            await self.send_text(b"".join(pieces).decode())
 
     async def close(self, code: int, reason: str) -> None:
         """Close the WebSocket, unless it is closed."""

@@ -15,14 +15,12 @@ from raw import RawWebSocket, refused_upgrade
 from waiting import until
 from wsproto.events import BytesMessage, CloseConnection
 
-from servers.asgi_server.events import FRAMES
 from servers.asyncio_server.bridge import Bridge
 from servers.asyncio_server.server import Server
 from servers.rules.engine_io import PATH
-from servers.rules.frames import TEXT, frame_header
 from servers.settings import Settings
 from servers.socketio_asgi.application import Application
-from servers.socketio_asgi.requests import Receive, Scope, Send
+from servers.socketio_asgi.requests import PIECES, Receive, Scope, Send
 
 MIB = 1 << 20
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -223,7 +221,7 @@ def test_whoever_sends_waits_for_the_socket_and_sees_the_client_go(
         try:
             while True:
                 if is_websocket:
-                    await send({"type": "websocket.send", FRAMES: [frame_header(TEXT, MIB), b"x" * MIB]})
+                    await send({"type": PIECES, "size": MIB, "pieces": iter([b"x" * MIB])})
                 else:
                     await send({"type": "http.response.body", "body": b"x" * MIB, "more_body": True})
                 sent.append(MIB)
