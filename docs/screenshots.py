@@ -15,13 +15,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from bench.systems.registry import OURS
 from bench.trials.processes.child import Child
-from bench.trials.trial import START_TIMEOUT_S, server_url
+from bench.trials.processes.own_server import url_of
 
 HERE = Path(__file__).parent
-SIZE = {"width": 1440, "height": 1000}
+SIZE: ViewportSize = {"width": 1280, "height": 960}
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 RACE_S = 25.0
 MOST_BYTES = 300_000
@@ -96,7 +97,7 @@ def main() -> None:
         command = [sys.executable, "-m", "bench.cli", "demo", "--port", "0"]
         server = Child("server", command, errors=Path(scratch, "server.log"), core=None)
         try:
-            url = server_url(server.line(START_TIMEOUT_S))
+            url = url_of(OURS, server)
             browser = playwright.chromium.launch(executable_path=chromium, args=list(OPTIONS))
             take(browser, url, "race", "/", race)
             take(browser, url, "wire", "/wire", wire)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -268,6 +269,11 @@ def add_line(path: Path, beside: str, line: str, instead: bool = False) -> None:
     text = path.read_text()
     assert text.count(beside) == 1, f"{beside!r} in {path.name}"
     path.write_text(text.replace(beside, line if instead else beside + line))
+
+
+def test_the_script_of_its_pictures_knows_todays_code() -> None:
+    """Everything that it takes from the laboratory is there."""
+    assert {"race", "wire", "whiteboard"} <= runpy.run_path(str(ROOT / "docs/screenshots.py")).keys()
 
 
 def test_links_lead_somewhere() -> None:

@@ -49,6 +49,9 @@ def test_forty_students_fill_the_histograms(demo: DEMO, visit: Visits) -> None:
         expect(row.locator("rect").first).to_be_visible()
         students = count(page, f"#shares [data-transport={transport}] [data-metric=students]")
         assert students in (40 // len(TRANSPORTS), 40 // len(TRANSPORTS) + 1)
+    for drawn in (".share", ".histogram"):
+        rows = page.locator(drawn).evaluate_all("rows => rows.map(({ dataset }) => dataset.transport)")
+        assert rows == list(TRANSPORTS)
     page.locator("#deal").click()
     expect(page.locator("#round")).to_have_text("Dealt 1 time.")
     with page.expect_download() as download:

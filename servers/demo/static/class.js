@@ -191,7 +191,7 @@ function text(kind, className, content) {
   return made;
 }
 
-/** The row of a transport in `parent`, made where it is not there. */
+/** The row of a transport in `parent`, made where it is not there, in the order of the other pages. */
 function row(parent, className, name, fill) {
   let found = parent.querySelector(`[data-transport="${name}"]`);
   if (!found) {
@@ -200,7 +200,8 @@ function row(parent, className, name, fill) {
     found.dataset.transport = name;
     found.style.setProperty("--transport", `var(--transport-${name})`);
     fill(found);
-    parent.append(found);
+    const rank = (other) => transports.findIndex((each) => each.name === other);
+    parent.insertBefore(found, [...parent.children].find(({ dataset }) => rank(dataset.transport) > rank(name)) ?? null);
   }
   return found;
 }
