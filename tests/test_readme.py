@@ -25,6 +25,7 @@ from bench.analysis.claims import CLAIMS
 from bench.rendering.looks import LOOKS
 from bench.scenario.links import PROFILES
 from bench.scenario.parse import SHIPPED, load, parse
+from clients import TRANSPORTS
 from servers.demo.pages import PAGES
 from servers.settings import Settings
 
@@ -72,6 +73,12 @@ def test_every_scenario_claim_and_option_is_documented() -> None:
         assert f"| {claim.id} |" in README
         decided = next(line for line in README.splitlines() if line.startswith(f"| {claim.id} |"))
         assert [name for name in claim.decided_by if f"`{name}`" not in decided] == []
+    by_hand = README.split("## By hand")[1].split("\n## ")[0]
+    locustfile = (ROOT / "bench/locustfile.py").read_text()
+    for option in {"--system", *re.findall(r'^ +add\(\n? *"(\w+)"', locustfile, re.MULTILINE)}:
+        assert f"| `--{option.removeprefix('--').replace('_', '-')}` |" in by_hand
+    for client in TRANSPORTS.values():
+        assert f"`{client.__name__.replace('Subscriber', 'User')}`" in by_hand
     for item in dataclasses.fields(Settings):
         option = "--" + item.name.replace("_", "-")
         assert f"`{option}`" in README or f"`{option.removesuffix('s')}`" in README
@@ -90,6 +97,14 @@ def test_the_scenario_runs_and_its_directory_is_read(tmp_path: Path) -> None:
     (tmp_path / "mine" / "report.html").unlink()
     assert run(report, tmp_path).returncode == 0
     assert (tmp_path / "mine" / "report.html").exists()
+
+
+def test_capacity_takes_the_other_transports_too() -> None:
+    """Each in the place of the one that waits as it does."""
+    text = (SHIPPED / "capacity.toml").read_text()
+    for name, like in {"sse": "websocket", "socketio": "websocket", "socketio-polling": "long-poll"}.items():
+        scenario = parse(text.replace(f'"{like}"', f'"{name}"'))
+        assert {cell.transport for cell in scenario.cells} >= {name}
 
 
 def test_the_links_it_shows_are_links() -> None:

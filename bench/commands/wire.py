@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.rendering.terminal.wire import Printer
     from bench.trials.processes.child import ChildFailed
     from bench.trials.processes.own_server import own_server
+    from bench.words import one_line
     from clients import TRANSPORTS
     from clients.errors import ClientError
     from clients.explain.exchange import exchange, printed, printed_as_data
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from None
     except (ClientError, ChildFailed) as error:
         where = "the server of its own" if args.url is None else args.url
-        print(f"wirelab wire: no exchange with {where}: {error}", file=sys.stderr)
+        print(f"wirelab wire: no exchange with {where}: {one_line(str(error))}", file=sys.stderr)
         return 1
     if args.json:
         data: dict[str, Any] = found[args.transport].as_data()

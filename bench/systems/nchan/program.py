@@ -23,6 +23,13 @@ MODULES = (
 ASK_TIMEOUT_S = 10.0
 
 
+def missing() -> str | None:
+    """Why it cannot run here, in half a sentence; None if it can. Debian has both in packages."""
+    if nginx() and module():
+        return None
+    return "it needs nginx with nchan; on Debian: apt-get install nginx libnginx-mod-nchan"
+
+
 def nginx() -> Path | None:
     """The program."""
     found = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), *PLACES)))

@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import signal
@@ -98,12 +99,31 @@ def end(master: subprocess.Popen[bytes]) -> None:
             left.kill()
 
 
-def main(host: str, max_subscribers: str, ping_interval_s: str, directory: str) -> int:
-    """Serve until SIGTERM, Ctrl-C, or nginx's end."""
+def main(words: list[str]) -> int:
+    """Serve until SIGTERM, Ctrl-C, or nginx's end. Returns 2 if it cannot be started."""
+    parser = argparse.ArgumentParser(prog="python -m bench.systems.nchan.server", allow_abbrev=False)
+    parser.add_argument("host", metavar="HOST")
+    parser.add_argument("max_subscribers", metavar="MAX_SUBSCRIBERS", type=int)
+    parser.add_argument("ping_interval_s", metavar="PING_INTERVAL_S", type=float)
+    parser.add_argument(
+        "directory", metavar="DIRECTORY", type=Path, help="where nginx writes; it must be there"
+    )
+    given = parser.parse_args(words)
+    if said := program.missing():
+        print(f"nchan: {said}", file=sys.stderr)
+        return 2
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     adopt_orphans()
-    master, address = start(host, int(max_subscribers), float(ping_interval_s), Path(directory))
+    try:
+        master, address = start(given.host, given.max_subscribers, given.ping_interval_s, given.directory)
+    except OSError as error:
+        print(
+            f"nchan: cannot start on {given.host} in {given.directory}: {error.strerror}; give an address of "
+            "this machine, and a directory that can be written",
+            file=sys.stderr,
+        )
+        return 2
     try:
         wait_until_ready(master, f"http://{address}")
         print(f"serving on http://{address} (nginx with nchan)", flush=True)
@@ -113,4 +133,4 @@ def main(host: str, max_subscribers: str, ping_interval_s: str, directory: str) 
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -32,10 +32,8 @@ class Nchan(System):
     uncompressed = (None,)
 
     def missing(self) -> str | None:
-        """Debian has both in packages."""
-        if program.nginx() and program.module():
-            return None
-        return "it needs nginx with nchan; on Debian: apt-get install nginx libnginx-mod-nchan"
+        """It needs both."""
+        return program.missing()
 
     def version(self) -> str | None:
         """Of both."""

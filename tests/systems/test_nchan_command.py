@@ -1,0 +1,36 @@
+"""nchan's server by hand, as README shows it: what is wrong is told in a line, and nothing is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.systems.nchan import program, server
+
+GOOD = ["127.0.0.1", "20", "25"]
+
+
+@pytest.mark.parametrize("words", [[], [*GOOD[:1], "many", "25", "."], [*GOOD[:2], "soon", "."]])
+def test_wrong_usage_is_told(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        server.main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "usage: " in said
+    assert "PING_INTERVAL_S" in said
+
+
+def test_what_is_missing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """nginx, its module, a directory, an address of this machine."""
+    monkeypatch.setattr(program, "module", lambda: None)
+    assert server.main([*GOOD, str(tmp_path)]) == 2
+    assert "apt-get install nginx libnginx-mod-nchan" in capsys.readouterr().err
+    monkeypatch.setattr(program, "missing", lambda: None)
+    for host, directory in (("127.0.0.1", tmp_path / "nowhere"), ("192.0.2.1", tmp_path)):
+        assert server.main([host, *GOOD[1:], str(directory)]) == 2
+        said = capsys.readouterr().err
+        assert f"cannot start on {host} in {directory}: " in said
+        assert said.count("\n") == 1
