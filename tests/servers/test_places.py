@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 import pytest
 from conftest import Server
 from models import ON_THE_WIRE
-from raw import TIMEOUT_S, RawWebSocket, ask, publish, refused_upgrade, stats
+from raw import ENGINE, TIMEOUT_S, RawWebSocket, ask, connect_packet, publish, refused_upgrade, stats
 
 from servers.addresses import UNKNOWN, Addresses
 from servers.settings import Settings
@@ -141,6 +141,15 @@ def poll_from(server: Server, forwarded: str) -> int:
     return ask(server, "GET", path, headers={"X-Forwarded-For": forwarded} if forwarded else {}).status
 
 
+def connect_from(server: Server, forwarded: str) -> bytes:
+    """What a session of Socket.IO is told that wants to join."""
+    headers = {"X-Forwarded-For": forwarded}
+    opening = json.loads(ask(server, "GET", f"{ENGINE}polling", headers=headers).body[1:])
+    path = f"{ENGINE}polling&sid={opening['sid']}"
+    assert ask(server, "POST", path, connect_packet("main").encode(), headers).status == 200
+    return ask(server, "GET", path, headers=headers).body
+
+
 def test_no_address_has_more_than_its_share(behind_proxy: Server) -> None:
     with ExitStack() as stack:
         for _ in range(3):
@@ -156,6 +165,11 @@ def test_no_address_has_more_than_its_share(behind_proxy: Server) -> None:
         upgrade = {"X-Forwarded-For": "192.0.2.7"}
         for path in ["/streams/main/websocket", "/echo", "/welcome/websocket"]:
             assert refused_upgrade(behind_proxy, path, upgrade).status == 503
+        if "socketio" in behind_proxy.transports:
+            told = connect_from(behind_proxy, "192.0.2.7")
+            assert told.startswith(b"44{")
+            assert b"max_subscribers_per_address" in told
+            assert connect_from(behind_proxy, "192.0.2.9").startswith(b"40{")
         # What the client itself put before is not believed, others are free, and so is the proxy itself.
         assert poll_from(behind_proxy, "10.9.9.9, 192.0.2.7") == 503
         assert poll_from(behind_proxy, "192.0.2.7, 192.0.2.8") == 200
