@@ -23,7 +23,6 @@ class ServerModel(NamedTuple):
 
 
 FLASK = "servers.app:app()"
-SOCKET_IO = ("socketio", "socketio-polling")
 SERVER_MODELS: dict[str, ServerModel] = {
     "gevent": ServerModel(
         "a greenlet", "servers.gevent_worker.GeventWorker", FLASK, has_pages=True, can_compress=True
@@ -35,7 +34,6 @@ SERVER_MODELS: dict[str, ServerModel] = {
         "a task",
         "servers.asgi_server.worker.AsgiWorker",
         "servers.asgi_server.application:app()",
-        lacks=SOCKET_IO,
     ),
     "asyncio": ServerModel("a callback", None, None),
 }

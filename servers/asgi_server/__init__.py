@@ -1,4 +1,4 @@
-"""The server model `asgi`: the contract, but for Socket.IO, as an ASGI application on gunicorn's asgi worker.
+"""The server model `asgi`: the contract as an ASGI application on gunicorn's asgi worker.
 
 - `application.py` is the application: what all requests share. `routes.py` answers them, `exchange.py` is one
   request as its handler sees it, `following.py` who follows a stream.
@@ -7,7 +7,8 @@
 
 Connections, tasks, requests and responses are gunicorn's. What both have to keep alike is shared with the
 model `asyncio`: what a head means (`requests.py`), frames (`messages.py`), who waits at a stream's head
-(`fan.py`), and the clocks. The rules are those of `servers/rules` and `servers/stream.py`.
+(`fan.py`), and the clocks. Socket.IO is `servers/socketio_asgi`, mounted. The rules are those of
+`servers/rules` and `servers/stream.py`.
 
 ASGI has no word for news. So a client of the application (`scope["extensions"]["wirelab"]`) can be told an
 event, which `receive` gives among the others: one task waits for the peer and for the stream.

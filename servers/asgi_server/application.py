@@ -19,8 +19,10 @@ from servers.asyncio_server.turns import Turns
 from servers.names import is_loopback
 from servers.refusals import Refused
 from servers.rules import problems
+from servers.rules.frames import TextFrames
 from servers.rules.hosts import Hosts
 from servers.settings import Settings, from_environ
+from servers.socketio_asgi.application import Application as SocketIO
 from servers.stream import Batch, Stream, Streams
 from servers.unaccepted import Unaccepted
 
@@ -33,6 +35,7 @@ class Application:
     deadlines: Deadlines
     pinger: LoopPinger
     heartbeats: LoopHeartbeats
+    socketio: SocketIO
     bound: str
     """The address that it listens on."""
 
@@ -42,6 +45,7 @@ class Application:
         self.unaccepted = Unaccepted(settings.max_unaccepted_bytes)
         self.hosts = Hosts(settings)
         self._addresses = Addresses(settings.trusted_proxy)
+        self.frames = TextFrames()
         self._woken = _Woken(self._wake)
         self._fans: dict[Stream, Fan] = {}
 
@@ -53,6 +57,7 @@ class Application:
         self.deadlines = Deadlines(loop, lambda held: held.client.tell({"type": OVER}))
         self.pinger = LoopPinger(self.settings.ping_interval_s, loop)
         self.heartbeats = LoopHeartbeats(loop)
+        self.socketio = SocketIO(self.streams, self.pinger, self.unaccepted, self.turns)
 
     async def __call__(
         self,

@@ -1,4 +1,4 @@
-"""What `receive` gives beside ASGI's own events, and what `send` takes beside ASGI's own messages."""
+"""What `receive` gives beside ASGI's own events, and what else ASGI cannot say of who asks."""
 
 from typing import Any, Protocol
 
@@ -14,9 +14,6 @@ OVER = "wirelab.over"
 COMMENT_DUE = "wirelab.comment"
 HEARTBEAT_DUE = "wirelab.heartbeat"
 
-FRAMES = "wirelab.frames"
-"""With `websocket.send`, in place of `text`: a message as the bytes of its frames, in pieces."""
-
 
 class Client(Protocol):
     """Who asks: what ASGI cannot say of one request or WebSocket."""
@@ -24,8 +21,15 @@ class Client(Protocol):
     asked: Request
     peer: str
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing can be sent any more."""
+
     def tell(self, event: Event) -> None:
         """Let `receive` give this event, once what came before it was taken."""
+
+    def ping(self, now_s: float) -> None:
+        """Send a WebSocket a ping, or close the connection if its pong is overdue by this clock."""
 
     def end_after(self) -> None:
         """Let the connection end with the answer, which says so."""

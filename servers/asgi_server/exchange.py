@@ -44,7 +44,7 @@ def problem_headers(problem: Problem, connection: str | None) -> Headers:
 class Exchange:
     """See above."""
 
-    __slots__ = ("app", "client", "receive", "request", "send")
+    __slots__ = ("app", "client", "receive", "request", "scope", "send")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Exchange:
         send: Callable[[Event], Awaitable[None]],
     ) -> None:
         self.app = app
+        self.scope = scope
         self.client: Client = scope["extensions"][EXTENSION]
         self.request = self.client.asked
         self.receive = receive
@@ -166,10 +167,11 @@ class Exchange:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place among the server's subscribers, without a stream. Raises SubscribersFull."""
+        """A place for a WebSocket that follows no stream. Raises SubscribersFull."""
         address = self.app.address_of(self)
         self.app.streams.enter(None, "", address)
         try:
-            yield
+            with self.app.pinger.watching(self.client):
+                yield
         finally:
             self.app.streams.leave(None, "", address)

@@ -7,25 +7,25 @@ begun to answer.
 import json
 from typing import TYPE_CHECKING
 
-from servers.asgi_server.events import COMMENT_DUE, FRAMES, NEWS
+from servers.asgi_server.events import COMMENT_DUE, NEWS, Event
 from servers.asgi_server.exchange import headers_of, sized
 from servers.asgi_server.following import Held, following
 from servers.asyncio_server.requests import misdirected
-from servers.asyncio_server.websocket import message_pieces
 from servers.refusals import Refused
-from servers.rules import arguments, events, greeting, handshake
+from servers.rules import arguments, engine_io, events, greeting, handshake
 from servers.rules.bodies import ECHO_FIELDS
-from servers.rules.frames import GOING_AWAY, CloseWith, as_close, text_frame
+from servers.rules.frames import GOING_AWAY, CloseWith, as_close
 from servers.rules.hosts import SERVED_METHODS
 from servers.rules.problems import Problem
 from servers.rules.publishing import publish_body, publish_message, refuse_by_head
 from servers.rules.routing import NOTHING_HERE, OTHER_METHODS, Route, finder
+from servers.socketio_asgi.requests import PIECES
 from servers.stream import Batch, Position, Stream
 
 if TYPE_CHECKING:
     from servers.asgi_server.exchange import Exchange
 
-TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket")
+TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket", *engine_io.TRANSPORTS)
 JSON = {"Content-Type": "application/json"}
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -152,6 +152,11 @@ async def event_stream(exchange: "Exchange") -> None:
     await exchange.write(b"", more=False)
 
 
+def _text(batch: Batch) -> str:
+    """A small batch as a message."""
+    return batch.body.decode()
+
+
 async def stream_by_websocket(exchange: "Exchange") -> None:
     exchange.app.deliver()
     stream = exchange.app.streams.get(exchange.request.name)
@@ -160,11 +165,16 @@ async def stream_by_websocket(exchange: "Exchange") -> None:
     receive, send = exchange.receive, exchange.send
 
     async def write(batch: Batch) -> None:
-        pieces = (batch.shared(text_frame),) if batch.is_small else message_pieces(batch)
-        await send({"type": "websocket.send", FRAMES: pieces})
+        if batch.is_small:
+            await send({"type": "websocket.send", "text": batch.shared(_text)})
+        else:
+            await send({"type": PIECES, "size": batch.size, "pieces": batch.chunks()})
 
     why: CloseWith | None = None
-    with following(exchange, stream, "websocket", heartbeat_s, write) as follower:
+    with (
+        following(exchange, stream, "websocket", heartbeat_s, write) as follower,
+        exchange.app.pinger.watching(exchange.client),
+    ):
         await send({"type": "websocket.accept"})
         await follower.send(stream.batch(position))
         while why is None:
@@ -204,6 +214,43 @@ async def greet(exchange: "Exchange") -> None:
         while (await exchange.receive())["type"] != "websocket.disconnect":
             pass
     await exchange.send({"type": "websocket.close", "code": GOING_AWAY})
+
+
+# Socket.IO, which is an application of its own.
+
+
+async def socketio(exchange: "Exchange") -> None:
+    request, client = exchange.request, exchange.client
+
+    async def receive() -> Event:
+        event = await exchange.receive()
+        if event["type"] == "http.request" and not event["more_body"]:
+            request.is_read = True
+        return event  # type: ignore[no-any-return]
+
+    async def send(event: Event) -> None:
+        if client.is_gone:
+            raise BrokenPipeError
+        if event["type"] == "http.response.start":
+            exchange.says_end((b"connection", b"close") in event["headers"])
+        elif request.line.method == "HEAD":
+            event = event | {"body": b""}
+        await exchange.send(event)
+        if client.is_gone:
+            # Whether it was taken is not known.
+            raise BrokenPipeError
+
+    try:
+        await exchange.app.socketio(exchange.scope, receive, send)
+    except BrokenPipeError:
+        # The client has gone, which is no news.
+        pass
+
+
+async def socketio_by_websocket(exchange: "Exchange") -> None:
+    scope = exchange.scope
+    scope["extensions"] = scope["extensions"] | {PIECES: {}}
+    await exchange.app.socketio(scope, exchange.receive, exchange.send)
 
 
 # Everything else.
@@ -268,6 +315,7 @@ STREAM_ROUTES = {
 }
 ECHO = _ask_for(handshake.ASK_FOR_ECHO)
 ROUTES = {
+    engine_io.PATH: Route(dict.fromkeys(engine_io.METHODS, socketio), socketio_by_websocket),
     "/healthz": Route({"GET": healthz}),
     "/echo": Route({**ECHO.methods, "POST": echo}, echo_by_websocket),
     greeting.PATH: _ask_for(greeting.ASK)._replace(upgrade=greet),

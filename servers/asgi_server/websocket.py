@@ -11,12 +11,14 @@ Rules:
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.asgi.websocket import WebSocketDisconnected, WebSocketProtocol
 
-from servers.asgi_server.events import EXTENSION, FRAMES, Event
+from servers.asgi_server.events import EXTENSION, Event
 from servers.asgi_server.exchange import problem_headers
 from servers.asyncio_server.messages import BINARY, CLOSE, CONTINUATION, PING, PONG, Messages, close_reason
 from servers.asyncio_server.requests import Request
@@ -27,6 +29,7 @@ from servers.rules import frames
 from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, short
 from servers.rules.problems import SERVER_FAILED, Problem
 from servers.settings import PONG_PATIENCE_S
+from servers.socketio_asgi.requests import PIECES
 from servers.turns import SLICE_S
 from servers.unaccepted import FREE_BYTES, Claim
 
@@ -68,9 +71,13 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         self._unanswered_since_s: float | None = None
         self._why: CloseWith | None = None
         """Why it ends, if it is not the application that ends it."""
-        self._refusal: tuple[int, Any] = (0, ())
+        self._refusal: tuple[int, Any, bytes] = (0, (), b"")
 
     # The application's side.
+
+    @property
+    def is_gone(self) -> bool:
+        return bool(self.closed)
 
     def tell(self, event: Event) -> None:
         self._receive_queue.put_nowait(event)
@@ -93,7 +100,6 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.log.exception("A WebSocket failed.")
         finally:
             worker.websockets.pop(self, None)
-            self._app.pinger.forget(self)
         if not self.accepted:
             self._deny(*((500, "") if failed else (403, "")))
         else:
@@ -116,42 +122,42 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
     async def _send(self, message: Event) -> None:
         kind = message["type"]
         if kind == "websocket.send":
-            await self._send_message(message)
+            text = message.get("text")
+            if text is None:
+                body = message["bytes"]
+                await self._write((frame_header(frames.BINARY, len(body)), body))
+            else:
+                await self._write((self._app.frames.of(text),))
+        elif kind == PIECES:
+            await self._write(chain((frame_header(frames.TEXT, message["size"]),), message["pieces"]))
         elif kind == "websocket.close" and self.accepted:
             await self._end(CloseWith(message.get("code", frames.NORMAL_CLOSURE), message.get("reason", "")))
         elif kind == "websocket.accept":
             await super()._send(message)
             self.connection.worker.websockets[self] = None
-            self._app.pinger.watch(self)
             if self._app.streams.stopping:
                 self.go_away()
             self._read()
         elif kind == "websocket.http.response.start":
-            self._refusal = message["status"], message["headers"]
+            self._refusal = message["status"], message["headers"], b""
         elif kind == "websocket.http.response.body":
-            self._denied = True
-            self.connection.write_answer(*self._refusal, message["body"])
+            status, headers, body = self._refusal
+            self._refusal = status, headers, body + message["body"]
+            if not message.get("more_body"):
+                self._denied = True
+                self.connection.write_answer(*self._refusal)
         else:
             await super()._send(message)
 
-    async def _send_message(self, message: Event) -> None:
+    async def _write(self, pieces: Iterable[bytes]) -> None:
         if self.closed or self._close_sent:
             raise WebSocketDisconnected("the WebSocket is closed")
-        write = self.transport.write
-        pieces = message.get(FRAMES)
-        if pieces is None:
-            text = message.get("text")
-            first_byte, body = (
-                (frames.BINARY, message["bytes"]) if text is None else (frames.TEXT, text.encode())
-            )
-            header = frame_header(first_byte, len(body))
-            pieces = (header + body,) if len(body) <= FREE_BYTES else (header, body)
         if self._flow.write_paused:
             await self._drained()
         self._is_sending = True
         try:
             for piece in pieces:
-                write(piece)
+                self.transport.write(piece)
                 if self._flow.write_paused:
                     await self._drained()
         finally:

@@ -122,6 +122,10 @@ class Receiver(BodyReceiver):  # type: ignore[misc]
         """Whether the handler waits for anything but the body."""
         return self._body_finished and self._waiter is not None
 
+    @property
+    def is_gone(self) -> bool:
+        return bool(self._closed)
+
     def tell(self, event: Event) -> None:
         self._told.append(event)
         self._wake_waiter()
@@ -130,6 +134,9 @@ class Receiver(BodyReceiver):  # type: ignore[misc]
         """The peer will send nothing more, or cannot be seen to go."""
         self._has_departed = True
         self._wake_waiter()
+
+    def ping(self, now_s: float) -> None:
+        """There is no ping by HTTP."""
 
     def end_after(self) -> None:
         self.protocol.ends = True
@@ -181,6 +188,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        # While the socket has not taken all, nothing more is given to it.
+        transport.set_write_buffer_limits(high=0)
         name = transport.get_extra_info("peername")
         self.peer = name[0] if name else ""
         self.worker.patience.make_room(self.worker.nr_conns)

@@ -17,7 +17,7 @@ from servers.asyncio_server.connection import Connection, Held
 from servers.asyncio_server.requests import Request
 from servers.asyncio_server.websocket import WebSocket
 from servers.rules import frames
-from servers.rules.frames import CloseWith, frame_header
+from servers.rules.frames import CloseWith, TextFrames, frame_header
 from servers.rules.heads import END
 from servers.rules.problems import SERVER_FAILED, Problem
 from servers.socketio_asgi.application import Application
@@ -38,8 +38,7 @@ class Bridge:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self._text = ""
-        self._frame = b""
+        self.frames = TextFrames()
 
     def answer(self, connection: Connection, request: Request, body: Body | None = None) -> None:
         """Let the application answer a request."""
@@ -48,13 +47,6 @@ class Bridge:
     def answer_upgrade(self, connection: Connection, request: Request) -> None:
         """Let the application answer who asks for a WebSocket, and whose handshake is good."""
         Upgrade(self, connection, request, None).begin()
-
-    def frame(self, text: str) -> bytes:
-        """A text message as a frame."""
-        if text is not self._text:
-            body = text.encode()
-            self._text, self._frame = text, frame_header(frames.TEXT, len(body)) + body
-        return self._frame
 
 
 class Exchange(Held):
@@ -327,7 +319,7 @@ class ApplicationSocket(WebSocket):
         if event["type"] == PIECES:
             self.write_chunks(_with_header(event))
         else:
-            self.transport.write(self._bridge.frame(event["text"]))
+            self.transport.write(self._bridge.frames.of(event["text"]))
         await self._until_written()
 
     async def _until_written(self) -> None:

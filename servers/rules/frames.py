@@ -2,7 +2,7 @@
 
 from servers.patience import AND_LONGER
 from servers.refusals import BadNotification, KeyReused, Refused, StreamsFull, TooLarge
-from servers.stream import Batch
+from servers.stream import JOINED_BYTES, Batch
 from servers.unaccepted import UnacceptedFull
 
 NORMAL_CLOSURE = 1000
@@ -54,6 +54,25 @@ def short(reason: str) -> bytes:
 def text_frame(batch: Batch) -> bytes:
     """A small batch as an unmasked, unfragmented text frame (RFC 6455, section 5.2)."""
     return frame_header(TEXT, batch.size) + batch.body
+
+
+class TextFrames:
+    """Puts texts into frames; one that goes to many, and is the same object for all, once. A large one is not
+    kept for that."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._frame = frame_header(TEXT, 0)
+
+    def of(self, text: str) -> bytes:
+        """A text message as a frame."""
+        if text is self._text:
+            return self._frame
+        body = text.encode()
+        frame = frame_header(TEXT, len(body)) + body
+        if len(body) <= JOINED_BYTES:
+            self._text, self._frame = text, frame
+        return frame
 
 
 def frame_header(first_byte: int, size: int) -> bytes:
