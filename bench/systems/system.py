@@ -62,6 +62,8 @@ class System(ABC):
     """Those of them that offer no permessage-deflate; None is a system without a choice."""
     transports: ClassVar[Mapping[str, type[Subscriber]]]
     """The client class of each transport that it speaks."""
+    waits_in_s: ClassVar[float] = 0.0
+    """Its waits and pings are multiples of so many seconds; 0: of any length."""
     unreported: ClassVar[tuple[str, ...]] = ()
     """Columns that it cannot tell ("accepted_us", "missed"): they are null in its trials, and no gate asks
     for them."""

@@ -175,6 +175,14 @@ def test_compression_is_not_asked_of_a_server_model_that_has_none() -> None:
         parse(text + 'system = "nchan"')
 
 
+def test_a_wait_that_a_system_cannot_keep_is_not_asked_of_it() -> None:
+    """nchan knows whole seconds: the cell would be named after another wait than it had."""
+    text = SCENARIO.replace('"short-poll"', '"long-poll"') + 'system = "nchan"\n'
+    assert parse(text + "wait_s = 3").cells[0].wait_s == 3
+    with pytest.raises(ScenarioError, match=r"system nchan: wait_s must be a multiple of 1 there, not 0\.5"):
+        parse(text + "wait_s = 0.5")
+
+
 @pytest.mark.usefixtures("other")
 def test_a_system_that_does_not_speak_a_transport_is_told() -> None:
     with pytest.raises(ScenarioError, match="system other: transport must be one of short-poll, long-poll, "):

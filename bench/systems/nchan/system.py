@@ -30,6 +30,7 @@ class Nchan(System):
     }
     unreported = ("accepted_us", "missed")
     uncompressed = (None,)
+    waits_in_s = 1.0
 
     def missing(self) -> str | None:
         """It needs both."""
