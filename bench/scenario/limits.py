@@ -1,4 +1,4 @@
-"""Limits of what one machine can measure, each over several keys of a scenario.
+"""Limits of what one machine, and what a system, can do, each over several keys of a scenario.
 
 Rules:
 - A scenario cannot ask for more than one machine's memory, or for more than MAXIMUM_HOURS.
@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.errors import ScenarioError
 from bench.scenario.settings import Settings
+from bench.systems.registry import SYSTEMS
 from servers.settings import PONG_PATIENCE_S
 
 MAXIMUM_DELIVERIES = 5_000_000
@@ -37,8 +38,23 @@ def check_combinations(defaults: Mapping[str, Any], groups: Sequence[Any]) -> No
         )
 
 
+def check_system(cell: Settings, where: str) -> None:
+    """Raise ScenarioError if the settings of a cell ask of its system what that cannot do: the cell would be
+    named after something else than it had."""
+    system = SYSTEMS[cell.system]
+    where = f"{where}, system {system.name}"
+    if system.waits_in_s and cell.wait_s % system.waits_in_s:
+        raise ScenarioError(
+            f"{where}: wait_s must be a multiple of {system.waits_in_s:g} there, not {cell.wait_s:g}"
+        )
+    if cell.permessage_deflate and cell.server_model in system.uncompressed:
+        who = f": server_model {cell.server_model}" if cell.server_model else ""
+        raise ScenarioError(f"{where}{who} offers no permessage_deflate")
+
+
 def check_cell(cell: Settings, where: str) -> None:
     """Raise ScenarioError if the settings of a cell do not go together, or ask for too much."""
+    check_system(cell, where)
     if cell.transport and not cell.subscribers:
         raise ScenarioError(f'{where}: subscribers must be at least 1, or transport "none" for a baseline')
     measured_s = cell.settle_s + cell.window_s

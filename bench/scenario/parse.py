@@ -194,13 +194,6 @@ def _fit_to_system(cell: dict[str, Any], where: str) -> None:
             raise ScenarioError(f"{where}: server_model {cell['server_model']} speaks no {cell['transport']}")
     else:
         cell["server_model"] = None
-    if system.waits_in_s and cell["wait_s"] % system.waits_in_s:
-        raise ScenarioError(
-            f"{where}: wait_s must be a multiple of {system.waits_in_s:g} there, not {cell['wait_s']:g}"
-        )
-    if cell["permessage_deflate"] and cell["server_model"] in system.uncompressed:
-        who = f": server_model {cell['server_model']}" if cell["server_model"] else ""
-        raise ScenarioError(f"{where}{who} offers no permessage_deflate")
 
 
 def _calibrated(values: Mapping[str, Any], cells: list[Settings], where: str) -> Calibrated:
