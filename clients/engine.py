@@ -19,7 +19,7 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
-from clients.subscriber import ANSWER_TIMEOUT_S, Subscriber, asks_to_come_back
+from clients.subscriber import ANSWER_TIMEOUT_S, Pong, Subscriber, asks_to_come_back
 from clients.wire import Connection
 
 SEPARATOR = "\x1e"
@@ -87,6 +87,7 @@ class EngineSubscriber(Subscriber):
     """What the clients on both engines have in common."""
 
     held = True
+    pong: ClassVar[Pong | None] = "packet"
     factors: ClassVar[tuple[str, ...]] = ("wait_s", "headers")
     engine: str
     """Engine.IO's name of what carries it."""

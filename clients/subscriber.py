@@ -34,7 +34,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import quote
 
 from clients.errors import BadAnswer, ConnectionLost, Refused
@@ -56,6 +56,8 @@ WAIT_MOST_S = 60.0
 HEARTBEAT_MOST_S = 60
 HEARTBEATS_MISSED = 2
 """A connection on which nothing came for so many heartbeats is lost."""
+
+Pong = Literal["frame", "packet"]
 
 _STREAM_NAME = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -95,6 +97,8 @@ class Subscriber(ABC):
     """Does it make a request for each batch? Then a client that is late delays its own next request."""
     held: ClassVar[bool]
     """Does the server hold something open while there is no news, renewed or pinged every `wait_s`?"""
+    pong: ClassVar[Pong | None] = None
+    """As what it answers a ping of the server's, which waits for that; None if nothing is waited for."""
     factors: ClassVar[tuple[str, ...]]
     """Which of the settings below it uses; the others make no difference to it."""
     good_status: ClassVar[int] = 200

@@ -22,7 +22,7 @@ from clients.errors import BadAnswer, ConnectionLost, Refused
 from clients.frames import FrameReader
 from clients.headers import handshake_headers
 from clients.http_response import Response
-from clients.subscriber import Delivery, Request, Subscriber
+from clients.subscriber import Delivery, Pong, Request, Subscriber
 from clients.wire import Connection
 
 # The server finds fault with what we sent; coming back with the same would end the same (RFC 6455, 7.4.1).
@@ -36,6 +36,7 @@ class WebSocketSubscriber(Subscriber):
     label = "WebSocket"
     asks_again = False
     held = True
+    pong: ClassVar[Pong | None] = "frame"
     factors: ClassVar[tuple[str, ...]] = ("wait_s", "headers", "permessage_deflate")
     good_status = 101
 

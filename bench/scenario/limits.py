@@ -7,13 +7,20 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.errors import ScenarioError
 from bench.scenario.settings import Settings
 from bench.systems.registry import SYSTEMS
+from servers.rules import engine_io
 from servers.settings import PONG_PATIENCE_S
+
+PATIENCE_S: dict[str, Callable[[float], float]] = {
+    "frame": lambda wait_s: max(wait_s, PONG_PATIENCE_S),
+    "packet": engine_io.patience_s,
+}
+"""How long the server waits for a pong, by what that is, if it pings every so many seconds."""
 
 MAXIMUM_DELIVERIES = 5_000_000
 """Deliveries, and polls, that one trial may ask for; the load generator keeps 48 bytes for each."""
@@ -80,10 +87,10 @@ def check_cell(cell: Settings, where: str) -> None:
     if client is None or not client.held:
         return
     round_trip_s = 2 * (cell.one_way_ms + cell.jitter_ms) / 1000
-    if not client.asks_again and max(cell.wait_s, PONG_PATIENCE_S) <= round_trip_s:
+    if client.pong is not None and (patience_s := PATIENCE_S[client.pong](cell.wait_s)) <= round_trip_s:
         raise ScenarioError(
-            f"{where}: wait_s must exceed a round trip of {PONG_PATIENCE_S:g} s or more: a {client.label} is "
-            "cut at the first ping that finds those before unanswered for so long"
+            f"{where}: wait_s is too short for a round trip of {round_trip_s:g} s: by {client.label} the "
+            f"server waits {patience_s:g} s for a pong, and cuts who has not answered"
         )
     waits = cell.window_s / cell.wait_s
     if cell.publish_rate == 0 and (waits < 1 or not math.isclose(waits, round(waits))):

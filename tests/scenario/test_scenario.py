@@ -311,13 +311,37 @@ def test_a_group_overrides_the_link_of_the_defaults() -> None:
             "links.far: bandwidth_mbit must be 0, for no limit, or at least",
         ),
         ("link = {one_way_ms = 3}", "link must be one of loopback"),
-        ("one_way_ms = 600\nwait_s = 0.5", "wait_s must exceed a round trip"),
+        ("one_way_ms = 600\nwait_s = 0.5", "wait_s is too short for a round trip of 1.2 s"),
     ],
 )
 def test_what_is_wrong_with_a_link_is_told(more: str, told: str) -> None:
     with pytest.raises(ScenarioError) as error:
         parse(cells=CELL + more)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("transport", "wait_s", "waits_s"),
+    [
+        ("websocket", 0.5, 1.0),
+        ("websocket", 2.4, None),
+        ("socketio", 2.4, 1.0),
+        ("socketio", 25, None),
+        ("socketio-polling", 2.4, 1.0),
+        ("socketio-polling", 25, None),
+        ("sse", 0.5, None),
+        ("long-poll", 0.5, None),
+    ],
+)
+def test_a_pong_needs_a_round_trip(transport: str, wait_s: float, waits_s: float | None) -> None:
+    """The server waits for it from one ping to the next, or for a part of that; for SSE's comments it does
+    not."""
+    text = CELL.replace('"websocket"', f'"{transport}"') + f"one_way_ms = 750\nwait_s = {wait_s}"
+    if waits_s is None:
+        assert parse(cells=text).cells
+    else:
+        with pytest.raises(ScenarioError, match=f"the server waits {waits_s:g} s for a pong"):
+            parse(cells=text)
 
 
 def test_nobody_is_across_a_link_from_a_baseline_and_on_loopback_equal_cells_are_one() -> None:
