@@ -17,7 +17,7 @@ from bench.analysis import intervals
 from bench.analysis.estimate import Estimate
 from bench.evidence.metrics import METRICS
 from bench.scenario.settings import LOAD
-from bench.systems.registry import is_judged
+from bench.systems.registry import is_judged, server_name
 from clients import TRANSPORTS
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +50,11 @@ class Cell:
     def server(self) -> Server:
         """The cell's system and server model."""
         return Server(self.settings["system"], self.settings["server_model"])
+
+    def factors(self, *names: str) -> dict[str, Any]:
+        """These settings, as conditions name them: the server model by what readers see for the server."""
+        told = {"server_model": server_name(*self.server)}
+        return {name: told.get(name, self.settings[name]) for name in names}
 
     @property
     def transport(self) -> str | None:
@@ -85,7 +90,7 @@ class Cell:
 
     def load_text(self) -> str:
         """The cell's load in words."""
-        return f"{self.settings['subscribers']:,} subscribers on {self.settings['server_model']}"
+        return f"{self.settings['subscribers']:,} subscribers on {server_name(*self.server)}"
 
 
 @dataclass(frozen=True)

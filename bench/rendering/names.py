@@ -48,15 +48,8 @@ def transport_name(cell: Settings, among: Sequence[Settings] = (), *, system: bo
     if len({other.permessage_deflate for other in alike}) > 1 and cell.permessage_deflate:
         name += ", deflate"
     if system and is_floor(cell):
-        return f"{name}, {server_name(cell.system, cell.server_model)}"
+        return f"{name}, {registry.server_name(cell.system, cell.server_model)}"
     return f"{name}, {registry.label(cell.system)}" if system and not is_ours(cell) else name
-
-
-def server_name(system: str, server_model: str | None) -> str:
-    """The server model of ours; of another system its label, and the model if it has any."""
-    if server_model and registry.is_ours(system):
-        return server_model
-    return ", ".join(filter(None, (registry.label(system), server_model)))
 
 
 def load_name(cell: Settings) -> str:
@@ -67,7 +60,7 @@ def load_name(cell: Settings) -> str:
 def group_name(group: Sequence[Settings]) -> str:
     """The load that these cells share, in words. Servers without a choice of models may be several."""
     words = load_name(group[0])
-    one = server_name(group[0].system, group[0].server_model)
+    one = registry.server_name(group[0].system, group[0].server_model)
     several = {cell.system for cell in group if cell.server_model is None}
     return f"other servers{words.removeprefix(one)}" if len(several) > 1 else words
 
@@ -101,7 +94,7 @@ def _usual_words(settings: Mapping[str, Any]) -> dict[str, str]:
 def _load_words(cell: Settings) -> dict[str, str]:
     rate = cell.publish_rate
     return {
-        "server_model": server_name(cell.system, cell.server_model),
+        "server_model": registry.server_name(cell.system, cell.server_model),
         "subscribers": f"{cell.subscribers:,} subscribers",
         "publish_rate": f"{rate:g} notification{'' if rate == 1 else 's'}/s" if rate else "nothing published",
         **_usual_words(asdict(cell)),

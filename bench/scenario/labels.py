@@ -37,7 +37,7 @@ def labels(cells: Sequence[Settings]) -> dict[Settings, str]:
         own = [key for key in varying if key in cell.factors or key not in OWN_FACTORS]
         parts = [
             cell.transport or "none",
-            server_name(cell.system, cell.server_model),
+            server_id(cell.system, cell.server_model),
             f"{cell.subscribers}x{cell.publish_rate:g}",
             *(MARKS[key].format(getattr(cell, key)).lower() for key in own),
         ]
@@ -47,8 +47,8 @@ def labels(cells: Sequence[Settings]) -> dict[Settings, str]:
     return named
 
 
-def server_name(system: str, server_model: str | None) -> str:
-    """The server in a few letters: of ours the model alone, of others their name and the model, if they have
+def server_id(system: str, server_model: str | None) -> str:
+    """The server, as a part of ids: of ours the model alone, of others their name and the model, if they have
     any."""
     if is_ours(system) and server_model:
         return server_model

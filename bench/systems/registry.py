@@ -33,6 +33,14 @@ def label(name: str) -> str:
     return SYSTEMS[name].label if name in SYSTEMS else FORMER.get(name, name)
 
 
+def server_name(system: str, server_model: str | None) -> str:
+    """What readers see for a server: the server model of ours; of another system its label, and the model if
+    it has any."""
+    if server_model and is_ours(system):
+        return server_model
+    return ", ".join(filter(None, (label(system), server_model)))
+
+
 def is_ours(name: str) -> bool:
     """Is it our own server?"""
     return name in SYSTEMS and SYSTEMS[name].ours

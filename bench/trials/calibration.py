@@ -35,7 +35,7 @@ import numpy as np
 from bench.evidence.metrics import METRICS
 from bench.evidence.window import Window
 from bench.rundir import writer
-from bench.scenario.labels import server_name
+from bench.scenario.labels import server_id
 from bench.scenario.scenario import ROUNDS, TIMES, Calibrated, Planned, Scenario
 from bench.scenario.settings import Settings
 from bench.trials import trial
@@ -69,7 +69,7 @@ class _Search:
     def name(self) -> str:
         """Whose loads they are."""
         cell = self.group.cells[0]
-        return f"{cell.transport or 'none'} on {server_name(cell.system, cell.server_model)}"
+        return f"{cell.transport or 'none'} on {server_id(cell.system, cell.server_model)}"
 
     @property
     def times(self) -> float:

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from bench.analysis.store import Run
 from bench.analysis.summary import Summary
-from bench.rendering import arrange, names
+from bench.rendering import arrange
 from bench.rendering.terminal import table
+from bench.systems import registry
 
 
 def printed(run: Run, summary: Summary | None = None, width: int = 80) -> str:
@@ -50,7 +51,7 @@ def test_each_server_by_itself_is_a_row(quick_run: Run) -> None:
     assert max(map(len, text.splitlines())) <= 80
     matrix = text[text.index("Each server by itself") :]
     for system, model in told.SERVERS:
-        name = names.server_name(system, model)
+        name = registry.server_name(system, model)
         assert re.search(rf"^ ?{re.escape(name)} +(holds|fails|depends|–) ", matrix, re.MULTILINE), name
     assert "Each server by itself" not in printed(quick_run)
 

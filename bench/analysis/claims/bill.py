@@ -16,6 +16,7 @@ from bench.analysis.cells import Cell, Measured
 from bench.analysis.verdicts.comparison import Comparison, Judged, evidence
 from bench.evidence.metrics import METRICS
 from bench.scenario.links import LOOPBACK
+from bench.systems.registry import server_name
 
 BUSY_CPU = "server_cpu_us_per_delivery"
 IDLE_CPU = "server_cpu_us_per_idle_subscriber_second"
@@ -51,7 +52,7 @@ def condition(metric: str, cell: Cell) -> dict[str, Any]:
     factors = ["server_model", "publish_rate", "subscribers", "payload_bytes"]
     if cell.settings["link"] != LOOPBACK:
         factors.append("one_way_ms")
-    return {"resource": RESOURCES[metric], **{factor: cell.settings[factor] for factor in factors}}
+    return {"resource": RESOURCES[metric], **cell.factors(*factors)}
 
 
 def sides(metric: str, *cells: Cell) -> list[dict[str, Any]]:
@@ -70,7 +71,9 @@ def in_words(metric: str, cell: Cell) -> str:
     """What is compared, and the load."""
     settings = cell.settings
     rate = f" × {settings['publish_rate']:g}/s" if metric == BUSY_CPU else ""
-    return f"{PER_UNIT[metric]} on {settings['server_model']} ({settings['subscribers']:,} subscribers{rate})"
+    return (
+        f"{PER_UNIT[metric]} on {server_name(*cell.server)} ({settings['subscribers']:,} subscribers{rate})"
+    )
 
 
 def _pairs(measured: Measured, metrics: Sequence[str]) -> tuple[list[Pair], list[str]]:

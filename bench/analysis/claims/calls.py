@@ -46,7 +46,7 @@ def judge(measured: Measured) -> Judged:
             asked = f"asked {polls.text()} times a second, with or without news"
             entries.append(evidence(cell.id, "requests_per_subscriber_second", polls, band, asked))
         entries += [*_empty_answers(cell), *_against_websocket(measured, cell)]
-        condition = {"lambda_t": float(lambda_t), "server_model": cell.settings["server_model"]}
+        condition = {"lambda_t": float(lambda_t), **cell.factors("server_model")}
         comparisons.append(Comparison(outcome, says, condition, tuple(entries)))
     return Judged(tuple(comparisons), tuple(reasons))
 

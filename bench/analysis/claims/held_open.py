@@ -99,7 +99,7 @@ def _idle(cell: Cell, held: Estimate) -> Comparison:
 
 
 def _condition(cell: Cell) -> dict[str, object]:
-    return {factor: cell.settings[factor] for factor in ("server_model", "publish_rate", "subscribers")}
+    return cell.factors("server_model", "publish_rate", "subscribers")
 
 
 CLAIM = Claim(

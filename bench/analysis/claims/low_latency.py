@@ -82,7 +82,7 @@ def _against_long_poll(push: Cell, held: Cell, metric: str) -> Comparison | None
     condition = {
         "lambda_2d": round(settings["publish_rate"] * 2 * settings["one_way_ms"] / 1000.0, 6),
         "statistic": DECIDING[metric],
-        **{key: settings[key] for key in ("one_way_ms", "publish_rate", "server_model", "subscribers")},
+        **push.factors("one_way_ms", "publish_rate", "server_model", "subscribers"),
     }
     return Comparison(outcome, says, condition, tuple(entries))
 

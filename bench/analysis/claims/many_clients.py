@@ -20,7 +20,7 @@ def judge(measured: Measured) -> Judged:
     for cell in measured.of("websocket", busy=True):
         if cell.settings["subscribers"] < SEVERAL:
             continue
-        condition = {key: cell.settings[key] for key in ("server_model", "subscribers", "publish_rate")}
+        condition = cell.factors("server_model", "subscribers", "publish_rate")
         lost = len(cell.finished_losses)
         if lost > FORGIVEN_TRIALS:
             says = f"{cell.id} lost, repeated or reordered notifications in {lost} trials"

@@ -63,8 +63,9 @@ def judge(measured: Measured) -> Judged:
         if Band.around(expected_ms, TOLERANCE).outcome(mean) != "holds":
             outcome = "unclear"
             says = f"{late}, not clearly within {percent(TOLERANCE)} of T/2 + d = {number(expected_ms)} ms"
-        factors = ("poll_interval_s", "subscribers", "server_model", "publish_rate", "one_way_ms")
-        condition = {factor: cell.settings[factor] for factor in factors}
+        condition = cell.factors(
+            "poll_interval_s", "subscribers", "server_model", "publish_rate", "one_way_ms"
+        )
         comparisons.append(Comparison(outcome, says, condition, tuple(entries)))
     return Judged(tuple(comparisons), tuple(reasons))
 

@@ -18,6 +18,7 @@ from bench.rendering import arrange, names
 from bench.rendering.arrange import Cell
 from bench.rendering.figures.style import FAINT, LABEL_SIZE, STYLE, WIDTH, plain_log
 from bench.rendering.looks import look
+from bench.systems import registry
 
 LEAST_SERVERS = 3
 SERVER = ("system", "server_model")
@@ -33,7 +34,7 @@ def servers(summary: Summary, metric: str) -> tuple[Figure | None, str]:
     cells = _alike(summary, metric)
     rows: dict[str, list[Cell]] = {}
     for cell in cells:
-        rows.setdefault(names.server_name(cell.system, cell.server_model), []).append(cell)
+        rows.setdefault(registry.server_name(cell.system, cell.server_model), []).append(cell)
     if len(rows) < LEAST_SERVERS:
         return None, ""
     ordered = sorted(rows.items(), key=lambda row: min(_estimate(cell, metric).value for cell in row[1]))

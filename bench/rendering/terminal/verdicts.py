@@ -11,8 +11,8 @@ from rich.text import Text
 
 from bench.analysis.summary import Summary
 from bench.analysis.verdicts import agreement
-from bench.rendering import names
 from bench.rendering.terminal.console import console as terminal
+from bench.systems import registry
 
 UNDECIDED = "inconclusive"
 CLAIM_LETTERS = 12
@@ -50,7 +50,7 @@ def print_servers(summary: Summary, console: Console | None = None) -> None:
         table.add_column(name, min_width=len("depends"), overflow="fold")
     for server in summary.servers:
         words = (server.verdicts[claim].verdict for claim in claims)
-        name = names.server_name(server.system, server.server_model)
+        name = registry.server_name(server.system, server.server_model)
         table.add_row(name, *(Text("–" if word == UNDECIDED else word, style=STYLES[word]) for word in words))
     console = console or terminal()
     console.print(table)

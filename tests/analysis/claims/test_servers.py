@@ -67,3 +67,18 @@ def test_only_claims_that_compare_transports_are_in_it() -> None:
     compared = {claim.id for claim in claims.CLAIMS if claim.compares}
     assert {tuple(sorted(verdicts)) for verdicts in found.values()} == {tuple(sorted(compared))}
     assert compared == {"calls", "poll-latency", "long-poll-cost", "low-latency", "cheaper"}
+
+
+def test_the_words_name_the_server_that_they_are_about() -> None:
+    """One without a model too, and one whose models are called as ours are."""
+    servers = {
+        "Node": NODE,
+        "stock Flask, gevent": {"system": "stock", "server_model": "gevent"},
+        "gthread": {"server_model": "gthread"},
+    }
+    found = claims.judge_servers(
+        Measured(tuple(cell for one in servers.values() for cell in pair(5.0, **one)), {})
+    )
+    for name, server in zip(servers, found, strict=True):
+        short = server["verdicts"]["long-poll-cost"]["short"]
+        assert f" on {name} " in short or f" on {name}," in short, short
