@@ -29,6 +29,8 @@ from deviations import is_left_out
 from models import LACKS, MODELS, SHARED_ON_THE_WIRE, SPOKEN, start_line
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from clients.wire import keep_stamping
+
 if TYPE_CHECKING:
     from bench.analysis.store import Run
 
@@ -219,6 +221,12 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         leave_server(server)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def stamps() -> None:
+    """The kernel stamps what arrives from the first test on: on a busy machine it begins late."""
+    keep_stamping()
+
+
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One `wirelab demo` for the whole session: for what only reads its pages."""
@@ -267,7 +275,7 @@ class Visits:
     def _note(self, page: Page, message: ConsoleMessage) -> None:
         is_framed = urlsplit(message.location["url"]).netloc != urlsplit(page.url).netloc
         if not (is_framed and message.text == ARTICLE_SAYS):
-            self.console.append(f"{page.url} {message.type}: {message.text}")
+            self.console.append(f"{page.url} {message.type}: {message.text} ({message.location['url']})")
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ from bench.trials.processes.child import say
 from bench.trials.processes.heartbeat import Heartbeat
 from bench.trials.recorder import Recorder
 from clients.errors import ClientError
-from clients.wire import WireCounts
+from clients.wire import WireCounts, keep_stamping
 
 COHORT_POLL_INTERVAL_S = 0.1
 POLL_S = 0.005
@@ -216,6 +216,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
     orders = iter(FileObject(os.dup(0), "rb"))
     generator = Generator(json.loads(next(orders)))
+    keep_stamping()
     say({"event": "ready"})
     actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "cohort": generator.cohort,

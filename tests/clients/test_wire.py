@@ -2,6 +2,8 @@
 
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -112,6 +114,22 @@ def test_arrival_is_stamped_when_it_arrives_and_not_when_it_is_read(
     assert connection.receive() == b"hello"
     assert before_us <= connection.received_us <= after_us
     assert connection.handled_us - connection.received_us >= 190_000
+
+
+def test_a_process_that_keeps_stamping_gets_its_first_bytes_stamped() -> None:
+    """From its first connection on, whoever else asks for stamps or does not."""
+    code = (
+        "import socket; from clients.wire import Connection, keep_stamping\n"
+        "keep_stamping(20)\n"
+        "listener = socket.create_server(('127.0.0.1', 0)); connection = Connection()\n"
+        "connection.connect(listener.getsockname()); peer, _ = listener.accept()\n"
+        "peer.send(b'x'); connection.receive(); print(connection.stamped)\n"
+        "for each in (peer, listener, connection): each.close()"
+    )
+    line = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout == "True\n"
 
 
 def test_without_a_stamp_handling_time_stands_in(
