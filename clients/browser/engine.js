@@ -35,9 +35,10 @@ export class EngineSubscriber extends Subscriber {
     });
     const { engine } = socket.io;
     this.#socket = socket;
+    // The engine first: a session that has left by Socket.IO is over, and the POST that ends it would be refused.
     const letGo = () => {
-      socket.disconnect();
       engine.close();
+      socket.disconnect();
     };
     const connection = name === "polling" ? this.#polling(engine, letGo) : this.#webSocket(engine, letGo);
     socket.on("connect_error", (error) => connection.end(refusalOf(error)));
