@@ -6,7 +6,7 @@ from servers.settings import Settings
 
 
 class ServerModel(NamedTuple):
-    """One model."""
+    """One model. Each speaks every transport of the registry."""
 
     waits_by: str
     """What each waiting client takes, for help texts."""
@@ -18,8 +18,6 @@ class ServerModel(NamedTuple):
     """Whether it can serve the demo, whose pages are a Flask application."""
     can_compress: bool = False
     """Whether it has permessage-deflate to offer."""
-    lacks: tuple[str, ...] = ()
-    """Transports of the registry that it does not speak."""
 
 
 FLASK = "servers.app:app()"

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from deviations import is_left_out
-from models import LACKS, MODELS, SHARED_ON_THE_WIRE, SPOKEN, start_line
+from models import MODELS, SHARED_ON_THE_WIRE, start_line
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from clients.wire import keep_stamping
@@ -48,23 +48,14 @@ QUICK = {"analysis", "clients", "evidence", "rendering", "rundir", "scenario"}
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files that take long come first, so that no process has one left when the others are done. The tests
-    that run alone come last: until then nobody waits for them. No server is asked for what it does not speak.
+    that run alone come last: until then nobody waits for them.
     """
-    left_out = [item for item in items if is_left_out(item) or not is_spoken(item)]
+    left_out = [item for item in items if is_left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         kept = set(items) - set(left_out)
         items[:] = [item for item in items if item in kept]
     items.sort(key=lambda item: (runs_alone(item), item.path.parent.name in QUICK))
-
-
-def is_spoken(item: pytest.Item) -> bool:
-    """Whether the server of this test has its transport, if it names both."""
-    parameters = (
-        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    )
-    servers = [parameters[name] for name in ("wire_server", "any_server", "model") if name in parameters]
-    return all(parameters.get("transport") not in LACKS.get(server, ()) for server in servers)
 
 
 def runs_alone(item: pytest.Item) -> bool:
@@ -117,8 +108,6 @@ class Server:
     log: Path
     printed: str = ""
     """What it printed on stdout before it said that it serves."""
-    transports: list[str] = field(default_factory=list)
-    """Those that it speaks."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -133,7 +122,6 @@ def start_server(log: Path, *options: str, command: str = "serve", port: int = 0
     `--server-model` may name any server of `models.py`.
     """
     line = start_line(command, "--port", str(port), *options)
-    model = options[options.index("--server-model") + 1] if "--server-model" in options else MODELS[0]
     with log.open("a") as stderr:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdout
@@ -141,7 +129,7 @@ def start_server(log: Path, *options: str, command: str = "serve", port: int = 0
     for said in process.stdout:
         if said.startswith("wirelab: serving on "):
             url = said.split()[3].replace("0.0.0.0", "127.0.0.1")
-            return Server(process, url, log, printed, SPOKEN[model])
+            return Server(process, url, log, printed)
         printed += said
     process.kill()
     process.wait()

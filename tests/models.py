@@ -1,4 +1,4 @@
-"""The servers under test: one table for all tests of the contract."""
+"""The servers under test: one table for all tests of the contract. Each of them speaks every transport."""
 
 import sys
 
@@ -18,12 +18,6 @@ DEFLATING = [name for name, model in SERVER_MODELS.items() if model.can_compress
 
 OTHERS = {"node": "bench.systems.node.start"}
 """Servers that `wirelab serve` does not have, and the module that starts each with the same options."""
-LACKS: dict[str, tuple[str, ...]] = {
-    **{name: model.lacks for name, model in SERVER_MODELS.items()},
-    **{name: tuple(set(TRANSPORTS) - set(SYSTEMS[name].transports)) for name in OTHERS},
-}
-SPOKEN = {name: [each for each in TRANSPORTS if each not in lacks] for name, lacks in LACKS.items()}
-"""The transports of each server."""
 STARTED = [pytest.param(name, marks=pytest.mark.long) if name == "asgi" else name for name in MODELS]
 """Ours, where a test starts a server of its own, and takes seconds: the model between the others in
 `make test-long`."""

@@ -82,10 +82,6 @@ class System(ABC):
             )
         return self.transports[transport]
 
-    def spoken(self, server_model: str | None) -> tuple[str, ...]:
-        """The transports that it speaks, waiting in this way."""
-        return tuple(self.transports)
-
     def missing(self) -> str | None:
         """Why it cannot run on this machine, in half a sentence; None if it can."""
         return None

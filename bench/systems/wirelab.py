@@ -22,11 +22,6 @@ class Wirelab(System):
     judged = ("gevent", "gthread")
     noise_floor = ("asyncio",)
 
-    def spoken(self, server_model: str | None) -> tuple[str, ...]:
-        """Without those that this model lacks."""
-        lacks = SERVER_MODELS[server_model].lacks if server_model in SERVER_MODELS else ()
-        return tuple(name for name in self.transports if name not in lacks)
-
     def command(self, options: Options, scratch: Path) -> list[str]:
         """On a free port, which it names."""
         server_model = options.server_model or self.server_models[0]

@@ -178,7 +178,7 @@ def cutting_proxies(server: Server, most: int) -> Iterator[dict[str, CuttingProx
                     server.address, random_cuts(seed=seed, life_s=LIFE_S), most, ASKS.get(name, b" /streams/")
                 )
             )
-            for seed, name in enumerate(server.transports)
+            for seed, name in enumerate(TRANSPORTS)
         }
 
 
@@ -241,7 +241,7 @@ def test_python_clients(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
                         seed=number,
                     )
                 )
-                for name in server.transports
+                for name in TRANSPORTS
                 for number in range(CLIENTS)
             ]
             for client in clients:

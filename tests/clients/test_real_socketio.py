@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 import socketio
 from conftest import BROWSERS, Server, start_server, stop_server
+from models import MODELS, OTHERS
 from raw import publish
 from test_browser_socketio import kill
 from test_clients import wait_until
@@ -133,7 +134,7 @@ each_client = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
 
 @pytest.mark.parametrize("engines", ENGINES, ids="+".join)
 @each_client
-@pytest.mark.parametrize("model", ["gevent", "gthread", "asyncio", "node"])
+@pytest.mark.parametrize("model", [*MODELS, *OTHERS])
 def test_gets_everything_and_resumes(tmp_path: Path, client: Client, engines: list[str], model: str) -> None:
     """Killed and restarted, the server has lost its log: the client is told so, and goes on."""
     options = ("--server-model", model)

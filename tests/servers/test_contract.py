@@ -153,7 +153,7 @@ class TestEveryTransport:
 def test_all_transports_send_the_same_bytes(wire_server: Server, stream: str, read: Read) -> None:
     publish(wire_server, stream, {"text": 'é\u2028 "quoted"', "number": 1.5})
     publish(wire_server, stream, None)
-    bodies = {read(wire_server, stream, name, "otherlife.0").raw_batch() for name in wire_server.transports}
+    bodies = {read(wire_server, stream, name, "otherlife.0").raw_batch() for name in TRANSPORTS}
     assert len(bodies) == 1
     body = bodies.pop()
     assert b"\\u" not in body
@@ -166,7 +166,7 @@ def test_a_gap_is_told_after_overflow(serve: Callable[..., Server], read: Read, 
     cursor = publish(server, "main", 0).json["cursor"]
     for number in range(1, 31):
         publish(server, "main", number)
-    for transport in server.transports:
+    for transport in TRANSPORTS:
         batch = read(server, "main", transport, cursor).batch()
         assert batch["missed"] == 20
         assert [each["id"] for each in batch["notifications"]] == list(range(22, 32))
@@ -178,7 +178,7 @@ def test_the_epoch_changes_with_a_restart(serve: Callable[..., Server], read: Re
     first, second = serve("--server-model", model), serve("--server-model", model)
     cursor = publish(first, "main", "first life").json["cursor"]
     publish(second, "main", "second life")
-    for transport in second.transports:
+    for transport in TRANSPORTS:
         batch = read(second, "main", transport, cursor).batch()
         assert batch["missed"] is None
         assert [each["data"] for each in batch["notifications"]] == ["second life"]
@@ -195,7 +195,7 @@ def test_batches_and_logs_are_bounded(serve: Callable[..., Server], read: Read, 
     held = [stats(server, stream)["bytes_held"] for stream in ["one", "other"]]
     assert 15 * MIB < sum(held) <= 16 * MIB
     assert held[0] < held[1], "the oldest leave first, whosever they are"
-    for transport in server.transports:
+    for transport in TRANSPORTS:
         reader = read(server, "other", transport, "otherlife.0")
         sizes, ids = [], []
         while len(ids) < 12:
@@ -225,7 +225,7 @@ def test_a_batch_stops_at_ten_thousand(serve: Callable[..., Server], read: Read)
             answered += received.count(b'"id":')
             end = received[-4:]
         writer.join()
-    for transport in server.transports:
+    for transport in TRANSPORTS:
         reader = read(server, "main", transport, "otherlife.0")
         assert [len(reader.batch()["notifications"]) for _ in range(2)] == [10_000, 3]
 
@@ -237,7 +237,7 @@ def test_a_slow_reader_delays_nobody_and_is_cut_when_it_takes_nothing(
     server = serve("--server-model", model, "--send-timeout-s", "1.5")
     stuck = RawWebSocket(server, "/streams/main/websocket", receive_buffer=4096)
     stuck.message()
-    readers = {name: read(server, "main", name) for name in server.transports}
+    readers = {name: read(server, "main", name) for name in TRANSPORTS}
     for number in range(12):
         assert publish(server, "main", chr(97 + number) * MIB).status == 201
         for reader in readers.values():
