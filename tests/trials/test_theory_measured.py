@@ -100,3 +100,36 @@ def test_a_delivery_weighs_what_the_wires_story_says(tmp_path: Path) -> None:
         more = around[name] - around["websocket"]
         # An id or a length may have a digit more or less.
         assert weighs[name] - weighs["websocket"] == pytest.approx(more, abs=8), (name, weighs, around)
+
+
+@pytest.mark.long
+def test_an_idle_subscriber_is_kept_up_as_its_bill_says(tmp_path: Path) -> None:
+    """Requests where it polls, else the bytes of a comment or a ping, as often as `wait_s` says."""
+    wait_s = 0.5
+    pings = {
+        "sse": len(b"3\r\n:\n\n\r\n"),
+        "websocket": len(b"\x89\x00"),
+        "socketio": len(b"\x81\x01" + b"2"),
+    }
+    polls = ("long-poll", "socketio-polling")
+    summary = measured(
+        tmp_path,
+        f"[[cells]]\ntransport = {[*pings, *polls]}\npublish_rate = 0\nwait_s = {wait_s}\nwindow_s = 2.0\n",
+    )
+    assert len(summary.cells) == len(pings) + len(polls)
+    for cell in summary.cells:
+        [figures] = [trial.figures for trial in summary.trials if trial.cell == cell.id]
+        known = theory.of(cell.transport)
+        [(operation, rate)] = [
+            (name, rate) for name, rate in known.rates(0.0, 1.0, wait_s).items() if rate > 0
+        ]
+        assert known.upkeep is not None
+        assert operation == known.upkeep.operation
+        assert rate == known.upkeep.times / wait_s
+        # A ping more or less in the window, and the time that a pong takes.
+        if operation == "request":
+            assert figures["requests_per_subscriber_second"] == pytest.approx(rate, rel=0.25)
+            assert figures["empty_response_share"] == 1.0
+        else:
+            told = figures["bytes_down_per_subscriber_second"]
+            assert told == pytest.approx(rate * pings[str(cell.transport)], rel=0.25)
