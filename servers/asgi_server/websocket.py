@@ -100,6 +100,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.log.exception("A WebSocket failed.")
         finally:
             worker.websockets.pop(self, None)
+            # It holds this one.
+            del self.scope["extensions"]
         if not self.accepted:
             self._deny(*((500, "") if failed else (403, "")))
         else:

@@ -167,6 +167,11 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
     _callback_parser: Any
     _body_receiver: Any
     _websocket: Any
+    _flow_control: Any
+    _current_request: Any
+    _task: Any
+    transport: Any
+    writer: Any
     _response_buffer: Any
     _closed: bool
 
@@ -479,6 +484,19 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         if self._linger is not None:
             self._linger.cancel()
         self._request_ready.set()
+        if self._task.done():
+            self._forget()
+
+    async def _handle_connection(self) -> None:
+        await super()._handle_connection()
+        if self._conn_lost_handled:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what holds this connection too: the garbage collector comes rarely."""
+        self._callback_parser = self._body_receiver = self._websocket = None
+        self._current_request = self._linger = self._task = self._flow_control = None
+        self.transport = self.writer = None
 
 
 class _Of11:
