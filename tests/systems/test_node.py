@@ -89,6 +89,13 @@ def test_without_node_one_sentence_says_what_to_install(
     assert Node().version() is None
 
 
+@pytest.mark.parametrize("text", ["no program", "#!/bin/sh\nexit 3\n", "#!/bin/sh\necho hello\n"])
+def test_a_node_that_does_not_run_is_told(programs: Callable[[str, str], Path], text: str) -> None:
+    """Made for another processor, broken, or another program of that name."""
+    path = programs("node", text)
+    assert str(Node().missing()).startswith(f"{path} does not run, or is not Node; it takes Node 18 or later")
+
+
 @pytest.mark.parametrize(("version", "told"), [("v16.20.2", "Node is 16.20.2"), ("v18.0.0", None)])
 def test_an_old_node_is_told(
     programs: Callable[[str, str], Path], cached: Path, tmp_path: Path, version: str, told: str | None

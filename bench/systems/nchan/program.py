@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -44,9 +45,12 @@ def module() -> Path | None:
 @functools.cache
 def version(program: Path, of_module: Path) -> str:
     """Both versions in one line. nchan tells its own in a status page; it stands in the module's file."""
-    asked = subprocess.run(
-        [program, "-v"], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
-    )
-    told = re.search(r"nginx/([\w.]+)", asked.stderr)
+    told = None
+    # What does not run says so when it is started.
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        asked = subprocess.run(
+            [program, "-v"], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
+        )
+        told = re.search(r"nginx/([\w.]+)", asked.stderr)
     own = re.search(rb"\0(\d+\.\d+\.\d+)\0", of_module.read_bytes())
     return f"nginx {told[1] if told else '?'}, nchan {own[1].decode() if own else '?'}"

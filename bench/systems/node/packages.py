@@ -47,7 +47,9 @@ def missing_node() -> str | None:
     """Why Node itself cannot be used; None if it can."""
     said = node_version()
     if said is None:
-        return f"Node is not installed; it takes Node {LEAST_MAJOR} or later (Debian: apt install nodejs npm)"
+        path = shutil.which("node")
+        why = f"{path} does not run, or is not Node" if path else "Node is not installed"
+        return f"{why}; it takes Node {LEAST_MAJOR} or later (Debian: apt install nodejs npm)"
     if int(said.split(".")[0]) < LEAST_MAJOR:
         return f"Node is {said}; it takes Node {LEAST_MAJOR} or later"
     return None
@@ -59,11 +61,14 @@ class NotInstalled(Exception):
 
 @lru_cache(maxsize=1)
 def node_version() -> str | None:
-    """Node's version, such as 20.1.2; None if there is none."""
+    """Node's version, such as 20.1.2; None if there is none that runs."""
     path = shutil.which("node")
     if path is None:
         return None
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
     found = re.fullmatch(r"v(\d+\.\d+\.\d+)\S*\s*", said.stdout)
     return found[1] if found else None
 
