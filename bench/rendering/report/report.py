@@ -112,6 +112,7 @@ def render(run: dict[str, Any], summary: Summary, drawn: list[figures.Drawn]) ->
         arrange=arrange,
         names=names,
         look=look,
+        server_name=registry.server_name,
         system_label=registry.label,
         kept_busy=_kept_busy,
         verdict_colours=VERDICT_COLOURS,
