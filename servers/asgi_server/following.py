@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from servers.asgi_server.events import COMMENT_DUE, HEARTBEAT_DUE, Client, Event
+from servers.asgi_server.events import COMMENT_DUE, HEARTBEAT_DUE, Client
 from servers.heartbeat import Heartbeat
 from servers.stream import Batch, Position, Stream
 
@@ -60,28 +60,34 @@ class Follower(Held):
         if self.heartbeat:
             self.heartbeat.sent()
 
+    def has_seen_all(self) -> bool:
+        """Wait for more, if the last batch was the last that there is."""
+        if not self.is_waiting:
+            self._app.deliver()
+            fan = self._app.fan(self.stream)
+            if fan.last_id != self.last_id:
+                return False
+            fan.polls[self] = None
+            self.is_waiting = True
+        return True
+
     async def catch_up(self) -> None:
         """Send what was published since the last batch, and wait for more."""
         self._app.deliver()
-        while not self.is_waiting:
-            fan = self._app.fan(self.stream)
-            if fan.last_id == self.last_id:
-                fan.polls[self] = None
-                self.is_waiting = True
-            else:
-                await self.send(self.stream.batch(Position(True, self.last_id)))
-                self._app.deliver()
+        while not self.has_seen_all():
+            await self.send(self.stream.batch(Position(True, self.last_id)))
 
-    async def take(self, event: Event) -> None:
-        """What was told: a batch, or that a heartbeat is due."""
-        if event["type"] == HEARTBEAT_DUE:
+    async def take(self, batch: Batch) -> None:
+        """Send what was told, unless it was caught up on meanwhile."""
+        if batch.last_id > self.last_id:
+            await self.send(batch)
+
+    async def beat(self) -> None:
+        """Send an empty batch, if a heartbeat is due still."""
+        if self.nudged:
+            await self.catch_up()
             if self.nudged:
-                await self.catch_up()
-                if self.nudged:
-                    await self.send(self.stream.batch(Position(True, self.last_id)))
-        elif event["batch"].last_id > self.last_id:
-            # Else it was caught up on meanwhile.
-            await self.send(event["batch"])
+                await self.send(self.stream.batch(Position(True, self.last_id)))
 
     def nudge(self) -> None:
         """A heartbeat is due."""

@@ -7,7 +7,7 @@ begun to answer.
 import json
 from typing import TYPE_CHECKING
 
-from servers.asgi_server.events import COMMENT_DUE, NEWS, Event
+from servers.asgi_server.events import COMMENT_DUE, HEARTBEAT_DUE, NEWS, Event
 from servers.asgi_server.exchange import headers_of, sized
 from servers.asgi_server.following import Held, following
 from servers.asyncio_server.requests import misdirected
@@ -127,26 +127,28 @@ async def event_stream(exchange: "Exchange") -> None:
         await exchange.answer(200, headers_of(events.FIELDS), ends=ends)
         return
     await exchange.drop_body()
+    receive, send = exchange.receive, exchange.send
 
     async def write(batch: Batch) -> None:
-        if batch.is_small:
-            await exchange.write(batch.shared(events.event))
-        else:
-            for piece in events.pieces(batch):
-                await exchange.write(piece)
+        for piece in (batch.shared(events.event),) if batch.is_small else events.pieces(batch):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
 
     with following(exchange, stream, "sse", heartbeat_s, write) as follower, app.pinger.watching(follower):
         await exchange.start(200, headers_of(events.FIELDS), ends)
         await follower.send(stream.batch(position))
-        event = {"type": ""}
-        while event["type"] != "http.disconnect" and not app.streams.stopping:
-            await follower.catch_up()
-            event = await exchange.event()
-            if event["type"] == COMMENT_DUE:
+        kind = ""
+        while kind != "http.disconnect" and not app.streams.stopping:
+            if not follower.has_seen_all():
+                await follower.catch_up()
+            event = await receive()
+            kind = event["type"]
+            if kind == NEWS:
+                await follower.take(event["batch"])
+            elif kind == HEARTBEAT_DUE:
+                await follower.beat()
+            elif kind == COMMENT_DUE:
                 follower.owes_comment = False
                 await exchange.write(events.COMMENT)
-            elif event["type"] != "http.disconnect":
-                await follower.take(event)
         # What was accepted before the end is delivered.
         await follower.catch_up()
     await exchange.write(b"", more=False)
@@ -178,10 +180,13 @@ async def stream_by_websocket(exchange: "Exchange") -> None:
         await send({"type": "websocket.accept"})
         await follower.send(stream.batch(position))
         while why is None:
-            await follower.catch_up()
+            if not follower.has_seen_all():
+                await follower.catch_up()
             event = await receive()
             kind = event["type"]
-            if kind == "websocket.receive":
+            if kind == NEWS:
+                await follower.take(event["batch"])
+            elif kind == "websocket.receive":
                 try:
                     published = publish_message(stream, event.get("text", event.get("bytes")))
                 except (CloseWith, Refused) as error:
@@ -191,8 +196,8 @@ async def stream_by_websocket(exchange: "Exchange") -> None:
                     await send({"type": "websocket.send", "text": published})
             elif kind == "websocket.disconnect":
                 why = CloseWith(event["code"], event["reason"])
-            elif kind != "websocket.connect":
-                await follower.take(event)
+            elif kind == HEARTBEAT_DUE:
+                await follower.beat()
         # What was accepted before the end is delivered.
         await follower.catch_up()
     await send({"type": "websocket.close", "code": why.code, "reason": why.reason})

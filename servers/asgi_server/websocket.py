@@ -11,6 +11,7 @@ Rules:
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain
@@ -49,6 +50,11 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def __init__(self, connection: "Connection", scope: Event) -> None:
         super().__init__(connection.transport, scope, connection.app, connection.log)
+        # Not used here, and as large as all the rest.
+        self._receive_queue = self._queue_space = self._data_event = None
+        self._events: deque[Event] = deque()
+        """What `receive` is to give."""
+        self._waiter: asyncio.Future[None] | None = None
         scope["extensions"] = {EXTENSION: self, "websocket.http.response": {}}
         self.connection = connection
         self.peer = connection.peer
@@ -80,7 +86,10 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         return bool(self.closed)
 
     def tell(self, event: Event) -> None:
-        self._receive_queue.put_nowait(event)
+        self._events.append(event)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def end_after(self) -> None:
         """A refused handshake ends its connection."""
@@ -88,7 +97,7 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
     async def run(self) -> None:
         """gunicorn's, without a task for what comes in."""
         worker = self.connection.worker
-        self._receive_queue.put_nowait({"type": "websocket.connect"})
+        self.tell({"type": "websocket.connect"})
         failed = False
         try:
             await self.app(self.scope, self._receive, self._send)
@@ -109,17 +118,17 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         self._drop()
 
     async def _receive(self) -> Event:
-        queue = self._receive_queue
-        if self._queued and queue.empty():
+        if self._queued and not self._events:
             self._queued = 0
             self._messages.incoming.handled()
             await self._turn.worked()
             self._read()
-        if queue.empty():
-            event = await queue.get()
-            self._turn.waited()
-            return event  # type: ignore[no-any-return]
-        return queue.get_nowait()  # type: ignore[no-any-return]
+        while not self._events:
+            self._waiter = self.connection.worker.loop.create_future()
+            await self._waiter
+            if self._queued:
+                self._turn.waited()
+        return self._events.popleft()
 
     async def _send(self, message: Event) -> None:
         kind = message["type"]
@@ -128,8 +137,10 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             if text is None:
                 body = message["bytes"]
                 await self._write((frame_header(frames.BINARY, len(body)), body))
-            else:
+            elif self._is_sending or self._flow.write_paused or self.closed or self._close_sent:
                 await self._write((self._app.frames.of(text),))
+            else:
+                self.transport.write(self._app.frames.of(text))
         elif kind == PIECES:
             await self._write(chain((frame_header(frames.TEXT, message["size"]),), message["pieces"]))
         elif kind == "websocket.close" and self.accepted:
@@ -249,7 +260,7 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         else:
             self._queued += max(len(data), QUEUED_BYTES)
             content = {"bytes": bytes(data)} if opcode == BINARY else {"text": data}
-            self._receive_queue.put_nowait({"type": "websocket.receive", **content})
+            self.tell({"type": "websocket.receive", **content})
 
     def ping(self, now_s: float) -> None:
         """As `connection.py` on the other server models. While a write is under way the kernel watches."""
