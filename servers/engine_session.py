@@ -96,6 +96,7 @@ class Session(BaseSession):
         if wants_websocket(environ):
             return self.server.upgrade(self, environ)
         self.asked()
+        self.refuse_repeated(environ["QUERY_STRING"])
         if not self._taking.acquire(blocking=False):
             # Two polls at once would share what comes.
             raise EngineIOError

@@ -10,6 +10,9 @@ Rules:
    once for all.
 5. What does wait (acknowledgements for the next poll, pings) counts among all that is not accepted yet
    (`unaccepted.py`), and has a bound besides.
+6. If a connection ends before the answer has come, browsers ask again by themselves, and nobody is told. What
+   the first answer held would be missing. The client stamps each of its polls: one with the stamp of the last
+   ends the session, and the client begins another from its cursor.
 
 Nothing here waits.
 """
@@ -36,6 +39,7 @@ from servers.rules.engine_io import (
     PING,
     PONG,
     opening,
+    stamp_of,
 )
 from servers.stream import Batch, Position, Stream, Streams, Waiter
 from servers.unaccepted import Claim, Unaccepted, UnacceptedFull
@@ -60,6 +64,7 @@ class BaseSession:
         self._address = address
         self._waiter = waiter
         self._requests = 0
+        self._stamp: str | None = None
         self._joining: tuple[Stream, Position] | None = None
         self._position = Position(True, 0)
         self._first = True
@@ -119,6 +124,13 @@ class BaseSession:
             self._requests += 1
         else:
             stream.count(self._name, requests=1)
+
+    def refuse_repeated(self, query: str) -> None:
+        """Raises EngineIOError for a poll that the browser itself has sent again (rule 6)."""
+        stamp = stamp_of(query)
+        if stamp is not None and stamp == self._stamp:
+            raise EngineIOError
+        self._stamp = stamp
 
     def reply(self, packet: str) -> None:
         """Send a packet, from where the client's are read; raises EngineIOError or UnacceptedFull."""

@@ -5,6 +5,8 @@
 // one, after the pauses of all subscribers, and the auth is a function that gives our cursor.
 // The engine has a heartbeat of its own, which a page cannot ask for more often: a server that vanished without a word is
 // found after the interval and the timeout that it named, not after the 10 s of the other subscribers.
+// The client never ends a request that it has made: six to a server that fell silent, and the browser has no connection
+// left to ask by. So they are ended here. It shows each to whoever keeps its cookies.
 // What a batch is comes from the packet's own text, as on the other transports.
 
 import { io } from "/static/socket.io.esm.min.js";
@@ -22,6 +24,26 @@ const SEPARATOR = "\x1e";
 const TYPES = ["open", "close", "ping", "pong", "message", "upgrade", "noop"];
 const PATH = "/socket.io/";
 
+/** The requests of one session that have no whole answer yet. */
+class Requests {
+  #open = new Set();
+
+  addCookies(request) {
+    this.#open.add(request);
+    request.addEventListener("loadend", () => this.#open.delete(request));
+  }
+
+  parseCookies() {}
+
+  open() {
+    return [...this.#open];
+  }
+}
+
+const end = (requests) => {
+  for (const request of requests) request.abort();
+};
+
 export class EngineSubscriber extends Subscriber {
   /** Engine.IO's name of what carries it. */
   static engine = "";
@@ -29,16 +51,22 @@ export class EngineSubscriber extends Subscriber {
 
   run() {
     const { engine: name } = this.constructor;
+    const requests = new Requests();
     const socket = io({
       path: PATH, transports: [name], upgrade: false, reconnection: false, forceNew: true, timeout: ANSWER_TIMEOUT_MS,
+      cookieJar: requests,
       auth: (give) => give(this.receiver.cursor === null ? { stream: this.stream } : { stream: this.stream, after: this.receiver.cursor }),
     });
     const { engine } = socket.io;
     this.#socket = socket;
     // The engine first: a session that has left by Socket.IO is over, and the POST that ends it would be refused.
     const letGo = () => {
+      const unanswered = requests.open();
+      // It says so to the server, by a request more.
       engine.close();
       socket.disconnect();
+      end(unanswered);
+      setTimeout(() => end(requests.open()), ANSWER_TIMEOUT_MS);
     };
     const connection = name === "polling" ? this.#polling(engine, letGo) : this.#webSocket(engine, letGo);
     socket.on("connect_error", (error) => connection.end(refusalOf(error)));

@@ -8,7 +8,9 @@
  * 2. The engine's own queue has no bound. So the next batch is asked for when the next poll comes or, by WebSocket, when
  *    the one before is written; and a client that takes no answers to what it sends is ended.
  * 3. The server ends a session without the engine's CLOSE packet: clients would not come back after it.
- * 4. What comes by POST or as a message is bounded as everywhere (bodies.js, connection.js). Nothing is compressed,
+ * 4. If a connection ends before the answer has come, browsers ask again by themselves, and nobody is told. What the
+ *    first answer held would be missing: so a poll with the last one's stamp (`t`) ends the session.
+ * 5. What comes by POST or as a message is bounded as everywhere (bodies.js, connection.js). Nothing is compressed,
  *    and there is no JSONP, which asks for no Origin.
  */
 
@@ -31,6 +33,8 @@ const JOIN_TIMEOUT_MS = 10_000;
 const MOST_UNJOINED = 32;
 /** Packets in one payload of a client. */
 const MOST_PACKETS = 10_000;
+/** Characters of a poll's stamp; a longer one is not looked at. */
+const MOST_STAMP = 64;
 /** Packets that wait until the client takes them. */
 const MOST_QUEUED = 2 * MOST_PACKETS;
 /** So many characters of a payload are read before others have their turn; a packet counts as some more. */
@@ -128,6 +132,10 @@ export class Engine extends EngineServer {
     session?.asked();
     if (session?.isPolling && transport === "polling" && EIO === "4") {
       if (request.method === "POST") return this.take(session, request, response);
+      if (session.isRepeated(request._query.t)) {
+        session.end(null);
+        return refuse(response, EngineServer.errors.BAD_REQUEST);
+      }
       session.watchPoll(request.socket, response);
       session.subscription?.drained();
     }
@@ -206,6 +214,8 @@ class Session {
     this.release = () => {};
     /** Those before it has joined a stream, which are counted then. */
     this.requests = 1;
+    /** Of the last poll. */
+    this.stamp = undefined;
     this.isEnding = false;
     this.isBroken = false;
     conn.once("close", (reason) => this.ended(reason));
@@ -230,6 +240,13 @@ class Session {
   asked() {
     if (this.stream) this.stream.usage[this.transport].requests += 1;
     else this.requests += 1;
+  }
+
+  /** Whether this poll bears the stamp of the last. */
+  isRepeated(stamp) {
+    const isSame = stamp !== undefined && stamp === this.stamp;
+    this.stamp = stamp?.length <= MOST_STAMP ? stamp : undefined;
+    return isSame;
   }
 
   waitToJoin() {

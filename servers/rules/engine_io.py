@@ -1,6 +1,7 @@
 """Engine.IO 4 as bytes and sentences: its packets, its payloads, and a batch as an event of Socket.IO 5."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ MAX_UPGRADES = 16
 CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = "1", "2", "3", "4", "5", "6"
 PROBE, PROBED = "2probe", "3probe"
 SEPARATOR = "\x1e"
+STAMP = re.compile(r"(?:^|&)t=([^&]{1,64})(?:&|$)")
 BEFORE, AFTER = b'42["batch",', b"]"
 
 FOREIGN_ORIGIN = (
@@ -80,6 +82,12 @@ def misuse(arguments: Mapping[str, str], asks_for_websocket: bool) -> str | None
     if asks_for_websocket != (arguments.get("transport") == "websocket"):
         return "Invalid transport"
     return None
+
+
+def stamp_of(query: str) -> str | None:
+    """What tells a client's polls apart, if it does so: the client of npm draws one for each."""
+    found = STAMP.search(query)
+    return found[1] if found else None
 
 
 def opening(sid: str, upgrades: list[str], interval_s: float, pong_s: float, max_payload: int) -> str:

@@ -95,6 +95,7 @@ class AsyncSession(BaseSession):
         if request.is_websocket:
             return await self.server.upgrade(self, request)
         self.asked()
+        self.refuse_repeated(request.query)
         if self._taking.locked():
             # Two polls at once would share what comes.
             raise EngineIOError

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import Server, Visits, start_server, stop_server
@@ -27,6 +28,7 @@ from raw import SOCKETIO
 
 from clients import TRANSPORTS, engine, long_poll, subscriber
 from clients.subscriber import Subscriber
+from servers.demo.pages import BROWSER, CONTENT_TYPES, STATIC
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -308,18 +310,21 @@ JOINED = "() => followers.every(({ receiver }) => receiver.cursor !== null)"
 
 
 @pytest.fixture
-def quick_modules(visit: Visits, pages: Server) -> Iterator[Callable[[str], Any]]:
+def quick_modules(visit: Visits) -> Iterator[Callable[[str], Any]]:
     """Open a page whose clients wait for an answer, and pause, for a second at most."""
 
     def quicker(route: Any) -> None:
-        answer = route.fetch()
-        text = answer.text().replace("ANSWER_TIMEOUT_MS = 10_000", "ANSWER_TIMEOUT_MS = 1000")
-        route.fulfill(response=answer, body=text.replace("BACKOFF_MOST_MS = 2000", "BACKOFF_MOST_MS = 1000"))
+        """The demo's files, which the server that is cut off does not serve."""
+        path = urlsplit(route.request.url).path
+        text = ((STATIC if path.startswith("/static/") else BROWSER) / Path(path).name).read_text()
+        text = text.replace("ANSWER_TIMEOUT_MS = 10_000", "ANSWER_TIMEOUT_MS = 1000")
+        text = text.replace("BACKOFF_MOST_MS = 2000", "BACKOFF_MOST_MS = 1000")
+        route.fulfill(content_type=CONTENT_TYPES[".js"], body=text)
 
     def open_page(url: str) -> Any:
-        page = visit(f"{pages.url}/welcome")
-        page.route("**/browser/*.js", quicker)
-        page.goto(f"{url}/welcome")
+        page = visit("about:blank")
+        page.route("**/*.js", quicker)
+        page.goto(f"{url}/healthz")
         return page
 
     yield open_page
@@ -328,12 +333,13 @@ def quick_modules(visit: Visits, pages: Server) -> Iterator[Callable[[str], Any]
     visit.console.clear()  # where the browser tells of each cut
 
 
-def test_browser_clients(pages: Server, quick_modules: Callable[[str], Any]) -> None:
-    """150 cuts on each transport. Socket.IO finds a silent server by its pings, every 25 s here: what it does
-    when a server is killed is in test_browser_socketio.py."""
-    names = [name for name in TRANSPORTS if name not in SOCKETIO]
-    newsroom = Newsroom(pages)
-    with cutting_proxies(pages, BROWSER_CUTS) as proxies:
+def test_browser_clients(serve: Callable[..., Server], quick_modules: Callable[[str], Any]) -> None:
+    """150 cuts on each transport. On Socket.IO a page learns of a silent server by the engine's pings alone:
+    here they come every second, and have a second to be answered."""
+    server = serve("--ping-interval-s", "1")
+    names = list(TRANSPORTS)
+    newsroom = Newsroom(server)
+    with cutting_proxies(server, BROWSER_CUTS) as proxies:
         tabs = [(name, quick_modules(proxies[name].url)) for name in names for _ in range(TABS)]
         for name, tab in tabs:
             tab.evaluate(FOLLOW, [name, CLIENTS_A_TAB])
@@ -354,7 +360,7 @@ def test_browser_clients(pages: Server, quick_modules: Callable[[str], Any]) -> 
         reports = [(name, report) for name, tab in tabs for report in tab.evaluate(REPORT)]
         for _, tab in tabs:
             tab.evaluate("() => followers.forEach((follower) => follower.close())")
-    assert not [report for _, report in reports if report["closed"] or report["lost"]]
+    assert not [(name, report) for name, report in reports if report["closed"] or report["lost"]]
     found = [
         fault
         for name, report in reports

@@ -288,6 +288,21 @@ class TestPolling:
             assert [packet[:4] for packet in acknowledged] == [b"431[", b"432["]
             assert [each["data"] for each in json.loads(batch[2:])[1]["notifications"]] == [1, 2]
 
+    def test_a_poll_that_the_browser_repeats_ends_the_session(self, any_server: Server, stream: str) -> None:
+        """Its connection ended before the answer came, which went past the client: that would be a hole."""
+        with closing(RawPolling(any_server)) as raw:
+            raw.post(connect_packet(stream))
+            path = raw.path
+            for stamp in ("a1", "a2"):
+                raw.path = f"{path}&t={stamp}"
+                publish(any_server, stream, stamp)
+                assert stamp.encode() in raw.poll()[-1]
+            publish(any_server, stream, "more")
+            assert raw.ask(raw.polls).status == 400
+            raw.path = path
+            assert raw.ask(raw.polls).status == 400, "the session has ended"
+            assert subscribers(any_server, stream)["socketio-polling"] == 0
+
     def test_a_publisher_may_send_many_packets_at_once(self, any_server: Server, stream: str) -> None:
         with closing(open_reader(any_server, stream, "socketio-polling")) as reader:
             assert isinstance(reader.raw, RawPolling)
