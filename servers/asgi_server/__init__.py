@@ -10,6 +10,9 @@ model `asyncio`: what a head means (`requests.py`), frames (`messages.py`), who 
 (`fan.py`), and the clocks. Socket.IO is `servers/socketio_asgi`, mounted. The rules are those of
 `servers/rules` and `servers/stream.py`.
 
+A batch's bytes are made once for all, and so is the frame around them; what gunicorn puts around each answer,
+and around each chunk of an event stream, it makes for each client.
+
 ASGI has no word for news. So a client of the application (`scope["extensions"]["wirelab"]`) can be told an
 event, which `receive` gives among the others: one task waits for the peer and for the stream.
 """

@@ -70,6 +70,14 @@ class AsgiWorker(Ending, gasgi.ASGIWorker):  # type: ignore[misc]
         self.streams = self.asgi.streams
         self.asgi.begin(self.loop, [each.sock.getsockname()[0] for each in self.sockets])
 
+    def run(self) -> None:
+        if self.streams is None:
+            ways_to_start.end_with(
+                "the server model asgi is served with -c python:servers.gunicorn_conf and "
+                "WIRELAB_SERVER_MODEL=asgi alone."
+            )
+        super().run()
+
     def take_hang_up(self, *, ends: bool) -> None:
         if ends:
             self.loop.add_signal_handler(signal.SIGHUP, self.handle_exit_signal)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.long
 
 START_S = 30
 OURS = ["-c", "python:servers.gunicorn_conf"]
+ASGI = ["-k", "servers.asgi_server.worker.AsgiWorker", "--no-control-socket"]
 PLAIN = ["servers.app:app()", "-k", "gevent", "--no-control-socket"]
 
 
@@ -81,6 +82,8 @@ EVERYWHERE = [
         ([*PLAIN, "--preload"], "--preload"),
         (["servers.app:app()", "-k", "sync"], "gevent or gthread"),
         (["servers.app:app()"], "gevent or gthread"),
+        (["servers.app:app()", *ASGI], "server model asgi alone"),
+        (["servers.asgi_server.application:app()", *ASGI], "WIRELAB_SERVER_MODEL=asgi"),
         ([*OURS, "-k", "gthread"], "WIRELAB_SERVER_MODEL"),
         ([*OURS, "-k", "sync"], "gevent or gthread"),
         ([*OURS, "--proxy-protocol"], "--proxy-protocol"),
