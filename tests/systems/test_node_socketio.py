@@ -128,6 +128,7 @@ def test_the_articles_example_greets_every_tab(visit: Visits) -> None:
         first.evaluate("document.getElementById('message').innerHTML = ''")
         second = visit(f"http://127.0.0.1:{port}/")
         first.wait_for_function("document.getElementById('message').innerHTML === 'web Socket Works'")
+        second.wait_for_function("document.getElementById('message').innerHTML === 'web Socket Works'")
         # The page tells each greeting on the console, as in the article.
         told = [line for line in visit.console if "favicon" not in line]
         assert len(told) >= 3
