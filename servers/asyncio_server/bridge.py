@@ -152,9 +152,11 @@ class Exchange(Held):
 
     async def send(self, event: dict[str, Any]) -> None:
         """ASGI's."""
+        connection = self._connection
+        # What the application has published for this request.
+        connection.server.deliver()
         if self._is_lost:
             raise BrokenPipeError
-        connection = self._connection
         kind = event["type"].removeprefix("websocket.")
         if kind == "http.response.start":
             self._answer = event
@@ -306,6 +308,8 @@ class ApplicationSocket(WebSocket):
             self._came.clear()
             await self._came.wait()
         message, self._message = self._message, None
+        # What the application publishes for it, whatever it waits for then.
+        self.server.loop.call_soon(self.server.deliver)
         kind = "text" if isinstance(message, str) else "bytes"
         return {"type": "websocket.receive", kind: message}
 

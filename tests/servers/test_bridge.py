@@ -17,6 +17,7 @@ from wsproto.events import BytesMessage, CloseConnection
 
 from servers.asyncio_server.bridge import Bridge
 from servers.asyncio_server.server import Server
+from servers.drafts import parse_draft
 from servers.rules.engine_io import PATH
 from servers.settings import Settings
 from servers.socketio_asgi.application import Application
@@ -58,14 +59,14 @@ class Served(threading.Thread):
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._server = Server(Settings(), self._loop, 100)
-        self._server.bridge = Bridge(Given(self._server, self._app))
-        await self._server.begin(self._listener)
+        self.server = Server(Settings(), self._loop, 100)
+        self.server.bridge = Bridge(Given(self.server, self._app))
+        await self.server.begin(self._listener)
         self._ready.set()
-        await self._server.ended()
+        await self.server.ended()
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.stop)
+        self._loop.call_soon_threadsafe(self.server.stop)
         self.join()
         self._listener.close()
 
@@ -299,3 +300,43 @@ def test_a_websocket_carries_messages_until_either_ends(bridged: Bridged) -> Non
         client.send("fail")
         with pytest.raises((AssertionError, ConnectionResetError)):
             client.message()
+
+
+@pytest.mark.parametrize("is_websocket", [False, True])
+def test_what_the_application_publishes_is_delivered_at_once(bridged: Bridged, is_websocket: bool) -> None:
+    """Also if it goes on to wait for something else, or if its connection ends."""
+    ends = threading.Event()
+
+    async def publishes(scope: Scope, receive: Receive, send: Send) -> None:
+        event = await receive()
+        if is_websocket:
+            await send({"type": "websocket.accept"})
+            event = await receive()
+        given.streams.to_publish("main").publish(parse_draft(b'{"data":7}'))
+        if is_websocket:
+            await asyncio.to_thread(ends.wait, 10)
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        else:
+            await start_answer(send, 0)
+            await send({"type": "http.response.body"})
+
+    server = bridged(publishes)
+    given = cast(Served, server).server
+    with closing(RawWebSocket(server, "/streams/main/websocket")) as reader:
+        reader.message()
+        reader.socket.settimeout(3)
+        if is_websocket:
+            client: Any = RawWebSocket(server, PATH)
+            client.send("publish")
+        else:
+            client = socket.create_connection(server.address, timeout=10)
+            client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        with closing(client):
+            try:
+                assert b'"data":7' in reader.message()
+            finally:
+                ends.set()
+            if is_websocket:
+                assert client.close_event().code == 1000
+            else:
+                assert client.recv(65536)
