@@ -158,6 +158,7 @@ class Exchange:
         if self.request.has_body and not self.request.is_read and not self.request.leaves_body:
             while (await self.receive()).get("more_body"):
                 pass
+            self.request.is_read = True
 
     async def event(self) -> Event:
         """What the handler is told, once the body was read: news, or that the client has gone."""

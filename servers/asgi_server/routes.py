@@ -78,22 +78,23 @@ async def short_poll(exchange: "Exchange") -> None:
 
 
 async def long_poll(exchange: "Exchange") -> None:
-    exchange.app.deliver()
-    stream = exchange.app.streams.get(exchange.request.name)
+    app = exchange.app
+    stream = app.streams.get(exchange.request.name)
     position = stream.position(arguments.cursor(exchange.values("after")))
     wait_s = arguments.wait_s(exchange.values("wait"))
+    await exchange.drop_body()
+    app.deliver()
     batch = stream.batch(position)
     has_departed = False
-    if not batch.news and wait_s > 0:
-        batch, has_departed = await _news(exchange, stream, wait_s)
+    if not batch.news and wait_s > 0 and not app.streams.stopping:
+        batch, has_departed = await _news(exchange, stream, batch.last_id, wait_s)
     stream.count("long-poll", requests=1, notifications=batch.count)
     await exchange.answer_batch(batch, ends=has_departed)
 
 
-async def _news(exchange: "Exchange", stream: Stream, wait_s: float) -> tuple[Batch, bool]:
+async def _news(exchange: "Exchange", stream: Stream, head_id: int, wait_s: float) -> tuple[Batch, bool]:
     """Wait at the stream's head. Returns what there is then, and whether the client has gone."""
     app = exchange.app
-    await exchange.drop_body()
     address = app.address_of(exchange)
     app.streams.enter(stream, "long-poll", address)
     held = Held(exchange.client, stream)
@@ -107,7 +108,8 @@ async def _news(exchange: "Exchange", stream: Stream, wait_s: float) -> tuple[Ba
         app.streams.leave(stream, "long-poll", address)
     if event["type"] == NEWS:
         return event["batch"], False
-    return stream.batch(Position(True, stream.head_id)), event["type"] == "http.disconnect"
+    # Something may have come between the event and this turn.
+    return stream.batch(Position(True, head_id)), event["type"] == "http.disconnect"
 
 
 # What stays open.
@@ -137,9 +139,12 @@ async def event_stream(exchange: "Exchange") -> None:
         await exchange.start(200, headers_of(events.FIELDS), ends)
         await follower.send(stream.batch(position))
         kind = ""
-        while kind != "http.disconnect" and not app.streams.stopping:
+        while kind != "http.disconnect":
             if not follower.has_seen_all():
                 await follower.catch_up()
+            if app.streams.stopping:
+                # Perhaps since before it waited: then nobody tells it.
+                break
             event = await receive()
             kind = event["type"]
             if kind == NEWS:

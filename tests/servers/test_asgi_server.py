@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from raw import RawWebSocket, stats
 from waiting import until
 
 from servers.asgi_server.application import Application
-from servers.asgi_server.events import EXTENSION
+from servers.asgi_server.events import EXTENSION, OVER
 from servers.asgi_server.parser import CHUNKS_AT_ONCE, KEPT, Parser
 from servers.asyncio_server.requests import Request, fields_of, read_line
 from servers.drafts import parse_draft
@@ -82,8 +82,14 @@ def test_a_text_for_many_is_put_into_a_frame_once_and_a_large_one_is_not_kept() 
     assert frames.of(large) is not frames.of(large)
 
 
-async def asked(app: Application, target: bytes) -> list[dict[str, Any]]:
-    """What the application sends for a GET, without a worker."""
+async def nothing(message: dict[str, Any]) -> None:
+    """The socket takes all at once."""
+
+
+async def asked(
+    app: Application, target: bytes, takes: Callable[[dict[str, Any]], Awaitable[None]] = nothing
+) -> list[dict[str, Any]]:
+    """What the application sends for a GET, without a worker, to a socket that takes it."""
     headers = ((b"host", b"localhost"),)
     request = Request(read_line(b"GET %b HTTP/1.1" % target), fields_of(headers, 20))
     client = SimpleNamespace(asked=request, peer="127.0.0.1", end_after=lambda: None, is_gone=False)
@@ -98,6 +104,7 @@ async def asked(app: Application, target: bytes) -> list[dict[str, Any]]:
         return await told.get()
 
     async def send(message: dict[str, Any]) -> None:
+        await takes(message)
         sent.append(message)
 
     client.told = asyncio.Queue()
@@ -130,6 +137,57 @@ def test_the_application_tells_all_who_wait_of_what_came_in_one_turn() -> None:
     assert [start["status"] for start, _ in answers] == [200] * 3
     assert [each["data"] for each in json.loads(bodies[0])["notifications"]] == [0, 1]
     assert all(body is bodies[0] for body in bodies)
+
+
+def test_a_wait_that_is_over_as_something_is_published_loses_nothing() -> None:
+    """The poll is told of the end first, and answers with what there is when its turn comes."""
+    app = Application(Settings())
+    answers: list[list[dict[str, Any]]] = []
+
+    async def serve() -> None:
+        app.begin(asyncio.get_running_loop(), ["127.0.0.1"])
+        stream = app.streams.to_publish("main")
+        poll = asyncio.create_task(asked(app, b"/streams/main/long-poll?wait=30"))
+        while not stream.usage["long-poll"].subscribers:
+            await asyncio.sleep(0.001)
+        [held] = app.fan(stream).polls
+        held.client.tell({"type": OVER})
+        stream.publish(parse_draft(b'{"data":7}'))
+        answers.append(await poll)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, serve()).result()
+    [[_, body]] = answers
+    assert [each["data"] for each in json.loads(body["body"])["notifications"]] == [7]
+
+
+def test_an_event_stream_that_writes_as_the_server_stops_ends() -> None:
+    app = Application(Settings())
+
+    async def serve() -> None:
+        app.begin(asyncio.get_running_loop(), ["127.0.0.1"])
+        stream = app.streams.to_publish("main")
+        writes, room = asyncio.Event(), asyncio.Event()
+
+        async def is_full(message: dict[str, Any]) -> None:
+            if b'"data":7' in message.get("body", b""):
+                stream.publish(parse_draft(b'{"data":8}'))
+            if b'"data":8' in message.get("body", b""):
+                writes.set()
+                await room.wait()
+
+        reader = asyncio.create_task(asked(app, b"/streams/main/sse", is_full))
+        while not stream.usage["sse"].subscribers:
+            await asyncio.sleep(0.001)
+        stream.publish(parse_draft(b'{"data":7}'))
+        await asyncio.wait_for(writes.wait(), 10)
+        app.stop()
+        room.set()
+        sent = await asyncio.wait_for(reader, 10)
+        assert not sent[-1]["more_body"]
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, serve()).result()
 
 
 @pytest.mark.long

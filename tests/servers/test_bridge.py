@@ -308,10 +308,10 @@ def test_what_the_application_publishes_is_delivered_at_once(bridged: Bridged, i
     ends = threading.Event()
 
     async def publishes(scope: Scope, receive: Receive, send: Send) -> None:
-        event = await receive()
+        await receive()
         if is_websocket:
             await send({"type": "websocket.accept"})
-            event = await receive()
+            await receive()
         given.streams.to_publish("main").publish(parse_draft(b'{"data":7}'))
         if is_websocket:
             await asyncio.to_thread(ends.wait, 10)

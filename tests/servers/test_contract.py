@@ -294,6 +294,25 @@ def test_a_held_poll_waits_and_is_then_empty(wire_server: Server, stream: str, r
     assert (batch["notifications"], batch["missed"]) == ([], 0)
 
 
+def test_a_held_poll_whose_body_comes_late_loses_nothing(wire_server: Server, stream: str) -> None:
+    """Nobody wants the body; what is published before it has come is answered, and the connection kept."""
+    target = b"GET /streams/%b/long-poll?wait=1&after=%b HTTP/1.1\r\n"
+    ask = target + b"Host: localhost\r\nContent-Length: 3\r\n\r\n"
+    cursor = publish(wire_server, stream, 0).json["cursor"].encode()
+    with closing(socket.create_connection(wire_server.address, timeout=10)) as connection:
+        # More of them than an asgi worker lets go on behind their answers.
+        for number in range(1, 20):
+            connection.sendall(ask % (stream.encode(), cursor))
+            if number == 1:
+                time.sleep(0.1)
+            cursor = publish(wire_server, stream, number).json["cursor"].encode()
+            connection.sendall(b"abc")
+            received = b""
+            while b'"missed"' not in received:
+                received += connection.recv(65536)
+            assert b'"data":%d}' % number in received
+
+
 def test_a_websocket_publishes_on_its_own_connection(wire_server: Server, stream: str) -> None:
     with closing(RawWebSocket(wire_server, f"/streams/{stream}/websocket")) as client:
         client.message()
