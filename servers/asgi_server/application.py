@@ -13,7 +13,7 @@ from servers.asgi_server.exchange import Exchange
 from servers.asgi_server.following import Held
 from servers.asgi_server.routes import answer, answer_upgrade, find
 from servers.asyncio_server.deadlines import Deadlines
-from servers.asyncio_server.fan import Fan
+from servers.asyncio_server.fan import Fan, Fans
 from servers.asyncio_server.server import LoopHeartbeats, LoopPinger
 from servers.asyncio_server.turns import Turns
 from servers.names import is_loopback
@@ -23,11 +23,11 @@ from servers.rules.frames import TextFrames
 from servers.rules.hosts import Hosts
 from servers.settings import Settings, from_environ
 from servers.socketio_asgi.application import Application as SocketIO
-from servers.stream import Batch, Stream, Streams
+from servers.stream import Batch, Streams
 from servers.unaccepted import Unaccepted
 
 
-class Application:
+class Application(Fans):
     """One server's. `begin` comes before the first request."""
 
     loop: asyncio.AbstractEventLoop
@@ -40,14 +40,13 @@ class Application:
     """The address that it listens on."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(_Woken(self._wake), self._tell)
         self.settings = settings
         self.streams = Streams(settings)
         self.unaccepted = Unaccepted(settings.max_unaccepted_bytes)
         self.hosts = Hosts(settings)
         self._addresses = Addresses(settings.trusted_proxy)
         self.frames = TextFrames()
-        self._woken = _Woken(self._wake)
-        self._fans: dict[Stream, Fan] = {}
 
     def begin(self, loop: asyncio.AbstractEventLoop, bound: list[str]) -> None:
         """Serve on this loop, at these addresses."""
@@ -67,20 +66,13 @@ class Application:
     ) -> None:
         """ASGI's."""
         exchange = Exchange(self, scope, receive, send)
-        if scope["type"] == "websocket":
-            try:
-                refused = await answer_upgrade(exchange)
-            except Refused as error:
-                refused = problems.of(error)
-            if refused is not None:
-                await exchange.refuse_upgrade(refused)
-            return
+        is_upgrade = scope["type"] == "websocket"
         try:
-            refused = await answer(exchange)
+            refused = await (answer_upgrade if is_upgrade else answer)(exchange)
         except Refused as error:
             refused = problems.of(error)
         if refused is not None:
-            await exchange.answer_problem(refused)
+            await (exchange.refuse_upgrade if is_upgrade else exchange.answer_problem)(refused)
         await exchange.drop_body()
 
     def upgrades(self, path: str) -> bool:
@@ -96,36 +88,16 @@ class Application:
 
     # Who waits for news.
 
-    def fan(self, stream: Stream) -> Fan:
-        """Where to wait for news of a stream, for who has seen all that there is."""
-        fan = self._fans.get(stream)
-        if fan is None:
-            fan = self._fans[stream] = Fan(stream, self._woken, self._tell)
-        return fan
-
     def leave(self, held: Held) -> None:
         """Wait there no longer."""
         fan = self._fans.get(held.stream)
         if fan is not None and held in fan.polls:
             del fan.polls[held]
-            self._drop_if_empty(fan)
-
-    def _drop_if_empty(self, fan: Fan) -> None:
-        if fan.is_empty:
-            if self._fans.get(fan.stream) is fan:
-                del self._fans[fan.stream]
-            fan.end()
+            self.drop_if_empty(fan)
 
     def _wake(self) -> None:
         """Several notifications of one turn of the loop are one batch."""
         self.loop.call_soon(self.deliver)
-
-    def deliver(self) -> None:
-        """Tell what was published to all who wait for it."""
-        while self._woken:
-            fan = self._woken.pop()
-            fan.deliver()
-            self._drop_if_empty(fan)
 
     def _tell(self, waiting: Iterable[Held], batch: Batch) -> None:
         event = {"type": NEWS, "batch": batch}

@@ -92,6 +92,36 @@ class Fan:
                 follower.heartbeat.sent()
 
 
+class Fans:
+    """The fans of one server, each for a stream at whose head anybody waits."""
+
+    def __init__(self, woken: list[Fan], answer: Callable[[Iterable[Any], Batch], None]) -> None:
+        self.woken = woken
+        """Those with something to look at."""
+        self._fans: dict[Stream, Fan] = {}
+        self._answer = answer
+
+    def fan(self, stream: Stream) -> Fan:
+        """Where to wait for news of a stream, for who has seen all that there is."""
+        fan = self._fans.get(stream)
+        if fan is None:
+            fan = self._fans[stream] = Fan(stream, self.woken, self._answer)
+        return fan
+
+    def drop_if_empty(self, fan: Fan) -> None:
+        if fan.is_empty:
+            if self._fans.get(fan.stream) is fan:
+                del self._fans[fan.stream]
+            fan.end()
+
+    def deliver(self) -> None:
+        """Write what was published to all who wait for it."""
+        while self.woken:
+            fan = self.woken.pop()
+            fan.deliver()
+            self.drop_if_empty(fan)
+
+
 def shared_answer(batch: Batch) -> bytes:
     """A small batch as the rest of an answer, the same for all who get it."""
     return batch.shared(batch_rest)

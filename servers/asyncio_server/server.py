@@ -18,7 +18,7 @@ from servers.asyncio_server.answers import Starts
 from servers.asyncio_server.bridge import Bridge
 from servers.asyncio_server.connection import Connection, Poll
 from servers.asyncio_server.deadlines import Deadlines
-from servers.asyncio_server.fan import Fan, shared_answer
+from servers.asyncio_server.fan import Fans, shared_answer
 from servers.asyncio_server.following import Follower
 from servers.asyncio_server.requests import REMEMBERED, REMEMBERED_BYTES, Request
 from servers.asyncio_server.turns import Turns
@@ -30,7 +30,7 @@ from servers.process import BACKLOG, GONE, GOODBYE_S, GRACEFUL_S, KEEPALIVE_S
 from servers.rules.hosts import Hosts
 from servers.settings import Settings
 from servers.socketio_asgi.application import Application
-from servers.stream import Batch, Position, Stream, Streams
+from servers.stream import Batch, Position, Streams
 from servers.unaccepted import Unaccepted
 
 LOOK_S = 1.0
@@ -72,10 +72,11 @@ class LoopHeartbeats(Heartbeats):
         self.tick(time.monotonic())
 
 
-class Server:
-    """One server on one event loop."""
+class Server(Fans):
+    """One server on one event loop. Whoever has published delivers before his turn ends."""
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, most_connections: int) -> None:
+        super().__init__([], self.answer_polls)
         self.settings = settings
         self.loop = loop
         self.bound = ""
@@ -92,12 +93,9 @@ class Server:
         self.patience = Patience(
             settings.request_timeout_s, KEEPALIVE_S, most_connections, most_bodies=most_connections
         )
-        self.woken: list[Fan] = []
-        """Those with something to look at; whoever published delivers before his turn ends."""
         self.known: dict[bytes, Request] = {}
         """Plain requests by all of their bytes: those who wait at one cursor often ask with the same."""
         self._addresses = Addresses(settings.trusted_proxy)
-        self._fans: dict[Stream, Fan] = {}
         self._connections: set[Writing] = set()
         self._to_cut: list[tuple[float, Connection]] = []
         self.now_s = time.monotonic()
@@ -175,27 +173,7 @@ class Server:
                 self.known.clear()
             self.known[sent] = request
 
-    # Fans.
-
-    def fan(self, stream: Stream) -> Fan:
-        """Where to wait for news of a stream, for who has seen all that there is."""
-        fan = self._fans.get(stream)
-        if fan is None:
-            fan = self._fans[stream] = Fan(stream, self.woken, self.answer_polls)
-        return fan
-
-    def drop_if_empty(self, fan: Fan) -> None:
-        if fan.is_empty:
-            if self._fans.get(fan.stream) is fan:
-                del self._fans[fan.stream]
-            fan.end()
-
-    def deliver(self) -> None:
-        """Write what was published to all who wait for it."""
-        while self.woken:
-            fan = self.woken.pop()
-            fan.deliver()
-            self.drop_if_empty(fan)
+    # Held polls.
 
     def answer_polls(self, polls: Iterable[Poll], batch: Batch) -> None:
         """All of them have waited on one stream, and get the same."""
