@@ -65,9 +65,9 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         self._app = app
         self._flow = connection._flow_control
         self._messages = Messages(
-            Incoming(settings.max_body_bytes, settings.request_timeout_s, Claim(app.unaccepted))
+            Incoming(settings.max_body_bytes, settings.request_timeout_s, Claim(app.unaccepted)),
+            app.unaccepted,
         )
-        self._unread: Claim | None = None
         self._queued = 0
         """What the application was given and has not handled."""
         self._turn = app.turns.turn()
@@ -223,7 +223,7 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
                 if event.opcode != CONTINUATION:
                     self._handle(event.opcode, event.data)
                 is_over = time.monotonic() - began_s > SLICE_S
-            self._note_unread()
+            self._messages.note_unread()
         except (CloseWith, Refused) as error:
             self._leave(as_close(error))
         if is_over and not self._is_dropping:
@@ -233,15 +233,6 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self._resume_reading()
         elif not self._reading_paused:
             self._pause_reading()
-
-    def _note_unread(self) -> None:
-        """What came and waits for its turn counts as unaccepted. Raises UnacceptedFull."""
-        unread = self._messages.unread
-        if self._unread is not None:
-            self._unread.hold(unread)
-        elif unread > FREE_BYTES:
-            self._unread = Claim(self._app.unaccepted)
-            self._unread.hold(unread)
 
     def _handle(self, opcode: int, data: Any) -> None:
         if opcode == CLOSE:
@@ -294,8 +285,6 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         """What goes on coming is not looked at."""
         self._is_dropping = True
         self._messages.clear()
-        if self._unread is not None:
-            self._unread.release()
         self._resume_reading()
 
     def end_of_input(self) -> bool:

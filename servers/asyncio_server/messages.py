@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from servers.incoming import Incoming
 from servers.rules.frames import INVALID_DATA, PROTOCOL_ERROR, CloseWith
+from servers.unaccepted import FREE_BYTES, Claim, Unaccepted
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MAX_CONTROL_BYTES = 125
@@ -33,10 +34,24 @@ PART = Event(CONTINUATION)
 class Messages:
     """Reads one connection's frames."""
 
-    __slots__ = ("_at", "_data", "_decoder", "_is_final", "_left", "_mask", "_opcode", "incoming")
+    __slots__ = (
+        "_at",
+        "_claim",
+        "_data",
+        "_decoder",
+        "_is_final",
+        "_left",
+        "_mask",
+        "_opcode",
+        "_unaccepted",
+        "incoming",
+    )
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: Incoming, unaccepted: Unaccepted) -> None:
         self.incoming = incoming
+        self._unaccepted = unaccepted
+        self._claim: Claim | None = None
+        """What came and was not looked at, if it was ever much."""
         self._data = b""
         self._at = 0
         self._opcode = CONTINUATION
@@ -57,9 +72,21 @@ class Messages:
         """Bytes that came and were not looked at."""
         return len(self._data) - self._at
 
+    def note_unread(self) -> None:
+        """What came and waits for its turn counts as unaccepted. Raises UnacceptedFull."""
+        unread = self.unread
+        if self._claim is not None:
+            self._claim.hold(unread)
+        elif unread > FREE_BYTES:
+            self._claim = Claim(self._unaccepted)
+            self._claim.hold(unread)
+
     def clear(self) -> None:
+        """Nothing of what came is looked at any more."""
         self._data = b""
         self._at = 0
+        if self._claim is not None:
+            self._claim.release()
         self.incoming.clear()
 
     def next(self) -> Event | None:

@@ -61,18 +61,15 @@ class WebSocket(Follower):
         "_message_is_held",
         "_messages",
         "_unanswered_since_s",
-        "_unread",
         "on_message",
     )
 
     def __init__(self, server: "Server", address: str | None, stream: Stream | None = None) -> None:
         super().__init__(server, MESSAGES, address, stream)
+        settings, unaccepted = server.settings, server.unaccepted
         self._messages = Messages(
-            Incoming(
-                server.settings.max_body_bytes, server.settings.request_timeout_s, Claim(server.unaccepted)
-            )
+            Incoming(settings.max_body_bytes, settings.request_timeout_s, Claim(unaccepted)), unaccepted
         )
-        self._unread: Claim | None = None
         self.on_message: Callable[[str | bytes], None] | None = None
         self._message_is_held = False
         self._unanswered_since_s: float | None = None
@@ -162,7 +159,7 @@ class WebSocket(Follower):
                 if event.opcode != CONTINUATION:
                     self._handle(event.opcode, event.data)
                 is_over = time.monotonic() - began_s > SLICE_S
-            self._note_unread()
+            self._messages.note_unread()
         except (CloseWith, Refused) as error:
             self.end(as_close(error))
         except Exception:  # noqa: BLE001  (told in the log)
@@ -177,15 +174,6 @@ class WebSocket(Follower):
             self.server.turns.later(self._read)
         else:
             self.read_again()
-
-    def _note_unread(self) -> None:
-        """What came and waits for its turn counts as unaccepted. Raises UnacceptedFull."""
-        unread = self._messages.unread
-        if self._unread is not None:
-            self._unread.hold(unread)
-        elif unread > FREE_BYTES:
-            self._unread = Claim(self.server.unaccepted)
-            self._unread.hold(unread)
 
     def _handle(self, opcode: int, data: Any) -> None:
         if opcode == CLOSE:
@@ -274,8 +262,6 @@ class WebSocket(Follower):
         self.leave()
         self._messages.clear()
         self.on_message = None
-        if self._unread is not None:
-            self._unread.release()
         if self._linger is not None:
             self._linger.cancel()
         self.server.forget(self)

@@ -55,7 +55,8 @@ def test_a_line_without_end_is_refused() -> None:
 
 
 def messages(max_bytes: int = MIB) -> Messages:
-    return Messages(Incoming(max_bytes, 1.0, Claim(Unaccepted(64 * MIB))))
+    unaccepted = Unaccepted(64 * MIB)
+    return Messages(Incoming(max_bytes, 1.0, Claim(unaccepted)), unaccepted)
 
 
 SENT = (
