@@ -250,6 +250,9 @@ async def socketio(exchange: "Exchange") -> None:
             # Whether it was taken is not known.
             raise BrokenPipeError
 
+    if request.line.method != "POST":
+        # Nobody wants it. While a poll is held, only the client's end is waited for.
+        await exchange.drop_body()
     try:
         await exchange.app.socketio(exchange.scope, receive, send)
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -13,7 +14,7 @@ import pytest
 from conftest import Server
 from gunicorn.asgi.parser import LimitRequestHeaders
 from models import serving_process
-from raw import RawWebSocket, stats
+from raw import RawPolling, RawWebSocket, connect_packet, publish, stats
 from waiting import until
 
 from servers.asgi_server.application import Application
@@ -188,6 +189,25 @@ def test_an_event_stream_that_writes_as_the_server_stops_ends() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, serve()).result()
+
+
+def test_a_poll_of_socketio_whose_body_comes_late_keeps_its_connection(serve: Callable[..., Server]) -> None:
+    server = serve("--server-model", "asgi")
+    with closing(RawPolling(server)) as session:
+        session.post(connect_packet("main"))
+        session.poll()
+        polls = session.polls
+        polls.putrequest("GET", session.path)
+        polls.putheader("Content-Length", "3")
+        polls.endheaders()
+        time.sleep(0.2)
+        publish(server, "main", 7)
+        time.sleep(0.2)
+        polls.send(b"abc")
+        with polls.getresponse() as response:
+            assert b'"data":7' in response.read()
+        publish(server, "main", 8)
+        assert b'"data":8' in b"".join(session.poll())
 
 
 @pytest.mark.long
