@@ -107,6 +107,9 @@ class AsgiWorker(Ending, gasgi.ASGIWorker):  # type: ignore[misc]
             self._serving.cancel()
 
     async def _shutdown(self) -> None:
+        # Where the loop itself saw the end (a lost master), its cancellation is still to come.
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
         while self.nr_conns and time.monotonic() < self._end_s:
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(LOOK_S)

@@ -90,6 +90,20 @@ def test_a_lost_master_ends_the_server_though_clients_are_on(
     until(lambda: is_bound_by_nobody(server), 15)
 
 
+@pytest.mark.parametrize("model", WITH_WORKERS)
+def test_a_lost_master_ends_a_server_without_clients_and_without_a_traceback(
+    serve: Callable[..., Server], model: str
+) -> None:
+    server = serve("--server-model", model)
+    processes = list(descendants(server.process.pid))
+    server.process.kill()
+    server.process.wait()
+    assert all_gone(processes, GONE_S)
+    log = server.log.read_text()
+    assert "the master process has gone; ending" in log
+    assert "Traceback" not in log
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_hangup_ends_what_serve_started(serve: Callable[..., Server], model: str) -> None:
     server = serve("--server-model", model)
