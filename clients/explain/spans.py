@@ -365,6 +365,8 @@ def _target_why(target: str) -> str:
             "What is asked for. The cursor after `after=` is the client's memory: the server keeps none of "
             "what each client has seen."
         )
+    if "EIO=" in target:
+        return "What is asked for: an engine and its session. The stream and the cursor come in a packet."
     return "What is asked for. Without a cursor the client joins where the stream is now."
 
 

@@ -163,6 +163,19 @@ def test_a_request_is_covered() -> None:
     assert all(span.why for span in spans)
 
 
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("/streams/wire/sse", "Without a cursor the client joins"),
+        ("/streams/wire/long-poll?after=k.1", "The cursor after `after=`"),
+        ("/socket.io/?EIO=4&transport=polling", "The stream and the cursor come in a packet"),
+    ],
+)
+def test_a_target_is_told_where_the_cursor_is(target: str, says: str) -> None:
+    spans = request_spans(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    assert says in next(span.why for span in spans if span.label == "target")
+
+
 ANSWERS = {
     "sized": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
     "without a reason": b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi",
