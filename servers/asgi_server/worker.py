@@ -18,6 +18,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+from gunicorn.asgi import protocol as asgi_protocol
 from gunicorn.asgi.protocol import ASGIProtocol, BodyReceiver
 from gunicorn.workers import gasgi
 
@@ -528,3 +529,7 @@ SENTENCES: dict[int, str] = {
 
 # gunicorn has no setting for it.
 gasgi.ASGIProtocol = Connection
+# It would answer 417, 421, 426 and 431 as "Unknown".
+asgi_protocol._REASON_PHRASES = {
+    status.value: status.phrase for status in HTTPStatus
+} | asgi_protocol._REASON_PHRASES

@@ -453,6 +453,32 @@ def test_it_fits_the_screen(served: Server, visit: Visits, scheme: str) -> None:
         assert sum(page.evaluate("window.shifts")) < 0.005, width
 
 
+def test_five_lanes_are_seen_at_once_on_a_projector(served: Server, visit: Visits) -> None:
+    """Beside each other, with figures and the beginning of each diagram, and nothing over anything."""
+    five = "short-poll,long-poll,sse,websocket,socketio"
+    page = visit(f"{served.url}/?lanes={five}", viewport={"width": 1920, "height": 937})
+    expect(page.locator("race-lane")).to_have_count(5)
+    until(partial(all_have_received, page, 2), page, 15, "deliveries by each")
+    tops, diagrams, over = page.evaluate(
+        """() => {
+          const boxes = (what, within = document) =>
+            [...within.querySelectorAll(what)].map((each) => each.getBoundingClientRect());
+          const over = (some) => some.some((one, at) => some.slice(at + 1).some((other) =>
+            one.left < other.right - 1 && other.left < one.right - 1 &&
+            one.top < other.bottom - 1 && other.top < one.bottom - 1));
+          const lanes = [...document.querySelectorAll("race-lane")];
+          return [
+            [...new Set(boxes("race-lane").map(({ top }) => Math.round(top)))],
+            boxes(".sequence").map(({ top }) => top),
+            lanes.some((lane) => over(boxes(".figure .number", lane)) || over(boxes(".counters dd", lane))),
+          ];
+        }"""
+    )
+    assert len(tops) == 1
+    assert max(diagrams) < 800
+    assert not over
+
+
 def test_in_a_class_the_teacher_decides(demo: Callable[..., Server], visit: Visits) -> None:
     """A student's page cannot change what is everybody's; the teacher's cut reaches it."""
     served = demo("--lan")

@@ -1,6 +1,8 @@
 """Under which names a server answers: a page elsewhere whose name leads to 127.0.0.1 gets nothing."""
 
+import socket
 from collections.abc import Callable
+from http import HTTPStatus
 
 import pytest
 from conftest import Server
@@ -20,6 +22,19 @@ def ask_as(server: Server, host: str, path: str = "/healthz", method: str = "GET
 def assert_misdirected(answer: Answer) -> None:
     assert (answer.status, answer.headers["Content-Type"]) == (421, "application/problem+json")
     assert "--allow-host" in answer.json["detail"]
+
+
+def test_a_refusal_has_its_name(wire_server: Server) -> None:
+    """In words too: a server that does not know a status calls it anything."""
+    lines = {
+        421: b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        426: b"GET /streams/main/websocket HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    }
+    for status, request in lines.items():
+        with socket.create_connection(wire_server.address, 30) as connection:
+            connection.sendall(request)
+            line = connection.makefile("rb").readline().decode()
+        assert line.casefold() == f"http/1.1 {status} {HTTPStatus(status).phrase}\r\n".casefold()
 
 
 @pytest.mark.parametrize(
