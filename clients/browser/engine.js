@@ -30,6 +30,8 @@ class Requests {
 
   addCookies(request) {
     this.#open.add(request);
+    // It is asked for the one header that no page may read, and the browser would say so on the console each time.
+    request.getResponseHeader = () => null;
     request.addEventListener("loadend", () => this.#open.delete(request));
   }
 

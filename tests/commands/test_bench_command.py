@@ -177,7 +177,14 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str], told: 
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "signal_number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
+    ],
+)
 def test_an_interruption_keeps_the_finished_trials(tiny: Path, tmp_path: Path, signal_number: int) -> None:
     """Ctrl-C in the second trial: the first is kept and reported, and no process is left."""
     out = tmp_path / "out"

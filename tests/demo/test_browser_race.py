@@ -426,7 +426,7 @@ def test_tabs_that_fill_the_six_connections_say_so(served: Server, visit: Visits
     connected(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_it_fits_the_screen(served: Server, visit: Visits, scheme: str) -> None:
     """From phone to projector nothing overflows sideways, and nothing jumps while numbers change."""
     send(served, "/demo/state", publish_rate=20, payload_bytes=10_000)

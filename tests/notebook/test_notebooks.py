@@ -73,7 +73,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("runs", ".*")))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name == MEASURES else name for name in NAMES]
+)
 def test_it_runs(name: str, elsewhere: Path) -> None:
     """From the first cell to the last, with no error and no warning, to outputs of the same kinds."""
     fresh, kept = execute(elsewhere / name), read(name)

@@ -8,6 +8,7 @@
 //    Where it cannot be had, one line says why.
 // 3. On the article's side the connection that counts comes first, and then the frame, so that it hears the frame's too.
 
+import { getJson } from "/browser/fetching.js";
 import { io } from "/static/socket.io.esm.min.js";
 
 const STEPS_MOST = 5;
@@ -133,7 +134,7 @@ const pause = (ms) => new Promise((resolve) => {
 /** Where the article's server is, or null if it cannot be had. */
 async function findArticle(mine) {
   while (mine === round) {
-    const told = await fetch("/demo/article.json", { cache: "no-store" }).then((response) => response.json(), () => null);
+    const told = await getJson("/demo/article.json").catch(() => null);
     if (told === null) {
       // Our own server is away, and the article's with it; the other side says so.
       await pause(RETRY_MS);
