@@ -169,6 +169,7 @@ def check_bench(programs: Path, folder: Path) -> None:
     assert "websocket" in (folder / "run/report.html").read_text()
 
 
+@pytest.mark.long
 def test_an_installed_wheel_measures(elsewhere: Path, tmp_path: Path) -> None:
     check_bench(elsewhere, tmp_path)
 

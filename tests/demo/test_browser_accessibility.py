@@ -5,6 +5,8 @@ axe-core stands in tests/vendor with its version in its name and its licence bes
 
 from pathlib import Path
 
+import pytest
+
 from servers.demo.pages import PAGES
 from tests.conftest import Server, Visits
 
@@ -28,6 +30,7 @@ FILLED = {
 """What a page shows when it runs."""
 
 
+@pytest.mark.long
 def test_nothing_serious_on_any_page(pages: Server, visit: Visits) -> None:
     """Each page as it opens, light and then dark; the race with its predictions open."""
     page = visit(pages.url)

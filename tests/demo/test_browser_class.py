@@ -36,6 +36,7 @@ def count(page: Page, selector: str) -> int:
     return int(page.locator(selector).inner_text())
 
 
+@pytest.mark.long
 def test_forty_students_fill_the_histograms(demo: DEMO, visit: Visits) -> None:
     """A rehearsal: their number by transport, their latencies, and none lost."""
     server = demo("--students", "40")
@@ -83,6 +84,7 @@ def test_a_student_joins_and_the_teacher_deals(demo: DEMO, visit: Visits) -> Non
     assert raw.ask(server, "POST", "/class/deal", b"{}", {"Content-Type": "application/json"}).status == 403
 
 
+@pytest.mark.long
 def test_the_teacher_takes_a_student_out(demo: DEMO, visit: Visits) -> None:
     """He is told so and does not come back, and his figures leave the class's; the others stay."""
     server = demo("--lan")

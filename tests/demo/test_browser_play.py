@@ -235,6 +235,7 @@ def test_sensors_report_and_everybody_sees_yours(server: Server, visit: Visits) 
     )
 
 
+@pytest.mark.long
 def test_the_game_is_played_by_keyboard_and_touch(server: Server, visit: Visits) -> None:
     """A robot of few wits follows the star; the other player sees its score."""
     page, other = (visit(f"{server.url}/game", viewport=PROJECTOR) for _ in range(2))
@@ -319,6 +320,7 @@ def test_every_tab_is_greeted(server: Server, visit: Visits) -> None:
     expect(first.locator("#message")).to_have_text("web Socket Works")
 
 
+@pytest.mark.long
 def test_a_student_in_the_lan_plays_and_sees_no_controls(demo: DEMO, visit: Visits) -> None:
     """Drawing is for everybody; wiping is not offered, and a foreign page cannot publish."""
     server = demo("--lan")
@@ -355,6 +357,7 @@ def test_a_student_in_the_lan_plays_and_sees_no_controls(demo: DEMO, visit: Visi
     visit.console.clear()
 
 
+@pytest.mark.long
 def test_nothing_overflows_or_moves(demo: DEMO, visit: Visits) -> None:
     """No page scrolls sideways, and nothing shifts while numbers change, on a phone and on a projector."""
     server = demo("--students", "6")

@@ -411,6 +411,7 @@ def test_predict_then_reveal(served: Server, visit: Visits) -> None:
     expect(page.locator("#predict")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_tabs_that_fill_the_six_connections_say_so(served: Server, visit: Visits) -> None:
     """Seven tabs each hold a poll: the browser lets six through, and the page explains it."""
     page = visit(served.url)
@@ -426,7 +427,8 @@ def test_tabs_that_fill_the_six_connections_say_so(served: Server, visit: Visits
     connected(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_the_screen(served: Server, visit: Visits, scheme: str) -> None:
     """From phone to projector nothing overflows sideways, and nothing jumps while numbers change."""
     send(served, "/demo/state", publish_rate=20, payload_bytes=10_000)
@@ -497,6 +499,7 @@ def test_in_a_class_the_teacher_decides(demo: Callable[..., Server], visit: Visi
             expect(lane(page, name).locator(".told")).to_contain_text("caught up", timeout=10_000)
 
 
+@pytest.mark.long
 def test_one_request_that_hangs_does_not_stop_the_race(demo: Callable[..., Server], visit: Visits) -> None:
     """Settings that others change are still learnt, though the first request for them is never answered, and
     a clock that is never answered is not taken for one that agrees."""

@@ -438,6 +438,7 @@ def even_shares(students: int) -> list[int]:
     return [least] * (len(TRANSPORTS) - more) + [least + 1] * more
 
 
+@pytest.mark.long
 def test_simulated_students_take_part(demo: DEMO) -> None:
     """40 of them, in LAN mode too: equal shares, latencies reported, nothing lost, the board drawn on."""
     server = demo("--lan", "--students", "40")

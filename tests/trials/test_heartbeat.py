@@ -161,6 +161,7 @@ def test_a_trial_in_which_somebody_stood_still_is_invalid(
     assert "stood still" in " ".join(judged.record["why"])
 
 
+@pytest.mark.long
 def test_a_relay_that_stood_still_makes_the_trial_invalid(tmp_path: Path) -> None:
     """It is a process of the laboratory like the others."""
     before = set(named("bench.trials.network.relay"))

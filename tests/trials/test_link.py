@@ -107,6 +107,7 @@ def test_lateness_is_told_in_percentiles() -> None:
     assert lateness.most_ms() == 2000.0
 
 
+@pytest.mark.long
 def test_a_starved_relay_is_told_and_wins_nothing(tmp_path: Path) -> None:
     """It gets its core one millisecond in twenty, so it forwards late."""
     (tmp_path / "linked.toml").write_text(SCENARIO.format(transports='"websocket"'))

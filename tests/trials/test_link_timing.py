@@ -55,6 +55,7 @@ def test_a_link_is_what_was_asked_for(asked: Link, tmp_path: Path) -> None:
     assert without_browser().items() <= before.items()
 
 
+@pytest.mark.long
 def test_a_run_across_a_link(tmp_path: Path) -> None:
     """Deliveries are late by a transit, TCP_INFO agrees with the interface, and the cells name their link."""
     path, _ = perform(parse(SCENARIO), tmp_path / "out", "wirelab bench linked.toml", quiet=True)

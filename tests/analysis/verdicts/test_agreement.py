@@ -70,6 +70,7 @@ def test_the_command_puts_runs_side_by_side(tmp_path: Path, capsys: pytest.Captu
     assert calls == {"id": "calls", "verdicts": ["fails", "inconclusive"], "conditions": [], "agrees": False}
 
 
+@pytest.mark.long
 def test_runs_that_chance_alone_tells_apart_agree(tmp_path: Path) -> None:
     """Two runs of the same cells from other seeds: every verdict, and every condition."""
     runs = [
