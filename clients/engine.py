@@ -109,7 +109,9 @@ class EngineSubscriber(Subscriber):
         """Read the first packet, and wait from now on as long as it says; raises BadAnswer."""
         opening = read_opening(packet)
         self._session_patience_s = opening.patience_s
-        connection.wait_at_most(opening.patience_s)
+        # One whose answer was its last is closed by now; the next is made to wait as long.
+        if connection is self._connection:
+            connection.wait_at_most(opening.patience_s)
         return opening
 
     def _patience_s(self) -> float | None:

@@ -74,6 +74,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         """The application's."""
         self._is_sending = False
         self._is_dropping = False
+        self._is_in_line = False
+        """Whether it reads on when others had their turn, and not before."""
         self._unanswered_since_s: float | None = None
         self._why: CloseWith | None = None
         """Why it ends, if it is not the application that ends it."""
@@ -211,8 +213,14 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             and not self._flow.write_paused
         )
 
+    def _read_in_turn(self) -> None:
+        self._is_in_line = False
+        self._read()
+
     def _read(self) -> None:
         """Handle what has come, for a slice."""
+        if self._is_in_line:
+            return
         began_s = time.monotonic()
         is_over = False
         try:
@@ -228,7 +236,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self._leave(as_close(error))
         if is_over and not self._is_dropping:
             self._pause_reading()
-            self._app.turns.later(self._read)
+            self._is_in_line = True
+            self._app.turns.later(self._read_in_turn)
         elif self._is_dropping or self._takes_more():
             self._resume_reading()
         elif not self._reading_paused:

@@ -57,6 +57,7 @@ class WebSocket(Follower):
         "_ending",
         "_is_closed",
         "_is_dropping",
+        "_is_in_line",
         "_linger",
         "_message_is_held",
         "_messages",
@@ -77,6 +78,8 @@ class WebSocket(Follower):
         self._is_closed = False
         """Whether our close frame is on its way."""
         self._is_dropping = False
+        self._is_in_line = False
+        """Whether it reads on when others had their turn, and not before."""
         self._linger: Any = None
 
     def open_on(self, connection: "Connection", request: "Request", batch: Batch | None = None) -> None:
@@ -147,8 +150,14 @@ class WebSocket(Follower):
             self._messages.add(data)
             self._read()
 
+    def _read_in_turn(self) -> None:
+        self._is_in_line = False
+        self._read()
+
     def _read(self) -> None:
         """Handle what has come, for a slice."""
+        if self._is_in_line:
+            return
         began_s = time.monotonic()
         is_over = False
         try:
@@ -171,7 +180,8 @@ class WebSocket(Follower):
             self.read_no_more()
         elif is_over and not self._is_dropping:
             self.read_no_more()
-            self.server.turns.later(self._read)
+            self._is_in_line = True
+            self.server.turns.later(self._read_in_turn)
         else:
             self.read_again()
 

@@ -273,7 +273,11 @@ def test_python_clients(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 lambda: all(
                     client.notifications[-1:] and client.notifications[-1][1] == last for client in clients
                 ),
-                lambda: [client.given() for client in clients if client.notifications[-1][1] != last][:1],
+                lambda: [
+                    (client.error, client.follower.last_error, client.given())
+                    for client in clients
+                    if client.notifications[-1:] == [] or client.notifications[-1][1] != last
+                ],
                 60,
             )
             errors = [client.error for client in clients if client.error or not client.is_alive()]
