@@ -16,6 +16,8 @@ from bench.systems.registry import SYSTEMS
 from bench.trials.processes.own_server import own_server
 from clients.explain.exchange import exchange
 
+pytestmark = pytest.mark.alone
+
 HEAD = """
 name = "known"
 question = "?"
