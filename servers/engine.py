@@ -43,13 +43,16 @@ class Engine(Sessions, engineio.Server):  # type: ignore[misc]
         self._connect = connect
 
     def answer(
-        self, environ: "WSGIEnvironment"
+        self, environ: "WSGIEnvironment", sid: str | None
     ) -> "Response | tuple[str, list[tuple[str, str]], list[bytes]]":
-        """A request's answer: a response of ours, or python-engineio's status, headers and body."""
+        """A request's answer: a response of ours, or python-engineio's status, headers and body. `sid` is the
+        session that it names."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
         try:
             body = self.handle_request(environ, lambda *start: started.append(start))
         except KeyError:
+            if sid is None or sid in self.sockets:
+                raise
             # python-engineio looked for the session twice, and it has ended between.
             return self.refusal("Invalid session")
         return (*started[0], body) if started else body

@@ -6,7 +6,7 @@ from servers.settings import Settings
 
 
 class ServerModel(NamedTuple):
-    """One model. Each speaks every transport of the registry."""
+    """One model. Each speaks every transport that comes with wirelab."""
 
     waits_by: str
     """What each waiting client takes, for help texts."""

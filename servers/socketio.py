@@ -56,20 +56,21 @@ def serve_engine(app: Flask, streams: Streams, engine: Engine, path: str, endpoi
         refused = engine_io.origin_refusal(origin, request.headers.get("Host", ""), settings)
         if refused:
             return response_to(refused)
-        if "sid" in request.args and request.args["sid"] not in engine.sockets:
+        sid = request.args.get("sid")
+        if sid is not None and sid not in engine.sockets:
             streams.refuse_if_stopping()
-        response = _from_engine(request.environ)
+        response = _from_engine(request.environ, sid)
         response.headers.update(engine_io.origin_fields(origin, settings))
         return response
 
-    def _from_engine(environ: "WSGIEnvironment") -> Response:
+    def _from_engine(environ: "WSGIEnvironment", sid: str | None) -> Response:
         misused = engine_io.misuse(request.args, wants_websocket(environ))
         if misused:
             return _response(engine.refusal(misused))
-        if request.method == "POST" and request.args.get("sid") in engine.sockets:
+        if request.method == "POST" and sid in engine.sockets:
             with bodies.read(environ, settings.max_body_bytes, settings.body_limit):
-                return _response(engine.answer(environ))
-        return _response(engine.answer(environ))
+                return _response(engine.answer(environ, sid))
+        return _response(engine.answer(environ, sid))
 
     app.add_url_rule(path, endpoint, answer, methods=METHODS, provide_automatic_options=False)
     app.add_url_rule(path, f"{endpoint} with upgrade", answer, websocket=True)

@@ -18,14 +18,13 @@ from servers.rules.frames import GOING_AWAY, CloseWith, as_close
 from servers.rules.hosts import SERVED_METHODS
 from servers.rules.problems import Problem
 from servers.rules.publishing import publish_body, publish_message, refuse_by_head
-from servers.rules.routing import NOTHING_HERE, OTHER_METHODS, Route, finder
+from servers.rules.routing import NOTHING_HERE, OTHER_METHODS, TRANSPORTS, Route, finder
 from servers.socketio_asgi.requests import PIECES
 from servers.stream import Batch, Position, Stream
 
 if TYPE_CHECKING:
     from servers.asgi_server.exchange import Exchange
 
-TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket", *engine_io.TRANSPORTS)
 JSON = {"Content-Type": "application/json"}
 NO_STORE = {"Cache-Control": "no-store"}
 

@@ -10,7 +10,6 @@ Rules:
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from gunicorn.asgi.websocket import WebSocketDisconnected, WebSocketProtocol
 
 from servers.asgi_server.events import EXTENSION, Event
 from servers.asgi_server.exchange import problem_headers
-from servers.asyncio_server.messages import BINARY, CLOSE, CONTINUATION, PING, PONG, Messages, close_reason
+from servers.asyncio_server.messages import BINARY, CLOSE, PING, PONG, Messages, close_reason
 from servers.asyncio_server.requests import Request
 from servers.incoming import Incoming
 from servers.process import LINGER_S
@@ -31,7 +30,6 @@ from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, 
 from servers.rules.problems import SERVER_FAILED, Problem
 from servers.settings import PONG_PATIENCE_S
 from servers.socketio_asgi.requests import PIECES
-from servers.turns import SLICE_S
 from servers.unaccepted import FREE_BYTES, Claim
 
 if TYPE_CHECKING:
@@ -221,17 +219,9 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         """Handle what has come, for a slice."""
         if self._is_in_line:
             return
-        began_s = time.monotonic()
         is_over = False
         try:
-            while not is_over and self._takes_more():
-                event = self._messages.next()
-                if event is None:
-                    break
-                if event.opcode != CONTINUATION:
-                    self._handle(event.opcode, event.data)
-                is_over = time.monotonic() - began_s > SLICE_S
-            self._messages.note_unread()
+            is_over = self._messages.read(self._takes_more, self._handle)
         except (CloseWith, Refused) as error:
             self._leave(as_close(error))
         if is_over and not self._is_dropping:

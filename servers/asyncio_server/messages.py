@@ -7,10 +7,13 @@ Rules: those of `servers/incoming.py`, which keeps what has come of a message; a
 """
 
 import codecs
-from typing import NamedTuple
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from servers.incoming import Incoming
 from servers.rules.frames import INVALID_DATA, PROTOCOL_ERROR, CloseWith
+from servers.turns import SLICE_S
 from servers.unaccepted import FREE_BYTES, Claim, Unaccepted
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -88,6 +91,22 @@ class Messages:
         if self._claim is not None:
             self._claim.release()
         self.incoming.clear()
+
+    def read(self, goes_on: Callable[[], bool], handle: Callable[[int, Any], None]) -> bool:
+        """Handle what has come, for a slice at the most. Whether the slice was too short for it.
+
+        Raises CloseWith or Refused."""
+        began_s = time.monotonic()
+        is_over = False
+        while not is_over and goes_on():
+            event = self.next()
+            if event is None:
+                break
+            if event.opcode != CONTINUATION:
+                handle(event.opcode, event.data)
+            is_over = time.monotonic() - began_s > SLICE_S
+        self.note_unread()
+        return is_over
 
     def next(self) -> Event | None:
         """The next event; None if more has to come. Raises CloseWith or Refused."""

@@ -18,14 +18,13 @@ from servers.rules.bodies import ECHO_FIELDS
 from servers.rules.hosts import SERVED_METHODS
 from servers.rules.problems import Problem
 from servers.rules.publishing import publish_body, publish_message, refuse_by_head
-from servers.rules.routing import NOTHING_HERE, OTHER_METHODS, Route, finder
+from servers.rules.routing import NOTHING_HERE, OTHER_METHODS, TRANSPORTS, Route, finder
 from servers.stream import Stream
 
 if TYPE_CHECKING:
     from servers.asyncio_server.bodies import Finish
     from servers.asyncio_server.connection import Connection
 
-TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket", *engine_io.TRANSPORTS)
 NO_STORE = {"Cache-Control": "no-store"}
 HEALTHY = answers.rest({"Content-Type": "text/plain"} | NO_STORE, b"ok\n")
 

@@ -9,7 +9,6 @@ Rules, beside those of `following.py`:
 3. A large message is never interrupted by a control frame.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from servers.asyncio_server.following import Follower, Form
 from servers.asyncio_server.messages import (
     BINARY,
     CLOSE,
-    CONTINUATION,
     PING,
     PONG,
     Messages,
@@ -30,7 +28,6 @@ from servers.rules import frames, handshake
 from servers.rules.frames import GOING_AWAY, CloseWith, as_close, frame_header, short, text_frame
 from servers.settings import PONG_PATIENCE_S
 from servers.stream import Batch, Stream
-from servers.turns import SLICE_S
 from servers.unaccepted import FREE_BYTES, Claim
 
 if TYPE_CHECKING:
@@ -150,6 +147,9 @@ class WebSocket(Follower):
             self._messages.add(data)
             self._read()
 
+    def _takes_more(self) -> bool:
+        return not self._is_busy and not self._is_dropping
+
     def _read_in_turn(self) -> None:
         self._is_in_line = False
         self._read()
@@ -158,17 +158,9 @@ class WebSocket(Follower):
         """Handle what has come, for a slice."""
         if self._is_in_line:
             return
-        began_s = time.monotonic()
         is_over = False
         try:
-            while not self._is_busy and not self._is_dropping and not is_over:
-                event = self._messages.next()
-                if event is None:
-                    break
-                if event.opcode != CONTINUATION:
-                    self._handle(event.opcode, event.data)
-                is_over = time.monotonic() - began_s > SLICE_S
-            self._messages.note_unread()
+            is_over = self._messages.read(self._takes_more, self._handle)
         except (CloseWith, Refused) as error:
             self.end(as_close(error))
         except Exception:  # noqa: BLE001  (told in the log)

@@ -5,6 +5,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from servers.rules import engine_io
+
+TRANSPORTS = ("short-poll", "long-poll", "sse", "websocket", *engine_io.TRANSPORTS)
+"""What the server models without Flask deliver by, in the registry's order (`servers/transports.py`)."""
 NOTHING_HERE = "There is nothing at this address; README.md names all that there are."
 OTHER_METHODS = "This address has other methods; Allow names them."
 OF_A_STREAM = re.compile(r"/streams/([^/]+)/([a-z-]+)")
